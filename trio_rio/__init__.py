@@ -1,0 +1,1 @@
+"""Trio on Registered I/O completion queues."""

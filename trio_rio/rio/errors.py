@@ -1,0 +1,175 @@
+"""What can go wrong in Registered I/O, and how it is named.
+
+Facts. RIO reports trouble in two places: a *call* fails (nothing was queued), or a *request* that was
+accepted completes with a status other than 0. Both carry Winsock codes.
+[Microsoft Learn, "Winsock Error Codes"; the page of each RIO function.]
+
+Consequence. One table translates between Winsock codes and the platform's ``errno``, in both directions,
+so that a caller above this package sees plain :class:`OSError` whatever provider served it.
+
+Decision. A failed call raises :class:`RioCallError`; a request's status is a number that
+:func:`error_from_status` turns into an :class:`OSError`. A native error that Winsock has no word for is kept
+as ``NATIVE_STATUS | errno``: bit 29 marks codes that an application defines, so the two cannot meet.
+"""
+
+from __future__ import annotations
+
+import enum
+import errno
+import os
+
+
+class Status(enum.IntEnum):
+    """The Winsock and Win32 codes that RIO uses, by their documented numbers."""
+
+    SUCCESS = 0
+    OPERATION_ABORTED = 995  # WSA_OPERATION_ABORTED: the socket was closed, or the request cancelled
+    IO_PENDING = 997
+    EACCES = 10013
+    EFAULT = 10014
+    EINVAL = 10022
+    EMFILE = 10024
+    EALREADY = 10037
+    ENOTSOCK = 10038
+    EDESTADDRREQ = 10039
+    EMSGSIZE = 10040
+    EOPNOTSUPP = 10045
+    EAFNOSUPPORT = 10047
+    EADDRINUSE = 10048
+    EADDRNOTAVAIL = 10049
+    ENETDOWN = 10050
+    ENETUNREACH = 10051
+    ENETRESET = 10052
+    ECONNABORTED = 10053
+    ECONNRESET = 10054
+    ENOBUFS = 10055
+    EISCONN = 10056
+    ENOTCONN = 10057
+    ESHUTDOWN = 10058
+    ETOOMANYREFS = 10059
+    ETIMEDOUT = 10060
+    ECONNREFUSED = 10061
+    EHOSTUNREACH = 10065
+
+
+# Marks a status that is a native errno without a Winsock name.
+NATIVE_STATUS = 0x2000_0000
+
+_STATUS_BY_ERRNO: dict[int, Status] = {
+    errno.ECANCELED: Status.OPERATION_ABORTED,
+    errno.EACCES: Status.EACCES,
+    errno.EFAULT: Status.EFAULT,
+    errno.EINVAL: Status.EINVAL,
+    errno.EMFILE: Status.EMFILE,
+    errno.EALREADY: Status.EALREADY,
+    errno.ENOTSOCK: Status.ENOTSOCK,
+    errno.EDESTADDRREQ: Status.EDESTADDRREQ,
+    errno.EMSGSIZE: Status.EMSGSIZE,
+    errno.EOPNOTSUPP: Status.EOPNOTSUPP,
+    errno.EAFNOSUPPORT: Status.EAFNOSUPPORT,
+    errno.EADDRINUSE: Status.EADDRINUSE,
+    errno.EADDRNOTAVAIL: Status.EADDRNOTAVAIL,
+    errno.ENETDOWN: Status.ENETDOWN,
+    errno.ENETUNREACH: Status.ENETUNREACH,
+    errno.ENETRESET: Status.ENETRESET,
+    errno.ECONNABORTED: Status.ECONNABORTED,
+    errno.ECONNRESET: Status.ECONNRESET,
+    errno.ENOBUFS: Status.ENOBUFS,
+    errno.EISCONN: Status.EISCONN,
+    errno.ENOTCONN: Status.ENOTCONN,
+    errno.EPIPE: Status.ESHUTDOWN,  # sending after shutdown, or to a peer that is gone
+    errno.ETOOMANYREFS: Status.ETOOMANYREFS,
+    errno.ETIMEDOUT: Status.ETIMEDOUT,
+    errno.ECONNREFUSED: Status.ECONNREFUSED,
+    errno.EHOSTUNREACH: Status.EHOSTUNREACH,
+}
+_ERRNO_BY_STATUS: dict[int, int] = {int(status): number for number, status in _STATUS_BY_ERRNO.items()}
+
+
+def status_from_errno(number: int) -> int:
+    """The RIO status for a native ``errno`` (0 stays 0); total and reversible."""
+    if number == 0:
+        return 0
+    known = _STATUS_BY_ERRNO.get(number)
+    return NATIVE_STATUS | number if known is None else int(known)
+
+
+def errno_from_status(status: int) -> int:
+    """The native ``errno`` for a RIO status; the reverse of :func:`status_from_errno`."""
+    if status & NATIVE_STATUS:
+        return status & ~NATIVE_STATUS
+    return _ERRNO_BY_STATUS.get(status, status)
+
+
+def error_from_status(status: int) -> OSError:
+    """An :class:`OSError` (of the subclass that fits) for a request's status other than 0."""
+    number = errno_from_status(status)
+    return OSError(number, os.strerror(number))
+
+
+def status_name(code: int) -> str:
+    """``WSAENOBUFS`` and the like, for messages."""
+    try:
+        name = Status(code).name
+    except ValueError:
+        return f"status {code:#x}"
+    return f"WSA_{name}" if name in ("OPERATION_ABORTED", "IO_PENDING") else f"WSA{name}"
+
+
+class RioError(Exception):
+    """Base of every error that is trio_rio's own."""
+
+
+class RioUnavailableError(RioError):
+    """A provider cannot serve here.
+
+    Args:
+      provider: the provider's name.
+      reason: what was tried and what the system answered.
+      remedy: what to do about it.
+    """
+
+    def __init__(self, provider: str, reason: str, remedy: str) -> None:
+        super().__init__(f"provider {provider!r} is not available: {reason}. Remedy: {remedy}")
+        self.provider = provider
+        self.reason = reason
+        self.remedy = remedy
+
+
+class RioResourceError(RioError):
+    """A limit was reached and waiting would not help.
+
+    Args:
+      what: the thing that ran out.
+      need: how much of it was asked for, in the unit that ``what`` names.
+      limit: how much there may be.
+      remedy: the setting to change.
+    """
+
+    def __init__(self, what: str, *, need: int, limit: int, remedy: str) -> None:
+        super().__init__(f"{what}: {need} needed, the limit is {limit}. Remedy: {remedy}")
+        self.what = what
+        self.need = need
+        self.limit = limit
+        self.remedy = remedy
+
+
+class RioInternalError(RioError):
+    """A rule that trio_rio itself must keep was broken: a bug, or a damaged completion queue."""
+
+
+class RioCallError(RioError):
+    """A RIO function refused its call; nothing was queued and no credit was taken.
+
+    Args:
+      function: the function's name in the RIO function table, such as ``RIOReceive``.
+      code: the Winsock code (:class:`Status`).
+      detail: what was wrong, when the code alone does not say it.
+    """
+
+    def __init__(self, function: str, code: int, detail: str = "") -> None:
+        text = f"{function} failed with {status_name(code)} ({code})"
+        super().__init__(f"{text}: {detail}" if detail else text)
+        self.function = function
+        self.code = code
+        self.detail = detail
