@@ -1,0 +1,89 @@
+"""The C core: built where it can be, left out where it cannot.
+
+Facts. The ``uring`` provider is C, made with cffi in API mode. Everything else is Python, and the ``portable``
+provider serves wherever the C core is missing. cffi sets the limited API by itself, except on free-threaded
+Python before 3.15, and setuptools does not put that into the name of the wheel by itself.
+
+Consequence. A missing compiler, missing Python headers or an old libc must not fail the installation, and the
+wheel's name must say what is in it.
+
+Decision. The extension is optional: a failure is a warning that names the consequence. The wheel is tagged
+``cp310-abi3`` when the extension inside it is abi3, ``py3-none-any`` when there is no extension, and for
+this very Python otherwise.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import sysconfig
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from setuptools import setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_ext import build_ext
+
+if TYPE_CHECKING:
+    from setuptools import Extension
+
+BUILD_SCRIPT = "trio_rio/rio/_uring_build.py"
+ABI3_SINCE = "cp310"  # requires-python
+
+IS_LINUX = sys.platform.startswith("linux")
+IS_FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+HAS_ABI3 = sys.implementation.name == "cpython" and not IS_FREE_THREADED and not hasattr(sys, "gettotalrefcount")
+
+log = logging.getLogger("trio_rio.setup")
+
+
+class OptionalBuildExt(build_ext):
+    """Compile if that works. What failed is said; the installation goes on without it."""
+
+    def finalize_options(self) -> None:
+        """Mark every extension optional: setuptools then copies and lists only those that were built."""
+        super().finalize_options()
+        for extension in self.extensions or ():
+            extension.optional = True
+
+    def build_extension(self, ext: Extension) -> None:
+        """Build one extension; the compiler or the headers may be missing."""
+        try:
+            super().build_extension(ext)
+        # Broad on purpose: distutils, setuptools and the platform each fail in their own way, and none
+        # of them may stop the installation.
+        except Exception as error:
+            log.warning(
+                "trio_rio: the C core (%s) was not built: %s. Installed without it: the portable provider will "
+                "serve. With a C compiler, the Python headers and the kernel headers (Debian: gcc python3-dev "
+                "linux-libc-dev) install again with --no-cache-dir to have it.",
+                ext.name,
+                error,
+            )
+
+    def get_outputs(self) -> list[str]:
+        """The files that are really there: an extension that was not built is not installed."""
+        return [name for name in super().get_outputs() if Path(name).exists()]
+
+
+class HonestBdistWheel(bdist_wheel):
+    """A wheel whose tag says what is in it."""
+
+    def finalize_options(self) -> None:
+        """Ask for the abi3 tag where cffi uses the limited API."""
+        if IS_LINUX and HAS_ABI3:
+            self.py_limited_api = ABI3_SINCE
+        super().finalize_options()
+
+    def get_tag(self) -> tuple[str, str, str]:
+        """Called when the tree is complete: only now it is known whether there is an extension."""
+        assert self.bdist_dir is not None
+        if not any(Path(self.bdist_dir).rglob("_uring_native.*")):
+            self.root_is_pure = True
+        return super().get_tag()
+
+
+setup(
+    cffi_modules=[f"{BUILD_SCRIPT}:ffibuilder"] if IS_LINUX else [],
+    cmdclass={"build_ext": OptionalBuildExt, "bdist_wheel": HonestBdistWheel},
+)
