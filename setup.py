@@ -18,14 +18,10 @@ import logging
 import sys
 import sysconfig
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from setuptools import setup
+from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
-
-if TYPE_CHECKING:
-    from setuptools import Extension
 
 BUILD_SCRIPT = "trio_rio/rio/_uring_build.py"
 ABI3_SINCE = "cp310"  # requires-python
@@ -53,6 +49,7 @@ class OptionalBuildExt(build_ext):
         # Broad on purpose: distutils, setuptools and the platform each fail in their own way, and none
         # of them may stop the installation.
         except Exception as error:
+            Path(self.get_ext_fullpath(ext.name)).unlink(missing_ok=True)  # of an earlier build
             log.warning(
                 "trio_rio: the C core (%s) was not built: %s. Installed without it: the portable provider will "
                 "serve. With a C compiler, the Python headers and the kernel headers (Debian: gcc python3-dev "

@@ -1,0 +1,211 @@
+"""What every test gets: async tests run on the backend, once on each provider, and each test leaves nothing behind.
+
+An ``async def test_*`` runs in :func:`trio_rio.run`. Its fixtures arrive as arguments; one that is a clock or an
+instrument (``autojump_clock``, ``mock_clock``) goes to the run as well. A sync test that names ``rio_provider`` or
+``rio_run`` is repeated for each provider too; all other sync tests are left alone.
+
+``TRIO_RIO_PROVIDER`` restricts the suite to one provider, and then that provider must serve. Without it a
+provider that cannot serve here is skipped with the reason that the probe gives.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import inspect
+import os
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Protocol, TypeVar
+
+import hypothesis
+import pytest
+import trio
+from trio.testing import MockClock
+
+import trio_rio
+
+PROVIDERS = ("uring", "portable")
+FORCED = os.environ.get("TRIO_RIO_PROVIDER")
+
+T = TypeVar("T")
+
+# How long one example takes says more about the machine than about the code; pytest-timeout catches a hang.
+hypothesis.settings.register_profile("trio_rio", deadline=None)
+hypothesis.settings.load_profile("trio_rio")
+
+
+class RioRun(Protocol):
+    """:func:`trio_rio.run` with the provider of this test and the options of its ``rio_config`` mark."""
+
+    def __call__(self, async_fn: Callable[..., Awaitable[T]], *args: object, **kwargs: Any) -> T: ...
+
+
+# ----------------------------------------------------------------------------------------------------------
+# Providers
+# ----------------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def refusals() -> dict[str, str]:
+    """Why each provider that cannot serve here cannot."""
+    return {item.name: item.reason for item in trio_rio.probe().providers if not item.is_available}
+
+
+@pytest.fixture(scope="module")
+def rio_provider(request: pytest.FixtureRequest) -> str:
+    """The name of the provider that this test runs on."""
+    name: str = request.param
+    if FORCED is None and name in refusals():
+        pytest.skip(f"provider {name} cannot serve here: {refusals()[name]}")
+    return name
+
+
+@pytest.fixture
+def rio_run(request: pytest.FixtureRequest, rio_provider: str) -> RioRun:
+    """Run an async function on the provider of this test, for sync tests."""
+    return make_run(request.node, rio_provider)
+
+
+def make_run(item: pytest.Item, provider: str) -> RioRun:
+    mark = item.get_closest_marker("rio_config")
+    config = trio_rio.RioConfig(provider=provider, **(mark.kwargs if mark else {}))
+    return functools.partial(trio_rio.run, config=config)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Repeat what uses ``rio_provider`` for each provider that the test and the environment allow."""
+    if "rio_provider" not in metafunc.fixturenames:
+        return
+    mark = metafunc.definition.get_closest_marker("providers")
+    wanted = mark.args if mark else PROVIDERS
+    allowed = [name for name in wanted if FORCED in (None, name)]
+    metafunc.parametrize(
+        "rio_provider",
+        allowed or [pytest.param(wanted[0], marks=pytest.mark.skip(f"TRIO_RIO_PROVIDER={FORCED}"))],
+        indirect=True,
+        scope="module",
+    )
+
+
+# ----------------------------------------------------------------------------------------------------------
+# Async tests
+# ----------------------------------------------------------------------------------------------------------
+
+
+def async_function_of(obj: object) -> Callable[..., Awaitable[object]] | None:
+    """The coroutine function of an async test, also of one under ``hypothesis.given``."""
+    inner = getattr(getattr(obj, "hypothesis", None), "inner_test", obj)
+    return inner if inspect.iscoroutinefunction(inner) else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: object) -> None:
+    """Make each async test use ``rio_provider``, so that it is repeated for each provider."""
+    if isinstance(collector, (pytest.Module, pytest.Class)) and collector.istestfunction(obj, name):
+        function = getattr(obj, "__func__", obj)
+        if async_function_of(function) is not None:
+            pytest.mark.usefixtures("rio_provider")(function)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run an async test on its provider."""
+    async_function = async_function_of(pyfuncitem.obj)
+    if async_function is None:
+        return None
+    fixtures = pyfuncitem.funcargs
+    run = make_run(pyfuncitem, str(fixtures["rio_provider"]))
+
+    def run_test(*args: object, **kwargs: object) -> None:
+        clocks = [value for value in kwargs.values() if isinstance(value, trio.abc.Clock)]
+        assert len(clocks) < 2, "too many clocks spoil the broth"
+        run(
+            functools.partial(async_function, *args, **kwargs),
+            clock=clocks[0] if clocks else None,
+            instruments=[value for value in kwargs.values() if isinstance(value, trio.abc.Instrument)],
+        )
+
+    arguments = {name: fixtures[name] for name in pyfuncitem._fixtureinfo.argnames}
+    if async_function is not pyfuncitem.obj and hasattr(pyfuncitem.obj, "hypothesis"):
+        pyfuncitem.obj.hypothesis.inner_test = run_test
+        pyfuncitem.obj(**arguments)
+    else:
+        run_test(**arguments)
+    return True
+
+
+@pytest.fixture
+def mock_clock() -> MockClock:
+    """A clock that the test moves by hand."""
+    return MockClock()
+
+
+@pytest.fixture
+def autojump_clock() -> MockClock:
+    """A clock that jumps to the next deadline whenever all tasks wait."""
+    return MockClock(autojump_threshold=0)
+
+
+# ----------------------------------------------------------------------------------------------------------
+# The ledger: what a test has taken, it has given back
+# ----------------------------------------------------------------------------------------------------------
+
+
+def open_descriptors() -> dict[int, str]:
+    """What each open descriptor of this process is; empty where there is no /proc."""
+    descriptors = {}
+    try:
+        names = os.listdir("/proc/self/fd")
+    except FileNotFoundError:
+        return {}
+    for name in names:
+        try:
+            descriptors[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+        except FileNotFoundError:  # the descriptor of the listing itself
+            continue
+    return descriptors
+
+
+def running_threads() -> set[threading.Thread]:
+    """Threads apart from those that Trio keeps for a while for the next ``to_thread`` call."""
+    return {thread for thread in threading.enumerate() if not thread.name.startswith("Trio thread")}
+
+
+def differences(descriptors: dict[int, str], threads: set[threading.Thread]) -> list[str]:
+    """What there is now and was not before."""
+    now = open_descriptors()
+    opened = [f"descriptor {fd}: {what}" for fd, what in now.items() if descriptors.get(fd) != what]
+    return opened + [f"thread {thread.name}" for thread in running_threads() - threads]
+
+
+@pytest.fixture(autouse=True)
+def ledger(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that leaves a descriptor, a thread, or a request, lease or credit of the engine behind.
+
+    A ResourceWarning or an exception in a finaliser fails the test through pytest's own hooks, because
+    warnings are errors. Memory is collected only when there is a difference, which keeps this cheap.
+    """
+    if request.node.get_closest_marker("no_ledger") is not None:
+        yield
+        return
+    descriptors, threads = open_descriptors(), running_threads()
+    yield
+    if differences(descriptors, threads):
+        gc.collect()
+        for thread in running_threads() - threads:
+            thread.join(1)
+    left = differences(descriptors, threads)
+    assert not left, "left behind: " + "; ".join(left)
+    testing = sys.modules.get("trio_rio.testing")
+    assert_balanced = getattr(testing, "assert_ledger_balanced", None)
+    if assert_balanced is not None:
+        assert_balanced()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def collected() -> Iterator[None]:
+    """Let what a module dropped in reference cycles complain in that module."""
+    yield
+    gc.collect()
