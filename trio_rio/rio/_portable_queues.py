@@ -1,0 +1,205 @@
+"""Registrations and completion queues of the portable provider: where results wait, and what they still hold.
+
+Facts. RIO gives a request's memory and credit back when its result is *dequeued*, not when the operation ends.
+One ``notify`` yields one signal, and results posted with RIO_MSG_DONT_NOTIFY do not count for it. A completion
+queue never overflows, because request queues are charged for all that they may post.
+[Microsoft Learn, RIODequeueCompletion, RIONotify, "RIO_CQ"]
+
+Decision. A queued result carries the request it belongs to, and dequeueing it is what lets go of the
+registration, the credit and, after the last result of a closed socket, the charge. How many queued results
+qualify for a signal is counted, so arming need not search.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections import deque
+from typing import TYPE_CHECKING, TypeAlias
+
+import attrs
+
+from ._portable_signals import PortableEvent, PortablePort
+from .api import (
+    RIO_MSG_DONT_NOTIFY,
+    Address,
+    Event,
+    EventNotification,
+    Notification,
+    PortNotification,
+    RawResult,
+    pack_address,
+    unpack_address,
+)
+from .errors import Status
+
+if TYPE_CHECKING:
+    from ._portable_driver import ReadinessDriver
+    from ._portable_requests import RequestSide
+
+_ADDRESSES_MAX = 1024
+_FLOWINFO_MAX = 0xFFFFF  # what the socket module takes
+
+
+@attrs.define(eq=False)
+class Registration:
+    """Registered memory. ``uses`` counts the requests that hold it; ``view`` is let go with the last of them."""
+
+    buffer_id: int
+    view: memoryview
+    length: int
+    uses: int = 0
+    is_dead: bool = False
+
+    def drop(self) -> None:
+        """One request less."""
+        self.uses -= 1
+        if self.is_dead and not self.uses:
+            self.view.release()
+
+    def end(self) -> None:
+        """Deregistered: give the memory back now, or when no request holds it any more."""
+        self.is_dead = True
+        if not self.uses:
+            self.view.release()
+
+
+# A posted request: registration and slice of the data, flags, context, registration and slice of the address.
+Request: TypeAlias = "tuple[Registration, memoryview, int, int, Registration | None, memoryview | None]"
+
+
+@attrs.define(eq=False)
+class CompletionState:
+    """What a :class:`~trio_rio.rio.api.CompletionQueue` of this provider is made of."""
+
+    driver: ReadinessDriver
+    capacity: int
+    notification: Notification
+    charged: int = 0
+    is_armed: bool = False
+    is_closed: bool = False
+    qualifying: int = 0
+    results: deque[tuple[RawResult, RequestSide, Request]] = attrs.field(factory=deque)
+
+    def put(self, raw: RawResult, side: RequestSide, request: Request) -> None:
+        """Queue a result; drop it when the queue is closed. The lock is held."""
+        if self.is_closed:
+            side.retire(request)
+            return
+        self.results.append((raw, side, request))
+        if not request[2] & RIO_MSG_DONT_NOTIFY:
+            self.qualifying += 1
+            if self.is_armed:
+                self._fire()
+
+    def dequeue(self, limit: int) -> list[RawResult]:
+        """At most ``limit`` results; looks at readiness first when there is none and nobody else does."""
+        driver = self.driver
+        if os.getpid() != driver.pid:
+            driver.refuse_other_process()
+        with driver.lock:
+            results = self.results
+            if not self._is_driven_outside():
+                if results:
+                    driver.progress_sometimes()
+                else:
+                    driver.progress()
+            taken = []
+            for _ in range(min(limit, len(results))):
+                raw, side, request = results.popleft()
+                if not request[2] & RIO_MSG_DONT_NOTIFY:
+                    self.qualifying -= 1
+                side.retire(request)
+                taken.append(raw)
+            return taken
+
+    def arm(self) -> int:
+        """RIONotify."""
+        driver = self.driver
+        if os.getpid() != driver.pid:
+            driver.refuse_other_process()
+        with driver.lock:
+            notification = self.notification
+            if notification is None:
+                return Status.EINVAL
+            if self.is_armed:
+                return Status.EALREADY
+            if isinstance(notification, EventNotification) and notification.notify_reset:
+                _portable_event(notification.event).rearm()
+            self.is_armed = True
+            if self.qualifying:
+                self._fire()
+            return 0
+
+    def close(self) -> None:
+        """RIOCloseCompletionQueue: what is in it is dropped. The lock is held."""
+        self.is_closed = True
+        self.is_armed = False
+        self.qualifying = 0
+        while self.results:
+            _, side, request = self.results.popleft()
+            side.retire(request)
+
+    def _fire(self) -> None:
+        self.is_armed = False
+        notification = self.notification
+        if isinstance(notification, PortNotification):
+            _portable_port(notification).put(notification.completion_key)
+        elif notification is not None:
+            _portable_event(notification.event).signal()
+
+    def _is_driven_outside(self) -> bool:
+        notification = self.notification
+        return isinstance(notification, PortNotification) and _portable_port(notification).on_packet is not None
+
+
+def _portable_port(notification: PortNotification) -> PortablePort:
+    assert isinstance(notification.port, PortablePort)  # checked when the queue was made
+    return notification.port
+
+
+def _portable_event(event: Event) -> PortableEvent:
+    assert isinstance(event, PortableEvent)  # checked when the queue was made
+    return event
+
+
+@attrs.define(eq=False)
+class AddressBook:
+    """Translates between SOCKADDR_INET and the socket module's addresses, and remembers the last thousand."""
+
+    _native: dict[tuple[int, bytes], Address] = attrs.field(factory=dict)
+    _packed: dict[tuple[int, Address], bytes] = attrs.field(factory=dict)
+
+    def native(self, family: int, packed: memoryview) -> Address:
+        """The address in ``packed`` for a socket of ``family``.
+
+        Raises:
+          OSError: the address is of another family, or none.
+        """
+        key = (family, bytes(packed))
+        address = self._native.get(key)
+        if address is None:
+            try:
+                address = unpack_address(packed)
+            except ValueError:
+                raise OSError(errno.EAFNOSUPPORT, "neither an IPv4 nor an IPv6 address") from None
+            if (len(address) == 2) != (family == socket.AF_INET):
+                raise OSError(errno.EAFNOSUPPORT, "an address of another family than the socket's")
+            if len(address) == 4 and address[2] > _FLOWINFO_MAX:
+                raise OSError(errno.EINVAL, "the flow information has more than 20 bits")
+            if len(self._native) >= _ADDRESSES_MAX:
+                self._native.clear()
+            self._native[key] = address
+        return address
+
+    def packed(self, family: int, address: Address) -> bytes:
+        """The SOCKADDR_INET of what the socket module gave."""
+        key = (family, address)
+        packed = self._packed.get(key)
+        if packed is None:
+            packed = pack_address(family, address)
+            if len(self._packed) >= _ADDRESSES_MAX:
+                self._packed.clear()
+            self._packed[key] = packed
+        return packed

@@ -1,0 +1,420 @@
+"""Request queues of the portable provider: the order of requests, and the one that may touch the socket.
+
+Facts. Several posted receives of a stream fill in posting order, and several posted sends go out in posting
+order. A non-blocking socket gives what is there, or says that it would block; a readiness report is only a
+hint. Changing what is watched costs a system call, and a busy connection wants the same report again and again.
+
+Consequence. Only the oldest request of a direction may try the socket. A report that nobody waits for must be
+taken off, or a level-triggered poll set would spin; one that somebody waits for again soon should be left.
+
+Decision. Each direction is a queue whose head is tried within the post and, when it would block, at each
+report. Only the head can be half done, so ``done`` belongs to the direction. Interest stays registered when a
+queue empties and is disarmed by the first report that finds nothing posted. A deferred request is started like
+any other, which RIO allows; so there is never anything to commit.
+
+A socket that was closed without the provider has ``fileno() == -1``: each attempt fails, so its requests end
+with WSAENOTSOCK as soon as anything touches the queue.
+"""
+
+from __future__ import annotations
+
+import abc
+import errno
+import os
+import socket
+from collections import deque
+from typing import ClassVar
+
+import attrs
+
+from ._portable_driver import ReadinessDriver
+from ._portable_queues import AddressBook, CompletionState, Registration, Request
+from .api import (
+    RIO_MSG_DEFER,
+    RIO_MSG_DONT_NOTIFY,
+    RIO_MSG_WAITALL,
+    SOCKADDR_INET_SIZE_BYTES,
+    RequestQueue,
+)
+from .errors import Status, status_from_errno
+
+# The socket is non-blocking already, but a copy of it in another process could change that for both.
+_DONT_WAIT: int = getattr(socket, "MSG_DONTWAIT", 0)
+_SEND_FLAGS: int = _DONT_WAIT | getattr(socket, "MSG_NOSIGNAL", 0)
+
+# Windows has no recvmsg; there recvfrom_into itself fails with WSAEMSGSIZE when a datagram was cut.
+_HAS_RECVMSG = hasattr(socket.socket, "recvmsg_into")
+_TRUNCATED: int = getattr(socket, "MSG_TRUNC", 0)
+
+_ORDINARY_FLAGS = RIO_MSG_DONT_NOTIFY | RIO_MSG_DEFER
+
+
+@attrs.define(eq=False)
+class Memory:
+    """The registrations and addresses that the request queues of one provider look up."""
+
+    registrations: dict[int, Registration] = attrs.field(factory=dict)
+    addresses: AddressBook = attrs.field(factory=AddressBook)
+    # Where a request without data points; never ends.
+    nothing: Registration = attrs.field(factory=lambda: Registration(0, memoryview(bytearray()), 0))
+
+    def locate(self, buffer_id: int, offset: int, length: int) -> Registration | int:
+        """The registration that this slice lies in, or why there is none: a Winsock code."""
+        registration = self.registrations.get(buffer_id)
+        if registration is None:
+            return Status.EFAULT
+        if offset < 0 or length < 0 or offset + length > registration.length:
+            return Status.EINVAL
+        return registration
+
+
+def _status_of(error: OSError) -> int:
+    number = error.errno or errno.EIO
+    return Status.ENOTSOCK if number == errno.EBADF else status_from_errno(number)
+
+
+@attrs.define(eq=False)
+class RequestSide(abc.ABC):
+    """One direction of one socket. Every method but ``post``, ``post_addressed`` and ``commit`` has the lock held.
+
+    ``pending`` holds what has not completed, head first; ``outstanding`` counts that and what has completed and
+    is not dequeued. ``is_armed`` says whether readiness of this direction is being watched.
+    """
+
+    flags_taken: ClassVar[int] = _ORDINARY_FLAGS
+    takes_address: ClassVar[bool] = False
+
+    driver: ReadinessDriver
+    memory: Memory
+    sock: socket.socket
+    queues: SocketQueues
+    completions: CompletionState
+    limit: int
+    socket_context: int
+    family: int
+    pending: deque[Request] = attrs.field(factory=deque)
+    outstanding: int = 0
+    done: int = 0
+    is_armed: bool = False
+    is_ended: bool = False
+
+    @abc.abstractmethod
+    def attempt(self, request: Request) -> bool:
+        """Try the socket for the head: True when it has completed, False when it would block."""
+
+    def post(self, buffer_id: int, offset: int, length: int, flags: int, context: int) -> int:
+        """The flat form of RIOReceive and RIOSend."""
+        if os.getpid() != self.driver.pid:
+            self.driver.refuse_other_process()
+        with self.driver.lock:
+            registration = self.memory.registrations.get(buffer_id)
+            if registration is None:
+                if buffer_id or length:
+                    return Status.EFAULT
+                if not self.takes_address:  # an empty request is for datagrams
+                    return Status.EINVAL
+                registration = self.memory.nothing
+            elif offset < 0 or length < 0 or offset + length > registration.length:
+                return Status.EINVAL
+            if flags & ~self.flags_taken:
+                return Status.EINVAL
+            if self.outstanding >= self.limit:
+                return Status.ENOBUFS
+            registration.uses += 1
+            self._accept((registration, registration.view[offset : offset + length], flags, context, None, None))
+            return 0
+
+    def post_addressed(
+        self,
+        buffer_id: int,
+        offset: int,
+        length: int,
+        address_buffer_id: int,
+        address_offset: int,
+        flags: int,
+        context: int,
+    ) -> int:
+        """The flat form of RIOReceiveEx and RIOSendEx."""
+        if os.getpid() != self.driver.pid:
+            self.driver.refuse_other_process()
+        with self.driver.lock:
+            memory = self.memory
+            target = memory.locate(address_buffer_id, address_offset, SOCKADDR_INET_SIZE_BYTES)
+            if isinstance(target, int):
+                return target
+            registration: Registration | int = memory.nothing
+            if buffer_id or length:
+                registration = memory.locate(buffer_id, offset, length)
+            if isinstance(registration, int):
+                return registration
+            if not self.takes_address or flags & ~self.flags_taken:
+                return Status.EINVAL
+            if self.outstanding >= self.limit:
+                return Status.ENOBUFS
+            registration.uses += 1
+            target.uses += 1
+            address = target.view[address_offset : address_offset + SOCKADDR_INET_SIZE_BYTES]
+            self._accept((registration, registration.view[offset : offset + length], flags, context, target, address))
+            return 0
+
+    def commit(self) -> int:
+        """COMMIT_ONLY: everything has been started already."""
+        if os.getpid() != self.driver.pid:
+            self.driver.refuse_other_process()
+        with self.driver.lock:
+            if self.sock.fileno() < 0:
+                self.queues.lose()
+            return 0
+
+    def _accept(self, request: Request) -> None:
+        self.outstanding += 1
+        self.driver.outstanding += 1
+        if self.pending:
+            self.pending.append(request)
+            if self.sock.fileno() < 0:
+                self.queues.lose()
+        elif not self.attempt(request):
+            self.pending.append(request)
+            if not self.is_armed:
+                self.queues.arm(self)
+
+    def serve(self) -> None:
+        """Go on with the head, and with what follows it, until one would block."""
+        pending = self.pending
+        while pending:
+            # Off the queue first: what completes it may post, cancel or close in the same breath.
+            request = pending.popleft()
+            if not self.attempt(request):
+                pending.appendleft(request)
+                return
+
+    def complete(self, request: Request, status: int, count: int) -> None:
+        """The head has ended."""
+        self.done = 0
+        self.completions.put((status, count, self.socket_context, request[3]), self, request)
+
+    def fail(self, request: Request, error: OSError) -> None:
+        """The head has ended with an error of the system."""
+        self.complete(request, _status_of(error), self.done)
+
+    def cancel(self, context: int) -> None:
+        """Abort what is pending with this context."""
+        self._abort([request for request in self.pending if request[3] == context])
+
+    def end(self) -> None:
+        """The queue is closed: abort all that is pending."""
+        self.is_ended = True
+        self._abort(list(self.pending))
+        self._return_charge()
+
+    def _abort(self, requests: list[Request]) -> None:
+        for request in requests:
+            # Looked for each time, by identity: what completes one may change the queue.
+            for index, pending in enumerate(self.pending):
+                if pending is request:
+                    del self.pending[index]
+                    count = 0 if index else self.done
+                    if not index:
+                        self.done = 0
+                    raw = (int(Status.OPERATION_ABORTED), count, self.socket_context, request[3])
+                    self.completions.put(raw, self, request)
+                    break
+
+    def retire(self, request: Request) -> None:
+        """The result was dequeued, or dropped with its completion queue: let go of all that it held."""
+        self.outstanding -= 1
+        self.driver.outstanding -= 1
+        request[0].drop()
+        if request[4] is not None:
+            request[4].drop()
+        if self.is_ended:
+            self._return_charge()
+
+    def _return_charge(self) -> None:
+        if not self.outstanding:
+            self.completions.charged -= self.limit
+            self.limit = 0
+
+
+@attrs.define(eq=False)
+class StreamReceives(RequestSide):
+    """Receives of a TCP socket."""
+
+    flags_taken: ClassVar[int] = _ORDINARY_FLAGS | RIO_MSG_WAITALL
+
+    def attempt(self, request: Request) -> bool:
+        """See :meth:`RequestSide.attempt`. No bytes at all is the end of the stream."""
+        done = self.done
+        view = request[1][done:] if done else request[1]
+        try:
+            count = self.sock.recv_into(view, 0, _DONT_WAIT)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            self.fail(request, error)
+            return True
+        if request[2] & RIO_MSG_WAITALL and 0 < count < len(view):
+            self.done = done + count
+            return False  # when there is more already, the poll set says so
+        self.complete(request, 0, done + count)
+        return True
+
+
+@attrs.define(eq=False)
+class StreamSends(RequestSide):
+    """Sends of a TCP socket: complete when every byte is with the kernel."""
+
+    def attempt(self, request: Request) -> bool:
+        """See :meth:`RequestSide.attempt`."""
+        done = self.done
+        view = request[1][done:] if done else request[1]
+        try:
+            count = self.sock.send(view, _SEND_FLAGS)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            self.fail(request, error)
+            return True
+        if count < len(view):
+            self.done = done + count
+            return False
+        self.complete(request, 0, done + count)
+        return True
+
+
+@attrs.define(eq=False)
+class DatagramReceives(RequestSide):
+    """Receives of a UDP socket: one datagram each."""
+
+    takes_address: ClassVar[bool] = True
+
+    def attempt(self, request: Request) -> bool:
+        """See :meth:`RequestSide.attempt`. A datagram that is too long fills the slice and fails."""
+        view, target = request[1], request[5]
+        flags = 0
+        try:
+            if _HAS_RECVMSG:
+                count, _, flags, address = self.sock.recvmsg_into((view,), 0, _DONT_WAIT)
+            else:
+                count, address = self.sock.recvfrom_into(view)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            self.done = len(view) if error.errno == errno.EMSGSIZE else 0
+            self.fail(request, error)
+            return True
+        if target is not None and address:
+            target[:] = self.memory.addresses.packed(self.family, address)
+        if flags & _TRUNCATED:
+            self.complete(request, Status.EMSGSIZE, len(view))
+        else:
+            self.complete(request, 0, count)
+        return True
+
+
+@attrs.define(eq=False)
+class DatagramSends(RequestSide):
+    """Sends of a UDP socket: one datagram each, whole or not at all."""
+
+    takes_address: ClassVar[bool] = True
+
+    def attempt(self, request: Request) -> bool:
+        """See :meth:`RequestSide.attempt`."""
+        target = request[5]
+        try:
+            if target is None:
+                count = self.sock.send(request[1], _SEND_FLAGS)
+            else:
+                address = self.memory.addresses.native(self.family, target)
+                count = self.sock.sendto(request[1], _SEND_FLAGS, address)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            self.fail(request, error)
+            return True
+        self.complete(request, 0, count)
+        return True
+
+
+@attrs.define(eq=False)
+class SocketQueues:
+    """Both directions of one socket, and its place in the poll set."""
+
+    driver: ReadinessDriver
+    sock: socket.socket
+    fd: int
+    request_queue: RequestQueue = attrs.field(init=False)
+    receives: RequestSide = attrs.field(init=False)
+    sends: RequestSide = attrs.field(init=False)
+
+    @classmethod
+    def make(
+        cls,
+        driver: ReadinessDriver,
+        memory: Memory,
+        sock: socket.socket,
+        limits: tuple[int, int],
+        completions: tuple[CompletionState, CompletionState],
+        socket_context: int,
+    ) -> SocketQueues:
+        """Queues with ``(receive, send)`` limits, charged to those completion queues, in the poll set's care."""
+        self = cls(driver, sock, sock.fileno())
+        is_stream = sock.type == socket.SOCK_STREAM
+        receives, sends = (StreamReceives, StreamSends) if is_stream else (DatagramReceives, DatagramSends)
+        family = int(sock.family)
+        self.receives = receives(driver, memory, sock, self, completions[0], limits[0], socket_context, family)
+        self.sends = sends(driver, memory, sock, self, completions[1], limits[1], socket_context, family)
+        completions[0].charged += limits[0]
+        completions[1].charged += limits[1]
+        driver.sockets[self.fd] = self
+        return self
+
+    def arm(self, side: RequestSide) -> None:
+        """Watch for ``side`` too."""
+        side.is_armed = True
+        self._watch()
+
+    def on_ready(self, readable: bool, writable: bool) -> None:
+        """Serve what can go on; stop watching a direction in which nothing is posted."""
+        is_unwanted = False
+        for is_ready, side in ((readable, self.receives), (writable, self.sends)):
+            if is_ready:
+                if side.pending:
+                    side.serve()
+                elif side.is_armed:
+                    side.is_armed = False
+                    is_unwanted = True
+        if is_unwanted and self.driver.sockets.get(self.fd) is self:
+            if self.receives.is_armed or self.sends.is_armed:
+                self._watch()
+            else:
+                self.driver.waits.unwatch(self.fd)
+
+    def _watch(self) -> None:
+        sides = self.receives, self.sends
+        try:
+            self.driver.waits.watch(self.fd, sides[0].is_armed, sides[1].is_armed)
+        except OSError as error:  # refused by the system: nothing would ever be reported
+            for side in sides:
+                side.is_armed = False
+                while side.pending:
+                    side.fail(side.pending.popleft(), error)
+
+    def lose(self) -> None:
+        """The socket was closed behind our back: forget its number and let every request find out."""
+        self.forget()
+        self.receives.serve()
+        self.sends.serve()
+
+    def forget(self) -> None:
+        """Leave the poll set. The number may belong to another socket after this."""
+        if self.driver.sockets.get(self.fd) is self:
+            del self.driver.sockets[self.fd]
+            self.driver.waits.unwatch(self.fd)
+        self.receives.is_armed = self.sends.is_armed = False
+
+    def end(self) -> None:
+        """Abort what is pending in both directions."""
+        self.forget()
+        self.receives.end()
+        self.sends.end()
