@@ -25,237 +25,38 @@ from __future__ import annotations
 
 import abc
 import socket
-import struct
-from collections.abc import Callable
-from typing import ClassVar, Literal, NamedTuple, NoReturn, TypeAlias
+from typing import ClassVar
 
-import attrs
-
-from .errors import RioCallError, RioError, Status, error_from_status, status_from_errno, status_name
-
-ProviderName: TypeAlias = Literal["winsock", "uring", "portable", "simulated"]
-
-# Flags of a request [mswsockdef.h].
-RIO_MSG_DONT_NOTIFY = 1
-RIO_MSG_DEFER = 2
-RIO_MSG_WAITALL = 4
-RIO_MSG_COMMIT_ONLY = 8
-_ALL_FLAGS = RIO_MSG_DONT_NOTIFY | RIO_MSG_DEFER | RIO_MSG_WAITALL | RIO_MSG_COMMIT_ONLY
-
-RIO_MAX_CQ_SIZE = 0x8000000
-RIO_CORRUPT_CQ = 0xFFFFFFFF
-RIO_INVALID_BUFFERID = 0xFFFFFFFF  # 32-bit all ones, on 64-bit Windows too
-RIO_EVENT_COMPLETION = 1
-RIO_IOCP_COMPLETION = 2
-
-# In the flat calls: "no buffer here", where the table would take a NULL RIO_BUF pointer.
-NO_BUFFER = 0
-
-# A RIO address slice holds a SOCKADDR_INET: the larger of the IPv4 and IPv6 socket addresses [ws2ipdef.h].
-SOCKADDR_INET_SIZE_BYTES = 28
-
-# One dequeued record in the flat form: status, bytes transferred, socket context, request context.
-RawResult: TypeAlias = tuple[int, int, int, int]
-
-
-class BufferSlice(NamedTuple):
-    """RIO_BUF: ``length`` bytes from ``offset`` of the registration ``buffer_id``."""
-
-    buffer_id: int
-    offset: int
-    length: int
-
-
-class RioResult(NamedTuple):
-    """RIORESULT: how one request ended.
-
-    ``status`` is 0 or a Winsock code on every platform; :attr:`error` makes an :class:`OSError` of it.
-    """
-
-    status: int
-    bytes_transferred: int
-    socket_context: int
-    request_context: int
-
-    @property
-    def error(self) -> OSError | None:
-        """``None`` for success, else an :class:`OSError` of the fitting subclass."""
-        return error_from_status(self.status) if self.status else None
-
-
-class Port(abc.ABC):
-    """A completion port: collects one packet from each completion queue that notifies.
-
-    Belongs to the provider that made it. :meth:`wait` is GetQueuedCompletionStatusEx.
-    """
-
-    @abc.abstractmethod
-    def wait(self, timeout_seconds: float | None) -> list[int]:
-        """Take the completion keys of the packets that have come, waiting for the first.
-
-        Args:
-          timeout_seconds: how long to wait at most; 0 looks and returns, ``None`` waits for ever.
-
-        Returns an empty list when the time is over, or after :meth:`wake`. Not a checkpoint: blocks the thread.
-        """
-
-    @abc.abstractmethod
-    def wake(self) -> None:
-        """Make a :meth:`wait` that is running, or else the next one, return. From any thread."""
-
-    @abc.abstractmethod
-    def close(self) -> None:
-        """Forget the port and the packets in it. Twice is allowed."""
-
-
-class Event(abc.ABC):
-    """A manual-reset event that a completion queue can set."""
-
-    @abc.abstractmethod
-    def wait(self, timeout_seconds: float | None) -> bool:
-        """Block the thread until the event is set; False when the time is over first."""
-
-    @property
-    @abc.abstractmethod
-    def is_set(self) -> bool:
-        """Whether it is set; never blocks."""
-
-    @abc.abstractmethod
-    def set(self) -> None:
-        """Set it; wakes waiters."""
-
-    @abc.abstractmethod
-    def reset(self) -> None:
-        """Clear it."""
-
-    @abc.abstractmethod
-    def close(self) -> None:
-        """Give its resources back. Twice is allowed."""
-
-
-@attrs.frozen(eq=False)
-class EventNotification:
-    """RIO_NOTIFICATION_COMPLETION of type RIO_EVENT_COMPLETION.
-
-    Args:
-      event: set when the queue is armed and has a qualifying completion.
-      notify_reset: whether ``notify`` resets the event as it arms.
-    """
-
-    event: Event
-    notify_reset: bool = True
-    type: ClassVar[int] = RIO_EVENT_COMPLETION
-
-
-@attrs.frozen(eq=False)
-class PortNotification:
-    """RIO_NOTIFICATION_COMPLETION of type RIO_IOCP_COMPLETION.
-
-    Args:
-      port: gets one packet when the queue is armed and has a qualifying completion.
-      completion_key: comes back from :meth:`Port.wait`; 0 .. 2**63-1.
-    """
-
-    port: Port
-    completion_key: int
-    type: ClassVar[int] = RIO_IOCP_COMPLETION
-
-
-# None: the queue is polled only.
-Notification: TypeAlias = EventNotification | PortNotification | None
-
-PostFunction: TypeAlias = Callable[[int, int, int, int, int], int]
-PostAddressedFunction: TypeAlias = Callable[[int, int, int, int, int, int, int], int]
-CommitFunction: TypeAlias = Callable[[], int]
-
-
-def _closed_queue(*_: object) -> NoReturn:
-    raise RioError("the socket of this RequestQueue is closed; its queue died with it (make a new one)")
-
-
-@attrs.define(eq=False)
-class RequestQueue:
-    """RIO_RQ: one socket's credits and the order of its requests. Made by a provider, never by hand.
-
-    The ``post_*`` functions are the flat forms. Each returns 0 or a Winsock code, and takes
-    ``(buffer_id, offset, length, flags, request_context)``; the addressed ones have
-    ``address_buffer_id, address_offset`` after ``length``. ``NO_BUFFER`` stands for NULL.
-    """
-
-    provider: Provider
-    socket: socket.socket
-    socket_context: int
-    post_receive: PostFunction
-    post_send: PostFunction
-    post_receive_from: PostAddressedFunction
-    post_send_to: PostAddressedFunction
-    commit_receives: CommitFunction
-    commit_sends: CommitFunction
-    handle: object = attrs.field(repr=False)
-    is_closed: bool = False
-
-    def mark_closed(self) -> None:
-        """Zero the handle: from now on every use raises :class:`RioError` and reaches no kernel."""
-        self.is_closed = True
-        self.handle = None
-        self.post_receive = self.post_send = _closed_queue
-        self.post_receive_from = self.post_send_to = _closed_queue
-        self.commit_receives = self.commit_sends = _closed_queue
-
-
-def _closed_cq(*_: object) -> NoReturn:
-    raise RioError("this CompletionQueue is closed")
-
-
-@attrs.define(eq=False)
-class CompletionQueue:
-    """RIO_CQ: results of one or many sockets. Made by a provider, never by hand.
-
-    ``dequeue(limit)`` returns at most ``limit`` results as raw tuples whose first member is a *Winsock code*;
-    ``arm()`` is RIONotify and returns 0 or a code. Both never block. ``dequeue`` raises
-    :class:`RioInternalError` when the queue is corrupt.
-    """
-
-    provider: Provider
-    notification: Notification
-    dequeue: Callable[[int], list[RawResult]]
-    arm: Callable[[], int]
-    handle: object = attrs.field(repr=False)
-    is_closed: bool = False
-
-    @property
-    def capacity(self) -> int:
-        """Results it has room for."""
-        return self.provider.completion_queue_usage(self)[0]
-
-    @property
-    def charged(self) -> int:
-        """Results promised to request queues; never above :attr:`capacity`."""
-        return self.provider.completion_queue_usage(self)[1]
-
-    def mark_closed(self) -> None:
-        """Make every later use raise :class:`RioError`."""
-        self.is_closed = True
-        self.handle = None
-        self.dequeue = _closed_cq
-        self.arm = _closed_cq
-
-
-@attrs.define(eq=False)
-class RegisteredBuffer:
-    """Memory whose slices requests may name, with its RIO_BUFFERID.
-
-    The memory belongs to the caller, must stay writable and must not be resized while registered; the kernel
-    owns each slice from the post of a request until its completion is dequeued.
-    """
-
-    provider: Provider
-    buffer_id: int
-    length: int
-
-    def slice(self, offset: int = 0, length: int | None = None) -> BufferSlice:
-        """A RIO_BUF of this registration. Bounds are checked by the call that uses it, as RIO does."""
-        return BufferSlice(self.buffer_id, offset, self.length - offset if length is None else length)
+from ._checks import problem_with
+from .addresses import SOCKADDR_INET_SIZE_BYTES, Address, pack_address, unpack_address
+from .errors import RioCallError, Status, status_from_errno, status_name
+from .types import (
+    NO_BUFFER,
+    RIO_CORRUPT_CQ,
+    RIO_EVENT_COMPLETION,
+    RIO_INVALID_BUFFERID,
+    RIO_IOCP_COMPLETION,
+    RIO_MAX_CQ_SIZE,
+    RIO_MSG_COMMIT_ONLY,
+    RIO_MSG_DEFER,
+    RIO_MSG_DONT_NOTIFY,
+    RIO_MSG_WAITALL,
+    BufferSlice,
+    CommitFunction,
+    CompletionQueue,
+    Event,
+    EventNotification,
+    Notification,
+    Port,
+    PortNotification,
+    PostAddressedFunction,
+    PostFunction,
+    ProviderName,
+    RawResult,
+    RegisteredBuffer,
+    RequestQueue,
+    RioResult,
+)
 
 
 class Provider(abc.ABC):
@@ -455,6 +256,13 @@ class Provider(abc.ABC):
         """
 
     @abc.abstractmethod
+    def register_for_sending(self, memory: bytes | bytearray | memoryview) -> RegisteredBuffer:
+        """Register memory that is only read, such as bytes (only where :attr:`registers_cheaply`; Windows cannot).
+
+        A receive into it fails with WSAEFAULT. Arguments and errors as :meth:`register_buffer`.
+        """
+
+    @abc.abstractmethod
     def resize_completion_queue(self, completion_queue: CompletionQueue, queue_size: int) -> None:
         """RIOResizeCompletionQueue: results in it stay, in order.
 
@@ -514,6 +322,10 @@ class Provider(abc.ABC):
     def completion_queue_usage(self, completion_queue: CompletionQueue) -> tuple[int, int]:
         """(capacity, charged) of a queue."""
 
+    def features(self) -> list[tuple[str, bool, str, str]]:
+        """What it uses of the system: (name, is there, since when, what for). Empty if there is nothing to choose."""
+        return []
+
     @abc.abstractmethod
     def outstanding(self) -> int:
         """Requests posted and not dequeued, of all queues."""
@@ -552,7 +364,7 @@ class Provider(abc.ABC):
         context: int,
     ) -> None:
         is_send = function.startswith("RIOSend")
-        problem = _problem_with(is_send, data, data_count, address, flags, context)
+        problem = problem_with(is_send, data, data_count, address, flags, context)
         if problem:
             raise RioCallError(function, Status.EINVAL, problem)
         if flags & RIO_MSG_COMMIT_ONLY:
@@ -569,98 +381,6 @@ class Provider(abc.ABC):
             raise RioCallError(function, code)
 
 
-def _problem_with(
-    is_send: bool,
-    data: BufferSlice | None,
-    data_count: int,
-    address: BufferSlice | None,
-    flags: int,
-    context: int,
-) -> str:
-    """Why the table would answer WSAEINVAL to these arguments; empty when it would not."""
-    if flags & ~_ALL_FLAGS:
-        return f"unknown flags {flags & ~_ALL_FLAGS:#x}"
-    if flags & RIO_MSG_COMMIT_ONLY:
-        if flags != RIO_MSG_COMMIT_ONLY or data is not None or data_count or address is not None or context:
-            return "RIO_MSG_COMMIT_ONLY goes alone: no other flag, no data, no address, context 0"
-        return ""
-    if is_send and flags & RIO_MSG_WAITALL:
-        return "RIO_MSG_WAITALL is for receives"
-    if data_count not in (0, 1):
-        return f"data_count is {data_count}; RIO takes one data buffer (or none)"
-    if (data is None) != (data_count == 0):
-        return "data must be None exactly when data_count is 0"
-    if not 0 <= context < 1 << 63:
-        return "request_context must be within 0 .. 2**63-1"
-    for slice_ in (data, address):
-        if slice_ is not None and not (
-            0 <= slice_.offset < 1 << 32 and 0 <= slice_.length < 1 << 32 and 0 <= slice_.buffer_id < 1 << 63
-        ):
-            return "offset and length of a slice are unsigned 32-bit numbers"
-    if address is not None and address.length < SOCKADDR_INET_SIZE_BYTES:
-        return f"an address slice needs {SOCKADDR_INET_SIZE_BYTES} bytes (SOCKADDR_INET)"
-    return ""
-
-
-# --------------------------------------------------------------------------------------------------------
-# Addresses
-# --------------------------------------------------------------------------------------------------------
-
-_SOCKADDR_IN = struct.Struct("!2xH4s20x")
-_SOCKADDR_IN6 = struct.Struct("!2xHI16s4x")
-_FAMILY = struct.Struct("=H")
-_SCOPE = struct.Struct("=I")
-
-Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
-
-
-def pack_address(family: int, address: Address) -> bytes:
-    """A SOCKADDR_INET of 28 bytes for a numeric address, in the platform's own layout.
-
-    Args:
-      family: ``socket.AF_INET`` or ``AF_INET6``; its number differs between platforms.
-      address: ``(host, port)`` or ``(host, port, flowinfo, scope_id)``, host numeric.
-
-    Raises:
-      OSError: the host is not a numeric address of that family.
-      ValueError: the family is neither, or a number is out of range.
-    """
-    host, port = address[0], address[1]
-    if not 0 <= port <= 0xFFFF:
-        raise ValueError(f"port must be within 0 .. 65535, not {port}")
-    packed = bytearray(SOCKADDR_INET_SIZE_BYTES)
-    if family == socket.AF_INET:
-        _SOCKADDR_IN.pack_into(packed, 0, port, socket.inet_pton(socket.AF_INET, host))
-    elif family == socket.AF_INET6:
-        flow = address[2] if len(address) > 2 else 0
-        scope = address[3] if len(address) > 3 else 0
-        _SOCKADDR_IN6.pack_into(packed, 0, port, flow, socket.inet_pton(socket.AF_INET6, host))
-        _SCOPE.pack_into(packed, 24, scope)
-    else:
-        raise ValueError(f"RIO addresses are IPv4 or IPv6, not family {family}")
-    _FAMILY.pack_into(packed, 0, family)
-    return bytes(packed)
-
-
-def unpack_address(packed: bytes | memoryview) -> Address:
-    """The address in a SOCKADDR_INET, in the form that :meth:`socket.socket.recvfrom` gives it.
-
-    Raises:
-      ValueError: fewer than 28 bytes, or neither an IPv4 nor an IPv6 address.
-    """
-    if len(packed) < SOCKADDR_INET_SIZE_BYTES:
-        raise ValueError(f"a SOCKADDR_INET has {SOCKADDR_INET_SIZE_BYTES} bytes, not {len(packed)}")
-    (family,) = _FAMILY.unpack_from(packed, 0)
-    if family == socket.AF_INET:
-        port, raw = _SOCKADDR_IN.unpack_from(packed, 0)
-        return socket.inet_ntop(socket.AF_INET, raw), port
-    if family == socket.AF_INET6:
-        port, flow, raw = _SOCKADDR_IN6.unpack_from(packed, 0)
-        (scope,) = _SCOPE.unpack_from(packed, 24)
-        return socket.inet_ntop(socket.AF_INET6, raw), port, flow, scope
-    raise ValueError(f"not an IPv4 or IPv6 address: family {family}")
-
-
 __all__ = [
     "NO_BUFFER",
     "RIO_CORRUPT_CQ",
@@ -675,12 +395,15 @@ __all__ = [
     "SOCKADDR_INET_SIZE_BYTES",
     "Address",
     "BufferSlice",
+    "CommitFunction",
     "CompletionQueue",
     "Event",
     "EventNotification",
     "Notification",
     "Port",
     "PortNotification",
+    "PostAddressedFunction",
+    "PostFunction",
     "Provider",
     "ProviderName",
     "RawResult",

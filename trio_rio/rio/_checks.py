@@ -1,0 +1,87 @@
+"""Checks of arguments that every provider makes alike: what the function table answers with WSAEINVAL and its kin."""
+
+from __future__ import annotations
+
+import ctypes
+import socket
+from typing import TYPE_CHECKING
+
+from .addresses import SOCKADDR_INET_SIZE_BYTES
+from .errors import RioCallError, RioError, Status
+from .types import ALL_FLAGS, RIO_MSG_COMMIT_ONLY, RIO_MSG_WAITALL, BufferSlice, CompletionQueue
+
+if TYPE_CHECKING:
+    from .api import Provider
+
+CONTEXT_MAX = (1 << 63) - 1
+_OUTSTANDING_MAX = (1 << 32) - 1
+
+
+def check_request_queue_arguments(
+    provider: Provider,
+    sock: socket.socket,
+    limits: tuple[int, int],
+    data_buffers: tuple[int, int],
+    completion_queues: tuple[CompletionQueue, CompletionQueue],
+    socket_context: int,
+) -> None:
+    """Raise what RIOCreateRequestQueue would answer, as far as it can be known without the queues' state.
+
+    Pairs are (receive, send).
+    """
+    function = "RIOCreateRequestQueue"
+    for queue in completion_queues:
+        if queue.is_closed:
+            raise RioError("this CompletionQueue is closed")
+        if queue.provider is not provider:
+            raise RioCallError(function, Status.EINVAL, "the CompletionQueue is another provider's")
+    if not any(limits) or not all(0 <= limit <= _OUTSTANDING_MAX for limit in limits):
+        raise RioCallError(function, Status.EINVAL, f"limits {limits}: not negative, and not both 0")
+    if data_buffers != (1, 1):
+        raise RioCallError(function, Status.EINVAL, "RIO takes one data buffer for each request")
+    if not 0 <= socket_context <= CONTEXT_MAX:
+        raise RioCallError(function, Status.EINVAL, "socket_context must be within 0 .. 2**63-1")
+    if sock.fileno() == -1:
+        raise RioCallError(function, Status.ENOTSOCK, "the socket is closed")
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        raise RioCallError(function, Status.EOPNOTSUPP, "RIO serves IPv4 and IPv6")
+    if sock.type not in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        raise RioCallError(function, Status.EOPNOTSUPP, "RIO serves stream and datagram sockets")
+
+
+def problem_with(
+    is_send: bool,
+    data: BufferSlice | None,
+    data_count: int,
+    address: BufferSlice | None,
+    flags: int,
+    context: int,
+) -> str:
+    """Why the table would answer WSAEINVAL to these arguments; empty when it would not."""
+    if flags & ~ALL_FLAGS:
+        return f"unknown flags {flags & ~ALL_FLAGS:#x}"
+    if flags & RIO_MSG_COMMIT_ONLY:
+        if flags != RIO_MSG_COMMIT_ONLY or data is not None or data_count or address is not None or context:
+            return "RIO_MSG_COMMIT_ONLY goes alone: no other flag, no data, no address, context 0"
+        return ""
+    if is_send and flags & RIO_MSG_WAITALL:
+        return "RIO_MSG_WAITALL is for receives"
+    if data_count not in (0, 1):
+        return f"data_count is {data_count}; RIO takes one data buffer (or none)"
+    if (data is None) != (data_count == 0):
+        return "data must be None exactly when data_count is 0"
+    if not 0 <= context < 1 << 63:
+        return "request_context must be within 0 .. 2**63-1"
+    for slice_ in (data, address):
+        if slice_ is not None and not (
+            0 <= slice_.offset < 1 << 32 and 0 <= slice_.length < 1 << 32 and 0 <= slice_.buffer_id < 1 << 63
+        ):
+            return "offset and length of a slice are unsigned 32-bit numbers"
+    if address is not None and address.length < SOCKADDR_INET_SIZE_BYTES:
+        return f"an address slice needs {SOCKADDR_INET_SIZE_BYTES} bytes (SOCKADDR_INET)"
+    return ""
+
+
+def leak(memory: object) -> None:
+    """Keep ``memory`` for the rest of the process: the kernel may still write to it, freeing it would corrupt."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(memory))

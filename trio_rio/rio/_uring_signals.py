@@ -1,0 +1,116 @@
+"""The port and the event of the ``uring`` provider.
+
+Facts. The ring is the only thing that the kernel signals; completion queues, ports and events are ours. Nothing
+moves results from the ring into them but a call of this process.
+
+Consequence. Waiting for any of them means driving the ring, and what comes may be for somebody else.
+
+Decision. Each waits in a loop: drive the ring for the time that is left, look whether the news was ours. An
+event is an eventfd, so that another event loop can watch it too, beside the ring's own descriptor.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import select
+from typing import TYPE_CHECKING
+
+from .api import Event, Port
+from .errors import RioError
+
+if TYPE_CHECKING:
+    from .uring import UringProvider
+
+_NANOSECONDS = 1_000_000_000
+_EVENTS_AT_ONCE = 256
+
+
+def nanoseconds(timeout_seconds: float | None) -> int:
+    """Rounded up, so that a positive time never becomes 0; -1 for ever."""
+    if timeout_seconds is None or timeout_seconds == math.inf:
+        return -1
+    if not timeout_seconds >= 0:
+        raise ValueError(f"timeout_seconds must not be negative: {timeout_seconds}")
+    return math.ceil(timeout_seconds * _NANOSECONDS)
+
+
+class UringPort(Port):
+    """A list of packets beside the ring; waiting for it drives the ring."""
+
+    def __init__(self, provider: UringProvider, index: int) -> None:
+        self.provider = provider
+        self.index = index
+        self._events = provider.ffi.new("rio_event[]", _EVENTS_AT_ONCE)
+        self._is_woken = False
+        self._is_closed = False
+
+    def wait(self, timeout_seconds: float | None) -> list[int]:
+        """See :meth:`Port.wait`."""
+        if self._is_closed:
+            raise RioError("this port is closed")
+        keys: list[int] = []
+
+        def look(timeout_ns: int) -> bool:
+            count = self.provider.wait(
+                self.index, 0 if self._is_woken else timeout_ns, self._events, _EVENTS_AT_ONCE
+            )
+            keys.extend(self._events[i].key for i in range(count))
+            return bool(keys) or self._is_woken
+
+        self.provider.wait_until(look, timeout_seconds)
+        self._is_woken = False
+        return keys
+
+    def wake(self) -> None:
+        """See :meth:`Port.wake`."""
+        self._is_woken = True
+        self.provider.wake()
+
+    def close(self) -> None:
+        """See :meth:`Port.close`."""
+        self._is_closed = True
+
+
+class UringEvent(Event):
+    """An eventfd that the C core writes when the queue fires."""
+
+    def __init__(self, provider: UringProvider, port: UringPort) -> None:
+        self.provider = provider
+        self._port = port  # its own and always empty: waiting for it takes nobody else's packets
+        self._events = provider.ffi.new("rio_event[]", 1)
+        self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._poll = select.poll()
+        self._poll.register(self.fd, select.POLLIN)
+
+    @property
+    def is_set(self) -> bool:
+        """See :attr:`Event.is_set`."""
+        return bool(self._poll.poll(0))
+
+    def wait(self, timeout_seconds: float | None) -> bool:
+        """See :meth:`Event.wait`."""
+
+        def look(timeout_ns: int) -> bool:
+            if not self.is_set:
+                self.provider.wait(self._port.index, timeout_ns, self._events, 1)
+            return self.is_set
+
+        return self.provider.wait_until(look, timeout_seconds)
+
+    def set(self) -> None:
+        """See :meth:`Event.set`."""
+        os.eventfd_write(self.fd, 1)
+        self.provider.wake()
+
+    def reset(self) -> None:
+        """See :meth:`Event.reset`."""
+        if self.is_set:
+            os.eventfd_read(self.fd)
+
+    def close(self) -> None:
+        """See :meth:`Event.close`."""
+        if self.fd >= 0:
+            self._poll.unregister(self.fd)
+            os.close(self.fd)
+            self.fd = -1

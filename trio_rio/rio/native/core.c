@@ -1,0 +1,284 @@
+/* A core: one ring with everything that hangs on it, and the rules of who may touch it.
+ *
+ * Facts. Memory mapped MADV_WIPEONFORK reads as zero in a forked child (Linux 4.14). The ring's mappings are not there
+ * at all in the child. The address of a thread-local variable is different in every living thread.
+ * Consequence. Whether we are in the process and the thread that made the core costs one memory read each, and no
+ * system call.
+ * Decision. Every public function goes through core_enter(): first the guard (before the lock, which another thread
+ * may have held at the moment of the fork), then the lock.
+ */
+#include "core.h"
+
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+static __thread char thread_marker;
+
+bool core_is_owner(const rio_core *core) { return core->owner == &thread_marker; }
+
+int rio_core_is_usable(rio_core *core) {
+    if (*core->guard != GUARD_ALIVE)
+        return RIO_E_FORKED;
+    return core->is_closed ? RIO_E_CLOSED : 0;
+}
+
+int core_enter(rio_core *core) {
+    if (*core->guard != GUARD_ALIVE)
+        return RIO_E_FORKED;
+    pthread_mutex_lock(&core->lock);
+    if (core->is_closed) {
+        pthread_mutex_unlock(&core->lock);
+        return RIO_E_CLOSED;
+    }
+    return 0;
+}
+
+void core_leave(rio_core *core) { pthread_mutex_unlock(&core->lock); }
+
+/* ---- slabs ---- */
+
+void *slab_at(const struct slab *slab, uint32_t index) {
+    if (index >= slab->used)
+        return NULL;
+    return slab->blocks[index / SLAB_BLOCK] + (size_t)(index % SLAB_BLOCK) * slab->item_size_bytes;
+}
+
+int slab_add(struct slab *slab, uint32_t *index) {
+    if (slab->used == slab->block_count * SLAB_BLOCK) {
+        char **blocks = realloc(slab->blocks, (slab->block_count + 1) * sizeof *blocks);
+        if (!blocks)
+            return -ENOMEM;
+        slab->blocks = blocks;
+        blocks[slab->block_count] = calloc(SLAB_BLOCK, slab->item_size_bytes);
+        if (!blocks[slab->block_count])
+            return -ENOMEM;
+        slab->block_count++;
+    }
+    *index = slab->used++;
+    return 0;
+}
+
+static void slab_free(struct slab *slab) {
+    for (uint32_t i = 0; i < slab->block_count; i++)
+        free(slab->blocks[i]);
+    free(slab->blocks);
+    memset(slab, 0, sizeof *slab);
+}
+
+/* ---- lists ---- */
+
+void list_append(struct op_list *list, struct op *op) {
+    op->next = NULL;
+    op->previous = list->last;
+    if (list->last)
+        list->last->next = op;
+    else
+        list->first = op;
+    list->last = op;
+}
+
+void list_remove(struct op_list *list, struct op *op) {
+    if (op->previous)
+        op->previous->next = op->next;
+    else
+        list->first = op->next;
+    if (op->next)
+        op->next->previous = op->previous;
+    else
+        list->last = op->previous;
+    op->next = op->previous = NULL;
+}
+
+/* ---- operations ---- */
+
+struct op *op_new(rio_core *core, enum kind kind) {
+    struct op *op = core->free_op;
+    if (op) {
+        core->free_op = op->next;
+    } else {
+        uint32_t index;
+        if (slab_add(&core->ops, &index))
+            return NULL;
+        op = slab_at(&core->ops, index);
+        op->index = index;
+        op->generation = 1;
+    }
+    op->next = op->previous = op->behind = NULL;
+    op->kind = kind;
+    op->is_orphan = op->is_cancel_sent = false;
+    return op;
+}
+
+void op_free(rio_core *core, struct op *op) {
+    assert(op->state != OP_FREE);
+    op->state = OP_FREE;
+    op->generation = (op->generation + 1) & 0xfffffff; /* the 28 bits that user_data has room for */
+    op->generation += op->generation == 0;
+    op->next = core->free_op;
+    core->free_op = op;
+}
+
+uint64_t op_user_data(const struct op *op) {
+    return (uint64_t)op->kind << 60 | (uint64_t)op->generation << 32 | op->index;
+}
+
+/* ---- open and close ---- */
+
+static int open_descriptors(rio_core *core, const char **failed_step) {
+    *failed_step = "eventfd";
+    core->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (core->wake_fd < 0)
+        return -errno;
+    *failed_step = "epoll_create1";
+    core->refusal_epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (core->refusal_epoll_fd < 0)
+        return -errno;
+    *failed_step = "mmap of the fork guard";
+    core->guard = mmap(NULL, sizeof *core->guard, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (core->guard == MAP_FAILED) {
+        core->guard = NULL;
+        return -errno;
+    }
+    if (madvise(core->guard, sizeof *core->guard, MADV_WIPEONFORK))
+        return -errno;
+    *core->guard = GUARD_ALIVE;
+    return 0;
+}
+
+static void free_all(rio_core *core) {
+    ring_close(&core->ring);
+    if (core->wake_fd >= 0)
+        close(core->wake_fd);
+    if (core->refusal_epoll_fd >= 0)
+        close(core->refusal_epoll_fd);
+    for (uint32_t i = 0; i < core->completion_queues.used; i++) {
+        struct completion_queue *cq = slab_at(&core->completion_queues, i);
+        free(cq->entries);
+    }
+    slab_free(&core->ops);
+    slab_free(&core->buffers);
+    slab_free(&core->completion_queues);
+    slab_free(&core->request_queues);
+    slab_free(&core->ports);
+}
+
+int rio_core_open(rio_core **result, uint32_t entries, uint32_t withhold, const char **failed_step) {
+    uint32_t index;
+    *result = NULL;
+    *failed_step = "memory";
+    rio_core *core = calloc(1, sizeof *core);
+    if (!core)
+        return -ENOMEM;
+    core->ring.fd = core->wake_fd = core->refusal_epoll_fd = -1;
+    core->ops.item_size_bytes = sizeof(struct op);
+    core->buffers.item_size_bytes = sizeof(struct buffer);
+    core->completion_queues.item_size_bytes = sizeof(struct completion_queue);
+    core->request_queues.item_size_bytes = sizeof(struct request_queue);
+    core->ports.item_size_bytes = sizeof(struct port);
+    core->owner = &thread_marker;
+    pthread_mutex_init(&core->lock, NULL);
+    /* Slot 0 of buffers means "none", and port 0 is the core's own. */
+    int error = slab_add(&core->buffers, &index) || slab_add(&core->ports, &index) ? -ENOMEM : 0;
+    if (!error)
+        error = ring_open(&core->ring, entries, withhold, failed_step);
+    if (!error)
+        error = open_descriptors(core, failed_step);
+    if (!error) {
+        *failed_step = "poll on the wake-up descriptor";
+        error = arm_wake(core);
+    }
+    if (error) {
+        if (core->guard)
+            munmap(core->guard, sizeof *core->guard);
+        free_all(core);
+        free(core);
+        return error;
+    }
+    *result = core;
+    return 0;
+}
+
+/* Ends everything and waits until the kernel has answered each operation, or the time is over. */
+static void drain(rio_core *core, int64_t timeout_ns) {
+    struct timespec start, now;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    for (uint32_t i = 0; i < core->request_queues.used; i++)
+        ((struct request_queue *)slab_at(&core->request_queues, i))->is_closed = true; /* start nothing more */
+    for (uint32_t i = 0; i < core->ops.used; i++) {
+        struct op *op = slab_at(&core->ops, i);
+        if (op->state == OP_STAGED && op->kind != KIND_REQUEST) {
+            list_remove(&core->staged, op);
+            op_free(core, op);
+        } else if (op->kind == KIND_REQUEST && op->state != OP_FREE) {
+            request_cancel(core, op);
+        } else if (op->state == OP_IN_KERNEL) {
+            op->is_orphan = true;
+            op->state = OP_CANCELLING;
+            list_append(&core->cancels, op);
+        }
+    }
+    core->is_draining = true;
+    while (core->in_kernel) {
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        int64_t left = timeout_ns - ((now.tv_sec - start.tv_sec) * 1000000000LL + now.tv_nsec - start.tv_nsec);
+        if (left <= 0 || ring_flush(core) < 0)
+            return;
+        ring_reap(core);
+        if (core->in_kernel)
+            ring_enter(&core->ring, ring_prepared(&core->ring), 1, left);
+        ring_reap(core);
+    }
+}
+
+int rio_core_close(rio_core *core, int64_t timeout_ns) {
+    int error = core_enter(core);
+    if (error == RIO_E_FORKED) {
+        /* A child's copy: its descriptors are its own, the ring and its operations are the parent's. */
+        free_all(core);
+        return 0;
+    }
+    if (error)
+        return 0;
+    if (core_is_owner(core))
+        drain(core, timeout_ns);
+    int held = 0; /* readiness waits hold no memory of ours */
+    for (uint32_t i = 0; i < core->ops.used; i++) {
+        struct op *op = slab_at(&core->ops, i);
+        held += op->kind == KIND_REQUEST && (op->state == OP_IN_KERNEL || op->state == OP_CANCELLING);
+    }
+    core->is_closed = true;
+    if (held) {
+        /* The kernel may still write: the memory of operations must outlive it. Closing the ring cancels them. */
+        close(core->ring.fd);
+        core->ring.fd = -1;
+    } else {
+        free_all(core);
+    }
+    core_leave(core);
+    return held;
+}
+
+int rio_core_info(rio_core *core, rio_info *info) {
+    int error = core_enter(core);
+    if (error)
+        return error;
+    *info = (rio_info){
+        .ring_fd = core->ring.fd,
+        .wake_fd = core->wake_fd,
+        .setup_flags = core->ring.setup_flags,
+        .features = core->ring.features,
+        .sq_entries = core->ring.sq_entries,
+        .cq_entries = core->ring.cq_entries,
+        .requests_outstanding = core->requests_outstanding,
+        .operations_in_kernel = core->in_kernel - core->wake_is_armed,
+        .enters = core->ring.enters,
+        .submissions = core->submissions,
+        .completions = core->completions,
+        .overflows = *core->ring.cq_overflow,
+    };
+    core_leave(core);
+    return 0;
+}

@@ -1,0 +1,171 @@
+/* The inside of a core: shared by the files that implement rio.h. */
+#ifndef TRIO_RIO_CORE_H
+#define TRIO_RIO_CORE_H
+
+#define _GNU_SOURCE
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "rio.h"
+#include "ring.h"
+
+enum direction { RECEIVE = 0, SEND = 1 };
+
+/* What a completion of the ring belongs to: the top four bits of user_data. */
+enum kind { KIND_REQUEST = 1, KIND_POLL = 2, KIND_WAKE = 3, KIND_CANCEL = 4 };
+
+/* The life of an operation. QUEUED waits behind another of its direction; STAGED goes with the next submission. */
+enum op_state { OP_FREE, OP_QUEUED, OP_STAGED, OP_IN_KERNEL, OP_CANCELLING, OP_READY };
+
+struct request_queue;
+
+/* A request, or a readiness wait. Lives until its own completion came. */
+struct op {
+    struct op *next, *previous; /* in the staged, the cancel or the ready list; free list uses next */
+    struct op *behind;          /* the next request of the same direction */
+    uint32_t index, generation;
+    uint8_t kind, state, direction;
+    bool is_orphan;      /* a readiness wait that nobody waits for any more */
+    bool is_cancel_sent; /* the cancellation is in the kernel */
+    uint32_t flags;
+    int fd;
+    uint32_t poll_mask;
+    int32_t poll_result;
+    struct request_queue *queue;
+    uint64_t context;
+    char *data;
+    uint32_t length, done;
+    uint32_t buffer, address_buffer; /* registry slots; 0 for none */
+    struct sockaddr *address;
+    struct iovec vector;
+    struct msghdr message;
+};
+
+struct op_list {
+    struct op *first, *last;
+};
+
+struct completion {
+    rio_result result;
+    struct request_queue *queue;
+    uint32_t buffer, address_buffer;
+    uint8_t direction;
+    bool qualifies;
+};
+
+struct completion_queue {
+    uint32_t index, generation;
+    struct completion *entries; /* a circle of `room` places, room >= charged */
+    uint32_t room, first, count;
+    uint32_t capacity, charged;
+    uint32_t qualifying;
+    uint32_t queues; /* request queues that refer to it */
+    bool is_closed, is_armed, notify_reset;
+    int notification, event_fd;
+    uint32_t port;
+    uint64_t key;
+    uint32_t packets; /* posted to the port, not taken */
+    struct completion_queue *next_with_packets;
+    struct completion_queue *next_free;
+};
+
+struct request_queue {
+    uint32_t index, generation;
+    int fd;
+    bool is_stream, is_closed, is_live;
+    uint64_t socket_context;
+    struct completion_queue *cq[2];
+    uint32_t max[2], outstanding[2];
+    struct op *head[2], *tail[2];
+    struct request_queue *next_free;
+};
+
+struct buffer {
+    char *memory;
+    uint64_t length;
+    uint32_t generation, uses;
+    bool is_registered, is_read_only;
+    uint32_t next_free;
+};
+
+struct port {
+    struct completion_queue *first, *last; /* queues with packets */
+};
+
+/* A table of things that never move: chunks of pointers to blocks. */
+#define SLAB_BLOCK 64u
+struct slab {
+    size_t item_size_bytes;
+    char **blocks;
+    uint32_t block_count, used;
+};
+
+struct rio_core {
+    pthread_mutex_t lock;
+    uint64_t *guard; /* a page that a forked child sees as zeros */
+    void *owner;     /* address of the owner thread's marker */
+    bool is_closed, is_draining, must_submit, wake_is_armed, was_woken;
+    struct ring ring;
+    int wake_fd, refusal_epoll_fd;
+    struct slab ops, buffers, completion_queues, request_queues, ports;
+    struct op *free_op;
+    uint32_t free_buffer;
+    struct completion_queue *free_cq;
+    struct request_queue *free_rq;
+    struct op_list staged, cancels, polls_ready;
+    uint32_t requests_outstanding, in_kernel;
+    uint64_t submissions, completions;
+};
+
+#define GUARD_ALIVE 0x7472696f5f72696fULL
+
+/* core.c */
+int core_enter(rio_core *core); /* lock, or a code */
+void core_leave(rio_core *core);
+bool core_is_owner(const rio_core *core);
+void *slab_at(const struct slab *slab, uint32_t index);
+int slab_add(struct slab *slab, uint32_t *index); /* a zeroed new item */
+void list_append(struct op_list *list, struct op *op);
+void list_remove(struct op_list *list, struct op *op);
+struct op *op_new(rio_core *core, enum kind kind);
+void op_free(rio_core *core, struct op *op);
+uint64_t op_user_data(const struct op *op);
+
+static inline uint64_t make_handle(uint32_t index, uint32_t generation) {
+    return (uint64_t)generation << 32 | index;
+}
+
+/* completion_queue.c */
+struct completion_queue *cq_find(rio_core *core, uint64_t handle);
+bool cq_reserve(struct completion_queue *cq, uint32_t room);
+void cq_push(rio_core *core, struct completion_queue *cq, const struct completion *completion);
+void cq_release(rio_core *core, struct completion_queue *cq);
+
+/* request_queue.c */
+struct request_queue *rq_find(rio_core *core, uint64_t handle);
+void rq_credit(rio_core *core, struct request_queue *rq, enum direction direction);
+
+/* request.c */
+void request_prepare(const struct op *op, struct uring_sqe *sqe);
+void request_cancel(rio_core *core, struct op *op);
+void request_finish(rio_core *core, struct op *op, int32_t result); /* the kernel's answer */
+
+/* buffers.c */
+int buffer_take(rio_core *core, uint64_t id, uint64_t offset, uint64_t length, bool for_writing, uint32_t *slot,
+                char **address);
+void buffer_release(rio_core *core, uint32_t slot);
+
+/* port.c */
+void port_post(rio_core *core, struct completion_queue *cq);
+void port_forget(rio_core *core, struct completion_queue *cq);
+int ring_flush(rio_core *core);              /* submit all that is staged; owner's thread */
+uint32_t ring_reap(rio_core *core);          /* take what the kernel has posted; how many */
+int arm_wake(rio_core *core);
+
+#endif

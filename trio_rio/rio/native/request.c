@@ -1,0 +1,304 @@
+/* Requests: posting, the kernel's answers, and cancelling.
+ *
+ * Facts. A receive or send in io_uring may end short, or with EINTR or EAGAIN, for reasons that are no news to a caller
+ * of RIO: a RIO send completes when all of it went, a WAITALL receive when all of it came. A cancelled operation ends with
+ * ECANCELED, with EINTR, or with its result if that was first [io_uring_cancelation(7)]. A datagram that is longer than its
+ * slice is reported by a length beyond the slice (MSG_TRUNC in a plain receive) or by a flag (recvmsg).
+ * Consequence. One request may be several operations in a row; only the last of them is a completion.
+ * Decision. request_finish() decides from the answer: again, or complete. A request that has not reached the kernel is
+ * aborted without touching its socket.
+ *
+ *             post          submit             answer
+ *   (none) ─┬──────▶ STAGED ──────▶ IN_KERNEL ────────▶ complete ─▶ completion queue
+ *           │          ▲ ▲              │  ▲                ▲
+ *           ▼   head   │ └── again ─────┘  │                │
+ *         QUEUED ──────┘                   cancel ─▶ CANCELLING
+ *           └───────────── cancel ──────────────────────────┘
+ */
+#include "core.h"
+
+#include <netinet/in.h>
+
+#define SOCKADDR_INET_SIZE 28u
+
+static void stage(rio_core *core, struct op *op) {
+    op->state = OP_STAGED;
+    list_append(&core->staged, op);
+}
+
+static void unlink_from_queue(struct op *op) {
+    struct request_queue *rq = op->queue;
+    struct op *before = NULL, *at = rq->head[op->direction];
+    for (; at != op; at = at->behind)
+        before = at;
+    if (before)
+        before->behind = op->behind;
+    else
+        rq->head[op->direction] = op->behind;
+    if (rq->tail[op->direction] == op)
+        rq->tail[op->direction] = before;
+}
+
+static void complete(rio_core *core, struct op *op, int32_t status) {
+    struct request_queue *rq = op->queue;
+    struct completion completion = {
+        .result = {status, op->done, rq->socket_context, op->context},
+        .queue = rq,
+        .buffer = op->buffer,
+        .address_buffer = op->address_buffer,
+        .direction = op->direction,
+        .qualifies = !(op->flags & RIO_FLAG_DONT_NOTIFY),
+    };
+    unlink_from_queue(op);
+    struct op *head = rq->head[op->direction];
+    op_free(core, op);
+    if (head && head->state == OP_QUEUED && !rq->is_closed) {
+        stage(core, head);
+        core->must_submit = true;
+    }
+    cq_push(core, completion.queue->cq[completion.direction], &completion); /* may retire the queue: last */
+}
+
+void request_prepare(const struct op *op, struct uring_sqe *sqe) {
+    bool is_send = op->direction == SEND;
+    sqe->fd = op->fd;
+    if (op->address) {
+        sqe->opcode = is_send ? URING_OP_SENDMSG : URING_OP_RECVMSG;
+        sqe->address = (uint64_t)(uintptr_t)&op->message;
+        sqe->length = 1;
+    } else {
+        sqe->opcode = is_send ? URING_OP_SEND : URING_OP_RECV;
+        sqe->address = (uint64_t)(uintptr_t)(op->data + op->done);
+        sqe->length = op->length - op->done;
+    }
+    if (is_send)
+        sqe->op_flags = MSG_NOSIGNAL;
+    else if (!op->queue->is_stream && !op->address)
+        sqe->op_flags = MSG_TRUNC; /* answer with the datagram's own length */
+}
+
+static bool is_wanted_whole(const struct op *op) {
+    return op->queue->is_stream && (op->direction == SEND || op->flags & RIO_FLAG_WAITALL);
+}
+
+void request_finish(rio_core *core, struct op *op, int32_t result) {
+    bool is_cancelled = op->state == OP_CANCELLING;
+    int32_t status = 0;
+    if (is_cancelled && !op->is_cancel_sent)
+        list_remove(&core->cancels, op);
+    if (result >= 0) {
+        bool is_truncated = !op->queue->is_stream && ((uint32_t)result > op->length ||
+                                                      (op->address && op->message.msg_flags & MSG_TRUNC));
+        op->done = is_truncated ? op->length : op->done + (uint32_t)result;
+        status = is_truncated ? EMSGSIZE : 0;
+        if (is_wanted_whole(op) && result > 0 && op->done < op->length) {
+            if (!is_cancelled) {
+                stage(core, op);
+                core->must_submit = true;
+                return;
+            }
+            status = ECANCELED;
+        }
+    } else if (result == -EINTR || result == -EAGAIN) {
+        if (!is_cancelled) {
+            stage(core, op);
+            core->must_submit = true;
+            return;
+        }
+        status = ECANCELED;
+    } else {
+        status = -result;
+    }
+    complete(core, op, status);
+}
+
+void request_cancel(rio_core *core, struct op *op) {
+    switch (op->state) {
+    case OP_STAGED:
+        list_remove(&core->staged, op);
+        complete(core, op, ECANCELED);
+        break;
+    case OP_QUEUED:
+        complete(core, op, ECANCELED);
+        break;
+    case OP_IN_KERNEL:
+        op->state = OP_CANCELLING;
+        list_append(&core->cancels, op);
+        break;
+    default: /* cancelling already */
+        break;
+    }
+}
+
+struct post {
+    enum direction direction;
+    uint64_t buffer_id, address_buffer_id;
+    uint32_t offset, length, address_offset, flags;
+    uint64_t context;
+};
+
+static int address_length(const struct sockaddr *address, socklen_t *length) {
+    if (address->sa_family == AF_INET)
+        *length = sizeof(struct sockaddr_in);
+    else if (address->sa_family == AF_INET6)
+        *length = sizeof(struct sockaddr_in6);
+    else
+        return RIO_E_INVAL;
+    return 0;
+}
+
+/* Takes the memory that the post names; on an error nothing is held. */
+static int take_memory(rio_core *core, struct op *op, const struct post *post) {
+    bool is_receive = post->direction == RECEIVE;
+    char *address = NULL;
+    socklen_t address_size = SOCKADDR_INET_SIZE;
+    int error = 0;
+    op->buffer = op->address_buffer = 0;
+    op->data = NULL;
+    op->address = NULL;
+    if (post->buffer_id)
+        error = buffer_take(core, post->buffer_id, post->offset, post->length, is_receive, &op->buffer, &op->data);
+    if (error)
+        return error;
+    if (post->address_buffer_id) {
+        error = buffer_take(core, post->address_buffer_id, post->address_offset, SOCKADDR_INET_SIZE, is_receive,
+                            &op->address_buffer, &address);
+        if (!error && !is_receive) {
+            error = address_length((struct sockaddr *)address, &address_size);
+            if (error)
+                buffer_release(core, op->address_buffer);
+        }
+        if (error) {
+            buffer_release(core, op->buffer);
+            return error;
+        }
+        if (is_receive)
+            memset(address, 0, SOCKADDR_INET_SIZE);
+        op->address = (struct sockaddr *)address;
+        op->vector = (struct iovec){op->data, post->length};
+        op->message = (struct msghdr){
+            .msg_name = address, .msg_namelen = address_size, .msg_iov = &op->vector, .msg_iovlen = 1};
+    }
+    return 0;
+}
+
+static int check(const struct request_queue *rq, const struct post *post) {
+    if (rq->is_stream && (post->address_buffer_id || !post->buffer_id || !post->length))
+        return RIO_E_INVAL;
+    if (!rq->is_stream && post->flags & RIO_FLAG_WAITALL)
+        return RIO_E_INVAL;
+    if (!post->buffer_id && post->length)
+        return RIO_E_INVAL;
+    return rq->outstanding[post->direction] >= rq->max[post->direction] ? RIO_E_NOBUFS : 0;
+}
+
+static int submit_soon(rio_core *core) {
+    if (core_is_owner(core))
+        return ring_flush(core) < 0 ? RIO_E_NOBUFS : 0;
+    core->must_submit = true;
+    return rio_wake(core);
+}
+
+static int post_locked(rio_core *core, uint64_t handle, const struct post *post) {
+    struct request_queue *rq = rq_find(core, handle);
+    if (!rq)
+        return RIO_E_INVAL;
+    int error = check(rq, post);
+    if (error)
+        return error;
+    struct op *op = op_new(core, KIND_REQUEST);
+    if (!op)
+        return RIO_E_NOBUFS;
+    op->state = OP_QUEUED;
+    error = take_memory(core, op, post);
+    if (error) {
+        op_free(core, op);
+        return error;
+    }
+    op->queue = rq;
+    op->fd = rq->fd;
+    op->direction = (uint8_t)post->direction;
+    op->flags = post->flags;
+    op->context = post->context;
+    op->length = post->length;
+    op->done = 0;
+    rq->outstanding[post->direction]++;
+    core->requests_outstanding++;
+    if (rq->tail[post->direction])
+        rq->tail[post->direction]->behind = op;
+    else
+        rq->head[post->direction] = op;
+    rq->tail[post->direction] = op;
+    if (rq->head[post->direction] == op)
+        stage(core, op);
+    if (!(post->flags & RIO_FLAG_DEFER))
+        submit_soon(core);
+    return 0;
+}
+
+static int post_request(rio_core *core, uint64_t handle, const struct post *post) {
+    int error = core_enter(core);
+    if (error)
+        return error;
+    error = post_locked(core, handle, post);
+    core_leave(core);
+    return error;
+}
+
+int rio_receive(rio_core *core, uint64_t handle, uint64_t buffer_id, uint32_t offset, uint32_t length, uint32_t flags,
+                uint64_t context) {
+    return post_request(core, handle, &(struct post){RECEIVE, buffer_id, 0, offset, length, 0, flags, context});
+}
+
+int rio_send(rio_core *core, uint64_t handle, uint64_t buffer_id, uint32_t offset, uint32_t length, uint32_t flags,
+             uint64_t context) {
+    return post_request(core, handle, &(struct post){SEND, buffer_id, 0, offset, length, 0, flags, context});
+}
+
+int rio_receive_from(rio_core *core, uint64_t handle, uint64_t buffer_id, uint32_t offset, uint32_t length,
+                     uint64_t address_buffer_id, uint32_t address_offset, uint32_t flags, uint64_t context) {
+    return post_request(core, handle,
+                        &(struct post){RECEIVE, buffer_id, address_buffer_id, offset, length, address_offset, flags,
+                                       context});
+}
+
+int rio_send_to(rio_core *core, uint64_t handle, uint64_t buffer_id, uint32_t offset, uint32_t length,
+                uint64_t address_buffer_id, uint32_t address_offset, uint32_t flags, uint64_t context) {
+    return post_request(core, handle,
+                        &(struct post){SEND, buffer_id, address_buffer_id, offset, length, address_offset, flags,
+                                       context});
+}
+
+int rio_commit(rio_core *core, uint64_t handle) {
+    int error = core_enter(core);
+    if (error)
+        return error;
+    error = rq_find(core, handle) ? submit_soon(core) : RIO_E_INVAL;
+    core_leave(core);
+    return error;
+}
+
+int rio_commit_all(rio_core *core) {
+    int error = core_enter(core);
+    if (error)
+        return error;
+    error = submit_soon(core);
+    core_leave(core);
+    return error;
+}
+
+int rio_cancel(rio_core *core, uint64_t handle, uint64_t context) {
+    int error = core_enter(core);
+    if (error)
+        return error;
+    struct request_queue *rq = rq_find(core, handle);
+    for (int direction = 0; rq && direction < 2; direction++)
+        for (struct op *op = rq->head[direction]; op; op = op->behind)
+            if (op->context == context) {
+                request_cancel(core, op);
+                core_leave(core);
+                return 0;
+            }
+    core_leave(core);
+    return 0;
+}

@@ -1,0 +1,113 @@
+/* Registered I/O on io_uring: the interface that Python sees.
+ *
+ * Every function that can fail returns 0 or a negative errno, or a RIO_E_* code where the RIO function table names
+ * one. Handles are numbers, slot | generation << 32: one that is out of date is refused, it can reach no memory.
+ * All functions lock the core, so several threads may call. Only the thread that opened a core submits to its ring,
+ * since the kernel ends a thread's requests with the thread; what others post starts at the owner's next call.
+ */
+#ifndef TRIO_RIO_H
+#define TRIO_RIO_H
+
+#include <stdint.h>
+
+/* Codes of the function table [winsock2.h]. */
+#define RIO_E_FAULT 10014
+#define RIO_E_INVAL 10022
+#define RIO_E_ALREADY 10037
+#define RIO_E_NOBUFS 10055
+#define RIO_E_TOOMANYREFS 10059
+/* Ours: the core belongs to another process; the core is closed. */
+#define RIO_E_FORKED 20001
+#define RIO_E_CLOSED 20002
+
+#define RIO_FLAG_DONT_NOTIFY 1
+#define RIO_FLAG_DEFER 2
+#define RIO_FLAG_WAITALL 4
+
+typedef struct rio_core rio_core;
+
+/* RIORESULT, with a native errno as status. */
+typedef struct {
+    int32_t status;
+    uint32_t bytes_transferred;
+    uint64_t socket_context;
+    uint64_t request_context;
+} rio_result;
+
+/* What a wait brings: a packet of a completion queue, or the end of a readiness wait. */
+#define RIO_EVENT_PACKET 1
+#define RIO_EVENT_POLL 2
+typedef struct {
+    uint32_t kind;
+    int32_t result; /* POLL: poll(2) mask, or -errno */
+    uint64_t key;   /* PACKET: completion key; POLL: the token of rio_poll_add */
+} rio_event;
+
+typedef struct {
+    int ring_fd, wake_fd;
+    uint32_t setup_flags, features, sq_entries, cq_entries;
+    uint32_t requests_outstanding; /* posted and not dequeued */
+    uint32_t operations_in_kernel;
+    uint64_t enters, submissions, completions, overflows;
+} rio_info;
+
+/* ---- core.c ---- */
+int rio_core_open(rio_core **core, uint32_t entries, uint32_t withhold, const char **failed_step);
+/* Waits at most timeout_ns for the kernel to let go of all memory. 0, or the number of operations that it still
+ * holds: then the core stays allocated on purpose. */
+int rio_core_close(rio_core *core, int64_t timeout_ns);
+int rio_core_info(rio_core *core, rio_info *info);
+int rio_core_is_usable(rio_core *core); /* 0, RIO_E_FORKED or RIO_E_CLOSED */
+
+/* ---- buffers.c ---- */
+int rio_register_buffer(rio_core *core, char *memory, uint64_t length, int is_read_only, uint64_t *buffer_id);
+/* The number of requests that still use it; -1 for an unknown id. */
+int rio_deregister_buffer(rio_core *core, uint64_t buffer_id);
+int rio_buffer_uses(rio_core *core, uint64_t buffer_id);
+
+/* ---- completion_queue.c ---- */
+/* notification: 0 polled, 1 event, 2 port. port 0 is the core's own. */
+int rio_create_completion_queue(rio_core *core, uint32_t size, int notification, int event_fd, int notify_reset,
+                                uint32_t port, uint64_t key, uint64_t *handle);
+int rio_resize_completion_queue(rio_core *core, uint64_t handle, uint32_t size);
+int rio_close_completion_queue(rio_core *core, uint64_t handle);
+int rio_completion_queue_usage(rio_core *core, uint64_t handle, uint32_t *capacity, uint32_t *charged);
+/* Results taken; bit 32 is set when one of them has a status other than 0; negative on error. */
+int64_t rio_dequeue(rio_core *core, uint64_t handle, rio_result *results, uint32_t limit);
+int rio_notify(rio_core *core, uint64_t handle);
+
+/* ---- request_queue.c ---- */
+int rio_create_request_queue(rio_core *core, int fd, int is_stream, uint32_t receives_max, uint32_t sends_max,
+                             uint64_t receive_cq, uint64_t send_cq, uint64_t socket_context, uint64_t *handle);
+int rio_resize_request_queue(rio_core *core, uint64_t handle, uint32_t receives_max, uint32_t sends_max);
+/* Aborts all requests of the queue; on return the kernel holds the socket no longer (owner's thread). */
+int rio_close_request_queue(rio_core *core, uint64_t handle);
+
+/* ---- request.c ---- */
+int rio_receive(rio_core *core, uint64_t handle, uint64_t buffer_id, uint32_t offset, uint32_t length, uint32_t flags,
+                uint64_t context);
+int rio_send(rio_core *core, uint64_t handle, uint64_t buffer_id, uint32_t offset, uint32_t length, uint32_t flags,
+             uint64_t context);
+int rio_receive_from(rio_core *core, uint64_t handle, uint64_t buffer_id, uint32_t offset, uint32_t length,
+                     uint64_t address_buffer_id, uint32_t address_offset, uint32_t flags, uint64_t context);
+int rio_send_to(rio_core *core, uint64_t handle, uint64_t buffer_id, uint32_t offset, uint32_t length,
+                uint64_t address_buffer_id, uint32_t address_offset, uint32_t flags, uint64_t context);
+int rio_commit(rio_core *core, uint64_t handle);
+int rio_commit_all(rio_core *core);
+int rio_cancel(rio_core *core, uint64_t handle, uint64_t context);
+
+/* ---- port.c ---- */
+int rio_port_create(rio_core *core, uint32_t *port);
+/* Submits what is staged and waits until something has come for the port (port 0: readiness too), the time is over
+ * (timeout_ns < 0: never), rio_wake, or a signal. Events taken, or -EINTR; 0 means: the full time is over. */
+int rio_wait(rio_core *core, uint32_t port, int64_t timeout_ns, rio_event *events, uint32_t limit);
+/* From any thread. */
+int rio_wake(rio_core *core);
+/* One-shot poll(2) on the ring. A token > 0, or -errno: -EBADF, -EPERM for a file that epoll refuses. */
+int64_t rio_poll_add(rio_core *core, int fd, uint32_t mask);
+/* Its event will not come any more. */
+int rio_poll_remove(rio_core *core, uint64_t token);
+/* Submits now. With only_cancels: only if a cancellation is waiting, after which closed files are really closed. */
+int rio_flush(rio_core *core, int only_cancels);
+
+#endif

@@ -1,0 +1,239 @@
+"""The structures, constants and handles of Registered I/O, as Python objects.
+
+The names are those of the Windows headers [mswsock.h, mswsockdef.h]; values are theirs too, on every platform.
+"""
+
+from __future__ import annotations
+
+import abc
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, NoReturn, TypeAlias
+
+import attrs
+
+from .errors import RioError, error_from_status
+
+if TYPE_CHECKING:
+    from .api import Provider
+
+ProviderName: TypeAlias = Literal["winsock", "uring", "portable", "simulated"]
+
+# Flags of a request [mswsockdef.h].
+RIO_MSG_DONT_NOTIFY = 1
+RIO_MSG_DEFER = 2
+RIO_MSG_WAITALL = 4
+RIO_MSG_COMMIT_ONLY = 8
+ALL_FLAGS = RIO_MSG_DONT_NOTIFY | RIO_MSG_DEFER | RIO_MSG_WAITALL | RIO_MSG_COMMIT_ONLY
+
+RIO_MAX_CQ_SIZE = 0x8000000
+RIO_CORRUPT_CQ = 0xFFFFFFFF
+RIO_INVALID_BUFFERID = 0xFFFFFFFF  # 32-bit all ones, on 64-bit Windows too
+RIO_EVENT_COMPLETION = 1
+RIO_IOCP_COMPLETION = 2
+
+# In the flat calls: "no buffer here", where the table would take a NULL RIO_BUF pointer.
+NO_BUFFER = 0
+
+# One dequeued record in the flat form: status, bytes transferred, socket context, request context.
+RawResult: TypeAlias = tuple[int, int, int, int]
+
+
+class BufferSlice(NamedTuple):
+    """RIO_BUF: ``length`` bytes from ``offset`` of the registration ``buffer_id``."""
+
+    buffer_id: int
+    offset: int
+    length: int
+
+
+class RioResult(NamedTuple):
+    """RIORESULT: how one request ended.
+
+    ``status`` is 0 or a Winsock code on every platform; :attr:`error` makes an :class:`OSError` of it.
+    """
+
+    status: int
+    bytes_transferred: int
+    socket_context: int
+    request_context: int
+
+    @property
+    def error(self) -> OSError | None:
+        """``None`` for success, else an :class:`OSError` of the fitting subclass."""
+        return error_from_status(self.status) if self.status else None
+
+
+class Port(abc.ABC):
+    """A completion port: collects one packet from each completion queue that notifies.
+
+    Belongs to the provider that made it. :meth:`wait` is GetQueuedCompletionStatusEx.
+    """
+
+    @abc.abstractmethod
+    def wait(self, timeout_seconds: float | None) -> list[int]:
+        """Take the completion keys of the packets that have come, waiting for the first.
+
+        Args:
+          timeout_seconds: how long to wait at most; 0 looks and returns, ``None`` waits for ever.
+
+        Returns an empty list when the time is over, or after :meth:`wake`. Not a checkpoint: blocks the thread.
+        """
+
+    @abc.abstractmethod
+    def wake(self) -> None:
+        """Make a :meth:`wait` that is running, or else the next one, return. From any thread."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Forget the port and the packets in it. Twice is allowed."""
+
+
+class Event(abc.ABC):
+    """A manual-reset event that a completion queue can set."""
+
+    @abc.abstractmethod
+    def wait(self, timeout_seconds: float | None) -> bool:
+        """Block the thread until the event is set; False when the time is over first."""
+
+    @property
+    @abc.abstractmethod
+    def is_set(self) -> bool:
+        """Whether it is set; never blocks."""
+
+    @abc.abstractmethod
+    def set(self) -> None:
+        """Set it; wakes waiters."""
+
+    @abc.abstractmethod
+    def reset(self) -> None:
+        """Clear it."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Give its resources back. Twice is allowed."""
+
+
+@attrs.frozen(eq=False)
+class EventNotification:
+    """RIO_NOTIFICATION_COMPLETION of type RIO_EVENT_COMPLETION.
+
+    Args:
+      event: set when the queue is armed and has a qualifying completion.
+      notify_reset: whether ``notify`` resets the event as it arms.
+    """
+
+    event: Event
+    notify_reset: bool = True
+    type: ClassVar[int] = RIO_EVENT_COMPLETION
+
+
+@attrs.frozen(eq=False)
+class PortNotification:
+    """RIO_NOTIFICATION_COMPLETION of type RIO_IOCP_COMPLETION.
+
+    Args:
+      port: gets one packet when the queue is armed and has a qualifying completion.
+      completion_key: comes back from :meth:`Port.wait`; 0 .. 2**63-1.
+    """
+
+    port: Port
+    completion_key: int
+    type: ClassVar[int] = RIO_IOCP_COMPLETION
+
+
+# None: the queue is polled only.
+Notification: TypeAlias = EventNotification | PortNotification | None
+
+PostFunction: TypeAlias = Callable[[int, int, int, int, int], int]
+PostAddressedFunction: TypeAlias = Callable[[int, int, int, int, int, int, int], int]
+CommitFunction: TypeAlias = Callable[[], int]
+
+
+def _closed_queue(*_: object) -> NoReturn:
+    raise RioError("the socket of this RequestQueue is closed; its queue died with it (make a new one)")
+
+
+@attrs.define(eq=False)
+class RequestQueue:
+    """RIO_RQ: one socket's credits and the order of its requests. Made by a provider, never by hand.
+
+    The ``post_*`` functions are the flat forms. Each returns 0 or a Winsock code, and takes
+    ``(buffer_id, offset, length, flags, request_context)``; the addressed ones have
+    ``address_buffer_id, address_offset`` after ``length``. ``NO_BUFFER`` stands for NULL.
+    """
+
+    provider: Provider
+    socket: socket.socket
+    socket_context: int
+    post_receive: PostFunction
+    post_send: PostFunction
+    post_receive_from: PostAddressedFunction
+    post_send_to: PostAddressedFunction
+    commit_receives: CommitFunction
+    commit_sends: CommitFunction
+    handle: object = attrs.field(repr=False)
+    is_closed: bool = False
+
+    def mark_closed(self) -> None:
+        """Zero the handle: from now on every use raises :class:`RioError` and reaches no kernel."""
+        self.is_closed = True
+        self.handle = None
+        self.post_receive = self.post_send = _closed_queue
+        self.post_receive_from = self.post_send_to = _closed_queue
+        self.commit_receives = self.commit_sends = _closed_queue
+
+
+def _closed_cq(*_: object) -> NoReturn:
+    raise RioError("this CompletionQueue is closed")
+
+
+@attrs.define(eq=False)
+class CompletionQueue:
+    """RIO_CQ: results of one or many sockets. Made by a provider, never by hand.
+
+    ``dequeue(limit)`` returns at most ``limit`` results as raw tuples whose first member is a *Winsock code*;
+    ``arm()`` is RIONotify and returns 0 or a code. Both never block. ``dequeue`` raises
+    :class:`RioInternalError` when the queue is corrupt.
+    """
+
+    provider: Provider
+    notification: Notification
+    dequeue: Callable[[int], list[RawResult]]
+    arm: Callable[[], int]
+    handle: object = attrs.field(repr=False)
+    is_closed: bool = False
+
+    @property
+    def capacity(self) -> int:
+        """Results it has room for."""
+        return self.provider.completion_queue_usage(self)[0]
+
+    @property
+    def charged(self) -> int:
+        """Results promised to request queues; never above :attr:`capacity`."""
+        return self.provider.completion_queue_usage(self)[1]
+
+    def mark_closed(self) -> None:
+        """Make every later use raise :class:`RioError`."""
+        self.is_closed = True
+        self.handle = None
+        self.dequeue = _closed_cq
+        self.arm = _closed_cq
+
+
+@attrs.define(eq=False)
+class RegisteredBuffer:
+    """Memory whose slices requests may name, with its RIO_BUFFERID.
+
+    The memory belongs to the caller, must stay writable and must not be resized while registered; the kernel
+    owns each slice from the post of a request until its completion is dequeued.
+    """
+
+    provider: Provider
+    buffer_id: int
+    length: int
+
+    def slice(self, offset: int = 0, length: int | None = None) -> BufferSlice:
+        """A RIO_BUF of this registration. Bounds are checked by the call that uses it, as RIO does."""
+        return BufferSlice(self.buffer_id, offset, self.length - offset if length is None else length)

@@ -1,0 +1,482 @@
+"""The RIO function table on io_uring (Linux 5.11 and later).
+
+Facts
+=====
+An io_uring is two rings of memory shared with the kernel: one call, io_uring_enter(2), submits what was prepared
+and waits for completions; reading a completion takes no call. It promises no order among several operations of
+one direction of a socket, ties an operation to the thread that submitted it, and completes a cancelled operation
+like any other, exactly once. [io_uring(7), io_uring_enter(2), io_uring_cancelation(7)]
+
+RIO has queues of its own beside the kernel's: a completion queue that a request queue has reserved room in, a
+notification that is asked for each time, requests that start at a commit.
+
+Consequence
+===========
+Request queues, completion queues and the notify flag live in user space, in C (``native/``); the ring below is
+what really is shared with the kernel, and plays the completion port. The way of a request::
+
+    post ──▶ direction's queue ──head──▶ staged ──commit or wait──▶ ring ──▶ completion queue ──▶ dequeue
+
+Decision
+========
+- One request per direction is in the kernel, so order is RIO's. A stream send that ends short goes on by itself.
+- A deferred request is staged like any other; it starts with the next submission of the ring, which RIO allows.
+- :meth:`UringProvider.cancel` is IORING_OP_ASYNC_CANCEL for the one request, by its user_data.
+- Closing a socket cancels first and enters the kernel once: close(2) alone would send no FIN while a request
+  holds the file.
+- Features are found by trying them; ``FEATURES`` says which kernel brought each, and what it is used for.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+import time
+import warnings
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from ._checks import check_request_queue_arguments, leak
+from ._uring_signals import UringEvent, UringPort, nanoseconds
+from .api import (
+    CompletionQueue,
+    EventNotification,
+    Notification,
+    PortNotification,
+    Provider,
+    ProviderName,
+    RawResult,
+    RegisteredBuffer,
+    RequestQueue,
+)
+from .errors import RioCallError, RioError, RioInternalError, RioUnavailableError, Status, status_from_errno
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_RESULT = struct.Struct("=iIQQ")  # RIORESULT: 24 bytes
+_HAS_ERRORS = 1 << 32  # in the return value of rio_dequeue
+_FORKED = 20001
+_CLOSED = 20002
+_MASK32 = 0xFFFF_FFFF
+
+# Entries of the submission ring: a longer batch is submitted in parts, so this is no limit. The completion ring
+# is eight times as long, and the kernel keeps what does not fit (IORING_FEAT_NODROP).
+DEFAULT_RING_ENTRIES = 512
+
+# How long close() waits for the kernel to let go of memory. Cancelling takes microseconds; this is for a
+# machine that is swapping.
+_DRAIN_SECONDS = 5.0
+
+
+class _Feature(NamedTuple):
+    name: str
+    since: str
+    used_for: str
+    setup_flag: int = 0
+    ring_feature: int = 0
+
+
+FEATURES = (
+    _Feature("EXT_ARG", "Linux 5.11", "a timeout in the call that submits and waits", ring_feature=1 << 8),
+    _Feature("NODROP", "Linux 5.5", "a full completion ring loses nothing", ring_feature=1 << 1),
+    _Feature("FAST_POLL", "Linux 5.7", "receives wait without a thread", ring_feature=1 << 5),
+    _Feature("SUBMIT_ALL", "Linux 5.18", "a bad request does not hold up a batch", setup_flag=1 << 7),
+    _Feature("COOP_TASKRUN", "Linux 5.19", "no interrupt for a completion", setup_flag=1 << 8),
+    _Feature("NO_IOWAIT", "Linux 6.15", "an idle program is not shown as waiting for I/O", ring_feature=1 << 17),
+)
+
+
+def load_native() -> Any:
+    """The C core, or :class:`RioUnavailableError` with the reason why there is none."""
+    try:
+        from . import _uring_native  # type: ignore[attr-defined]
+    except ImportError as error:
+        reason = f"the C core is not there ({error})"
+        remedy = "reinstall with a C compiler and the Python headers present (Debian: gcc, python3-dev)"
+        raise RioUnavailableError("uring", reason, remedy) from None
+    return _uring_native
+
+
+_REMEDIES = {
+    errno.ENOSYS: (
+        "this kernel has no io_uring, or a sandbox hides it",
+        "use Linux 5.11 or later; in a container allow io_uring_setup, io_uring_enter in the seccomp profile",
+    ),
+    errno.EPERM: (
+        "the system forbids io_uring to this process (a seccomp filter, or the sysctl kernel.io_uring_disabled)",
+        "allow io_uring_setup and io_uring_enter in the container's seccomp profile, or set"
+        " kernel.io_uring_disabled=0",
+    ),
+    errno.ENOMEM: (
+        "there is no memory for the ring, or the limit on locked memory is reached (kernels before 5.12 count it)",
+        "raise the limit on locked memory (ulimit -l, LimitMEMLOCK=), or free memory",
+    ),
+    errno.EMFILE: ("this process has no file descriptor left", "raise the limit (ulimit -n) or close files"),
+    errno.ENFILE: ("the system has no file descriptor left", "raise fs.file-max or close files"),
+}
+_REMEDIES[errno.EACCES] = _REMEDIES[errno.EPERM]
+
+
+def _unavailable(step: str, number: int) -> RioUnavailableError:
+    if step == "features":
+        reason = "this kernel's io_uring lacks a feature that is needed"
+        return RioUnavailableError("uring", reason, "use Linux 5.11 or later")
+    likely, remedy = _REMEDIES.get(number, ("unexpected", "report it, with the output of the probe"))
+    name = errno.errorcode.get(number, str(number))
+    return RioUnavailableError("uring", f"{step} failed with {name}: {likely}", remedy)
+
+
+def _forked_error() -> RioError:
+    return RioError(
+        f"this provider belongs to the process that made it, not to its forked child {os.getpid()}; "
+        "make a new one in the child"
+    )
+
+
+
+class UringProvider(Provider):
+    """RIO on one io_uring.
+
+    Belongs to the thread that makes it: the kernel ends a thread's requests with the thread, so only that thread
+    submits. Other threads may post, commit and dequeue; what they post starts when the owner next waits, posts
+    or dequeues.
+
+    Args:
+      ring_entries: size of the submission ring; the kernel rounds up to a power of two and caps it.
+      withhold_setup_flags: setup flags that are not to be used, to run as on an older kernel (for tests).
+
+    Raises:
+      RioUnavailableError: no ring can be made here; says why and what to do.
+    """
+
+    name: ClassVar[ProviderName] = "uring"
+    can_cancel: ClassVar[bool] = True
+    starts_at_post: ClassVar[bool] = False
+    registers_cheaply: ClassVar[bool] = True
+
+    def __init__(self, ring_entries: int = DEFAULT_RING_ENTRIES, withhold_setup_flags: int = 0) -> None:
+        if ring_entries < 1:
+            raise ValueError(f"ring_entries must be at least 1, not {ring_entries}")
+        native = load_native()
+        self.ffi = native.ffi
+        self.lib = native.lib
+        core, step = self.ffi.new("rio_core **"), self.ffi.new("const char **")
+        error = self.lib.rio_core_open(core, ring_entries, withhold_setup_flags, step)
+        if error:
+            raise _unavailable(self.ffi.string(step[0]).decode(), -error)
+        self.core = core[0]
+        self._is_closed = False
+        # Memory that the kernel may use, by buffer id; and ids that are deregistered while still in use.
+        self._memory: dict[int, object] = {}
+        self._postponed: set[int] = set()
+        self._sockets: dict[int, RequestQueue] = {}
+        self._results = self.ffi.new("rio_result[]", 64)
+        self._results_view = memoryview(self.ffi.buffer(self._results))
+        self._results_room = 64
+
+    # -- helpers ---------------------------------------------------------------------------------------
+
+    def _check(self, function: str, code: int, detail: str = "") -> None:
+        if code:
+            self.raise_for(function, code, detail)
+
+    def raise_for(self, function: str, code: int, detail: str = "") -> None:
+        """Raise what a code other than 0 from the C core means."""
+        if code == _FORKED:
+            raise _forked_error()
+        if code == _CLOSED:
+            raise RioError("this provider is closed")
+        raise RioCallError(function, code, detail)
+
+    def _check_alive(self) -> None:
+        code = self.lib.rio_core_is_usable(self.core) if not self._is_closed else _CLOSED
+        self._check("provider", code)
+
+    # -- the thirteen ------------------------------------------------------------------------------------
+
+    def create_completion_queue(self, queue_size: int, notification: Notification = None) -> CompletionQueue:
+        """See :meth:`Provider.create_completion_queue`."""
+        kind, event_fd, reset, port, key = 0, -1, 0, 0, 0
+        function = "RIOCreateCompletionQueue"
+        self._check_alive()
+        if isinstance(notification, EventNotification):
+            event = notification.event
+            if not isinstance(event, UringEvent) or event.provider is not self:
+                raise RioCallError(function, Status.EINVAL, "the event is another provider's")
+            kind, event_fd, reset = 1, event.fd, int(notification.notify_reset)
+        elif isinstance(notification, PortNotification):
+            if not isinstance(notification.port, UringPort) or notification.port.provider is not self:
+                raise RioCallError(function, Status.EINVAL, "the port is another provider's")
+            kind, port, key = 2, notification.port.index, notification.completion_key
+        if not 0 <= queue_size <= _MASK32:
+            raise RioCallError(function, Status.EINVAL, f"queue_size is {queue_size}")
+        handle = self.ffi.new("uint64_t *")
+        code = self.lib.rio_create_completion_queue(
+            self.core, queue_size, kind, event_fd, reset, port, key, handle
+        )
+        self._check(function, code, f"queue_size is {queue_size}")
+        return CompletionQueue(
+            provider=self,
+            notification=notification,
+            dequeue=partial(self._dequeue, handle[0]),
+            arm=partial(self._guarded, self.lib.rio_notify, handle[0]),
+            handle=handle[0],
+        )
+
+    def _guarded(self, function: Callable[[object, int], int], handle: int) -> int:
+        code = function(self.core, handle)
+        if code in (_FORKED, _CLOSED):
+            self.raise_for(function.__name__, code)
+        return code
+
+    def _dequeue(self, handle: int, limit: int) -> list[RawResult]:
+        if limit > self._results_room:
+            self._results_room = min(limit, 1 << 16)
+            self._results = self.ffi.new("rio_result[]", self._results_room)
+            self._results_view = memoryview(self.ffi.buffer(self._results))
+        count = self.lib.rio_dequeue(self.core, handle, self._results, min(limit, self._results_room))
+        if not count:
+            return []
+        if count < 0:
+            self.raise_for("RIODequeueCompletion", -count)
+        taken = count & _MASK32
+        results: list[RawResult] = list(_RESULT.iter_unpack(self._results_view[: taken * _RESULT.size]))
+        if count & _HAS_ERRORS:
+            results = [(status_from_errno(number), *rest) for number, *rest in results]  # type: ignore[misc]
+        if self._postponed:
+            self._free_postponed()
+        return results
+
+    def _free_postponed(self) -> None:
+        for buffer_id in [id_ for id_ in self._postponed if not self.lib.rio_buffer_uses(self.core, id_)]:
+            self._postponed.discard(buffer_id)
+            self._memory.pop(buffer_id, None)
+
+    def create_request_queue(
+        self,
+        sock: socket.socket,
+        max_outstanding_receive: int,
+        max_receive_data_buffers: int,
+        max_outstanding_send: int,
+        max_send_data_buffers: int,
+        receive_cq: CompletionQueue,
+        send_cq: CompletionQueue,
+        socket_context: int,
+    ) -> RequestQueue:
+        """See :meth:`Provider.create_request_queue`."""
+        function = "RIOCreateRequestQueue"
+        self._check_alive()
+        check_request_queue_arguments(
+            self,
+            sock,
+            (max_outstanding_receive, max_outstanding_send),
+            (max_receive_data_buffers, max_send_data_buffers),
+            (receive_cq, send_cq),
+            socket_context,
+        )
+        fd = sock.fileno()
+        earlier = self._sockets.get(fd)
+        if earlier is not None:
+            if earlier.socket is sock:
+                raise RioCallError(function, Status.EINVAL, "the socket has a request queue already")
+            self.release_socket(earlier)  # its socket was closed behind our back, and the number used again
+        handle = self.ffi.new("uint64_t *")
+        code = self.lib.rio_create_request_queue(
+            self.core, fd, sock.type == socket.SOCK_STREAM, max_outstanding_receive, max_outstanding_send,
+            receive_cq.handle, send_cq.handle, socket_context, handle,
+        )  # fmt: skip
+        self._check(function, code)
+        core, lib, number = self.core, self.lib, handle[0]
+        queue = RequestQueue(
+            provider=self,
+            socket=sock,
+            socket_context=socket_context,
+            post_receive=partial(lib.rio_receive, core, number),
+            post_send=partial(lib.rio_send, core, number),
+            post_receive_from=partial(lib.rio_receive_from, core, number),
+            post_send_to=partial(lib.rio_send_to, core, number),
+            commit_receives=partial(lib.rio_commit, core, number),
+            commit_sends=partial(lib.rio_commit, core, number),
+            handle=number,
+        )
+        self._sockets[fd] = queue
+        return queue
+
+    def deregister_buffer(self, buffer: RegisteredBuffer) -> None:
+        """See :meth:`Provider.deregister_buffer`."""
+        self._check_alive()
+        uses = self.lib.rio_deregister_buffer(self.core, buffer.buffer_id)
+        if uses == 0:
+            self._memory.pop(buffer.buffer_id, None)
+        elif uses > 0:
+            self._postponed.add(buffer.buffer_id)
+
+    def register_buffer(self, memory: bytearray | memoryview) -> RegisteredBuffer:
+        """See :meth:`Provider.register_buffer`."""
+        self._check_alive()
+        try:
+            pointer = self.ffi.from_buffer("char[]", memory, require_writable=True)
+        except BufferError as error:
+            raise RioCallError("RIORegisterBuffer", Status.EFAULT, str(error)) from None
+        return self._register(pointer, is_read_only=False)
+
+    def register_for_sending(self, memory: bytes | bytearray | memoryview) -> RegisteredBuffer:
+        """See :meth:`Provider.register_for_sending`."""
+        return self._register(self.ffi.from_buffer("char[]", memory), is_read_only=True)
+
+    def _register(self, pointer: Any, *, is_read_only: bool) -> RegisteredBuffer:
+        length = len(pointer)
+        buffer_id = self.ffi.new("uint64_t *")
+        code = self.lib.rio_register_buffer(self.core, pointer, length, is_read_only, buffer_id)
+        self._check("RIORegisterBuffer", code, f"the memory has {length} bytes")
+        self._memory[buffer_id[0]] = pointer
+        return RegisteredBuffer(self, buffer_id[0], length)
+
+    def resize_completion_queue(self, completion_queue: CompletionQueue, queue_size: int) -> None:
+        """See :meth:`Provider.resize_completion_queue`."""
+        function = "RIOResizeCompletionQueue"
+        if completion_queue.is_closed or not 0 <= queue_size <= _MASK32:
+            raise RioCallError(function, Status.EINVAL, f"queue_size is {queue_size}, or the queue is closed")
+        code = self.lib.rio_resize_completion_queue(self.core, completion_queue.handle, queue_size)
+        self._check(function, code)
+
+    def resize_request_queue(
+        self, request_queue: RequestQueue, max_outstanding_receive: int, max_outstanding_send: int
+    ) -> None:
+        """See :meth:`Provider.resize_request_queue`."""
+        function = "RIOResizeRequestQueue"
+        if request_queue.is_closed:
+            raise RioError("the socket of this RequestQueue is closed")
+        if not (0 <= max_outstanding_receive <= _MASK32 and 0 <= max_outstanding_send <= _MASK32):
+            raise RioCallError(function, Status.EINVAL, "a maximum is negative or too large")
+        code = self.lib.rio_resize_request_queue(
+            self.core, request_queue.handle, max_outstanding_receive, max_outstanding_send
+        )
+        self._check(function, code)
+
+    def _close_completion_queue(self, completion_queue: CompletionQueue) -> None:
+        if not self._is_closed:
+            self._check(
+                "RIOCloseCompletionQueue",
+                self.lib.rio_close_completion_queue(self.core, completion_queue.handle),
+            )
+
+    # -- beside the thirteen -----------------------------------------------------------------------------
+
+    def close_socket(self, request_queue: RequestQueue) -> None:
+        """See :meth:`Provider.close_socket`."""
+        self.release_socket(request_queue)
+        request_queue.socket.close()
+
+    def release_socket(self, request_queue: RequestQueue) -> None:
+        """See :meth:`Provider.release_socket`."""
+        if request_queue.is_closed:
+            return
+        handle = request_queue.handle
+        request_queue.mark_closed()
+        for fd in [fd for fd, queue in self._sockets.items() if queue is request_queue]:
+            del self._sockets[fd]
+        if not self._is_closed:
+            self._check("closesocket", self.lib.rio_close_request_queue(self.core, handle))
+
+    def cancel(self, request_queue: RequestQueue, request_context: int) -> None:
+        """See :meth:`Provider.cancel`."""
+        if not request_queue.is_closed:
+            self._check("cancel", self.lib.rio_cancel(self.core, request_queue.handle, request_context))
+
+    def commit_all(self) -> None:
+        """See :meth:`Provider.commit_all`."""
+        self._check("commit_all", self.lib.rio_commit_all(self.core))
+
+    def create_port(self) -> UringPort:
+        """See :meth:`Provider.create_port`."""
+        self._check_alive()
+        index = self.ffi.new("uint32_t *")
+        self._check("create_port", self.lib.rio_port_create(self.core, index))
+        return UringPort(self, index[0])
+
+    def own_port(self) -> UringPort:
+        """The port of the ring itself, on which readiness waits end as well; for an I/O manager."""
+        return UringPort(self, 0)
+
+    def create_event(self) -> UringEvent:
+        """See :meth:`Provider.create_event`."""
+        return UringEvent(self, self.create_port())
+
+    def completion_queue_usage(self, completion_queue: CompletionQueue) -> tuple[int, int]:
+        """See :meth:`Provider.completion_queue_usage`."""
+        if completion_queue.is_closed:
+            return 0, 0
+        capacity, charged = self.ffi.new("uint32_t *"), self.ffi.new("uint32_t *")
+        code = self.lib.rio_completion_queue_usage(self.core, completion_queue.handle, capacity, charged)
+        self._check("completion_queue_usage", code)
+        return capacity[0], charged[0]
+
+    def info(self) -> Any:
+        """Counters of the C core (``rio_info`` in native/rio.h)."""
+        info = self.ffi.new("rio_info *")
+        self._check("info", self.lib.rio_core_info(self.core, info))
+        return info[0]
+
+    def features(self) -> list[tuple[str, bool, str, str]]:
+        """(name, whether the running kernel has it, since when, what it is used for)."""
+        info = self.info()
+        return [
+            (f.name, bool(info.setup_flags & f.setup_flag or info.features & f.ring_feature), f.since, f.used_for)
+            for f in FEATURES
+        ]
+
+    def outstanding(self) -> int:
+        """See :meth:`Provider.outstanding`."""
+        return 0 if self._is_closed else int(self.info().requests_outstanding)
+
+    def wait(self, port: int, timeout_ns: int, events: object, limit: int) -> int:
+        """Drive the ring once (``rio_wait``); -EINTR is returned, other failures raise."""
+        count: int = self.lib.rio_wait(self.core, port, timeout_ns, events, limit)
+        if count < 0 and count != -errno.EINTR:
+            self._check_alive()
+            raise RioInternalError(f"waiting on the ring failed: {os.strerror(-count)} ({-count})")
+        return count
+
+    def wait_until(self, look: Callable[[int], bool], timeout_seconds: float | None) -> bool:
+        """Call ``look(nanoseconds left)`` until it says True or the time is over."""
+        left = nanoseconds(timeout_seconds)
+        end = time.monotonic_ns() + left
+        while not look(left):
+            if left >= 0:
+                left = max(0, end - time.monotonic_ns())
+                if left == 0:
+                    return look(0)
+        return True
+
+    def wake(self) -> None:
+        """Make a wait return; from any thread."""
+        self._check("wake", self.lib.rio_wake(self.core))
+
+    def close(self) -> None:
+        """See :meth:`Provider.close`."""
+        if self._is_closed:
+            return
+        forked = self.lib.rio_core_is_usable(self.core) == _FORKED
+        self._is_closed = True
+        held = self.lib.rio_core_close(self.core, nanoseconds(_DRAIN_SECONDS))
+        for queue in list(self._sockets.values()):
+            queue.mark_closed()
+        self._sockets.clear()
+        if held and not forked:
+            # The kernel still owns memory: freeing it would corrupt whatever comes next, so it is kept for good.
+            leak(self._memory)
+            warnings.warn(
+                f"{held} requests did not end within {_DRAIN_SECONDS} s; their memory is leaked on purpose",
+                ResourceWarning,
+                stacklevel=2,
+            )
+        self._memory = {}
+        self._postponed = set()
+
+    def __del__(self) -> None:
+        if not getattr(self, "_is_closed", True):
+            self.close()
