@@ -29,9 +29,9 @@ from .errors import RioError
 if TYPE_CHECKING:
     from .readiness import ReadinessWaits
 
-# Dequeues that found something before one of them polls all the same. A socket whose peer never stops fills
+# Dequeues without a look at readiness, before one looks though it has results. A socket whose peer never stops fills
 # its queue from within the posts; without this bound nobody would look at the other sockets.
-_DEQUEUES_BEFORE_POLL = 16
+DEQUEUES_BEFORE_POLL = 16
 
 # How long close() waits for a thread to come out of the poll, having woken it.
 _LEAVE_SECONDS_MAX = 1.0
@@ -48,7 +48,8 @@ class ReadySocket(Protocol):
 class ReadinessDriver:
     """The lock, the poll, and the sleepers of one provider.
 
-    ``lock`` guards every structure of the provider. ``outstanding`` counts requests posted and not dequeued.
+    ``lock`` guards every structure of the provider. ``outstanding`` counts requests posted and not dequeued,
+    ``dequeues`` the dequeues since the last look at readiness.
     """
 
     waits: ReadinessWaits
@@ -57,7 +58,7 @@ class ReadinessDriver:
     sockets: dict[int, ReadySocket] = attrs.field(factory=dict)
     outstanding: int = 0
     is_closed: bool = False
-    _dequeues: int = 0
+    dequeues: int = 0
     _leader: int | None = None
     _changed: threading.Condition = attrs.field(init=False)
 
@@ -87,15 +88,9 @@ class ReadinessDriver:
 
     def progress(self) -> None:
         """Serve what is ready now, without waiting. The lock is held. A thread inside the poll does it itself."""
-        self._dequeues = 0
+        self.dequeues = 0
         if self._leader is None:
             self._serve(self.waits.poll(0))
-
-    def progress_sometimes(self) -> None:
-        """Called by a dequeue that has results: serve other sockets once in a while."""
-        self._dequeues += 1
-        if self._dequeues >= _DEQUEUES_BEFORE_POLL:
-            self.progress()
 
     def wait_until(self, is_done: Callable[[], bool], timeout_seconds: float | None) -> None:
         """Serve readiness until ``is_done``, or the time is over, or the provider is closed.
@@ -132,7 +127,7 @@ class ReadinessDriver:
             self._leader = None
             self._changed.notify_all()  # they run when the lock is free: after what follows
         if not self.is_closed:
-            self._dequeues = 0
+            self.dequeues = 0
             self._serve(events)
 
     def _serve(self, events: list[tuple[int, bool, bool]]) -> None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
+from ._portable_driver import DEQUEUES_BEFORE_POLL, ReadinessDriver
 from ._portable_signals import PortableEvent, PortablePort
 from .api import (
     RIO_MSG_DONT_NOTIFY,
@@ -35,7 +36,6 @@ from .api import (
 from .errors import Status
 
 if TYPE_CHECKING:
-    from ._portable_driver import ReadinessDriver
     from ._portable_requests import RequestSide
 
 _ADDRESSES_MAX = 1024
@@ -81,6 +81,13 @@ class CompletionState:
     is_closed: bool = False
     qualifying: int = 0
     results: deque[tuple[RawResult, RequestSide, Request]] = attrs.field(factory=deque)
+    port: PortablePort | None = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.port = None
+        if isinstance(self.notification, PortNotification):
+            assert isinstance(self.notification.port, PortablePort)  # checked before
+            self.port = self.notification.port
 
     def put(self, raw: RawResult, side: RequestSide, request: Request) -> None:
         """Queue a result; drop it when the queue is closed. The lock is held."""
@@ -99,11 +106,10 @@ class CompletionState:
         if os.getpid() != driver.pid:
             driver.refuse_other_process()
         with driver.lock:
-            results = self.results
-            if not self._is_driven_outside():
-                if results:
-                    driver.progress_sometimes()
-                else:
+            results, port = self.results, self.port
+            if port is None or port.on_packet is None:  # nobody else drives readiness
+                driver.dequeues += 1
+                if not results or driver.dequeues >= DEQUEUES_BEFORE_POLL:
                     driver.progress()
             taken = []
             for _ in range(min(limit, len(results))):
@@ -145,22 +151,14 @@ class CompletionState:
         self.is_armed = False
         notification = self.notification
         if isinstance(notification, PortNotification):
-            _portable_port(notification).put(notification.completion_key)
+            assert self.port is not None
+            self.port.put(notification.completion_key)
         elif notification is not None:
             _portable_event(notification.event).signal()
 
-    def _is_driven_outside(self) -> bool:
-        notification = self.notification
-        return isinstance(notification, PortNotification) and _portable_port(notification).on_packet is not None
-
-
-def _portable_port(notification: PortNotification) -> PortablePort:
-    assert isinstance(notification.port, PortablePort)  # checked when the queue was made
-    return notification.port
-
 
 def _portable_event(event: Event) -> PortableEvent:
-    assert isinstance(event, PortableEvent)  # checked when the queue was made
+    assert isinstance(event, PortableEvent)  # checked before
     return event
 
 

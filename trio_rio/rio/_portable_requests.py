@@ -51,21 +51,23 @@ _ORDINARY_FLAGS = RIO_MSG_DONT_NOTIFY | RIO_MSG_DEFER
 
 @attrs.define(eq=False)
 class Memory:
-    """The registrations and addresses that the request queues of one provider look up."""
+    """The registrations and addresses that the request queues of one provider look up.
 
-    registrations: dict[int, Registration] = attrs.field(factory=dict)
+    Receives look in ``writable``, sends in ``readable``, which has the same and what is registered for sending only.
+    """
+
+    writable: dict[int, Registration] = attrs.field(factory=dict)
+    readable: dict[int, Registration] = attrs.field(factory=dict)
     addresses: AddressBook = attrs.field(factory=AddressBook)
     # Where a request without data points; never ends.
     nothing: Registration = attrs.field(factory=lambda: Registration(0, memoryview(bytearray()), 0))
 
-    def locate(self, buffer_id: int, offset: int, length: int) -> Registration | int:
-        """The registration that this slice lies in, or why there is none: a Winsock code."""
-        registration = self.registrations.get(buffer_id)
-        if registration is None:
-            return Status.EFAULT
-        if offset < 0 or length < 0 or offset + length > registration.length:
-            return Status.EINVAL
-        return registration
+    def forget(self, buffer_id: int) -> None:
+        """Deregister; nothing happens when the id is not known."""
+        self.writable.pop(buffer_id, None)
+        registration = self.readable.pop(buffer_id, None)
+        if registration is not None:
+            registration.end()
 
 
 def _status_of(error: OSError) -> int:
@@ -86,6 +88,7 @@ class RequestSide(abc.ABC):
 
     driver: ReadinessDriver
     memory: Memory
+    registrations: dict[int, Registration]
     sock: socket.socket
     queues: SocketQueues
     completions: CompletionState
@@ -107,7 +110,7 @@ class RequestSide(abc.ABC):
         if os.getpid() != self.driver.pid:
             self.driver.refuse_other_process()
         with self.driver.lock:
-            registration = self.memory.registrations.get(buffer_id)
+            registration = self.registrations.get(buffer_id)
             if registration is None:
                 if buffer_id or length:
                     return Status.EFAULT
@@ -138,13 +141,12 @@ class RequestSide(abc.ABC):
         if os.getpid() != self.driver.pid:
             self.driver.refuse_other_process()
         with self.driver.lock:
-            memory = self.memory
-            target = memory.locate(address_buffer_id, address_offset, SOCKADDR_INET_SIZE_BYTES)
+            target = self._locate(address_buffer_id, address_offset, SOCKADDR_INET_SIZE_BYTES)
             if isinstance(target, int):
                 return target
-            registration: Registration | int = memory.nothing
+            registration: Registration | int = self.memory.nothing
             if buffer_id or length:
-                registration = memory.locate(buffer_id, offset, length)
+                registration = self._locate(buffer_id, offset, length)
             if isinstance(registration, int):
                 return registration
             if not self.takes_address or flags & ~self.flags_taken:
@@ -165,6 +167,15 @@ class RequestSide(abc.ABC):
             if self.sock.fileno() < 0:
                 self.queues.lose()
             return 0
+
+    def _locate(self, buffer_id: int, offset: int, length: int) -> Registration | int:
+        """The registration that this slice lies in, or why there is none: a Winsock code."""
+        registration = self.registrations.get(buffer_id)
+        if registration is None:
+            return Status.EFAULT
+        if offset < 0 or length < 0 or offset + length > registration.length:
+            return Status.EINVAL
+        return registration
 
     def _accept(self, request: Request) -> None:
         self.outstanding += 1
@@ -256,7 +267,9 @@ class StreamReceives(RequestSide):
         if request[2] & RIO_MSG_WAITALL and 0 < count < len(view):
             self.done = done + count
             return False  # when there is more already, the poll set says so
-        self.complete(request, 0, done + count)
+        if done:
+            self.done = 0
+        self.completions.put((0, done + count, self.socket_context, request[3]), self, request)
         return True
 
 
@@ -278,7 +291,9 @@ class StreamSends(RequestSide):
         if count < len(view):
             self.done = done + count
             return False
-        self.complete(request, 0, done + count)
+        if done:
+            self.done = 0
+        self.completions.put((0, done + count, self.socket_context, request[3]), self, request)
         return True
 
 
@@ -308,7 +323,7 @@ class DatagramReceives(RequestSide):
         if flags & _TRUNCATED:
             self.complete(request, Status.EMSGSIZE, len(view))
         else:
-            self.complete(request, 0, count)
+            self.completions.put((0, count, self.socket_context, request[3]), self, request)
         return True
 
 
@@ -332,7 +347,7 @@ class DatagramSends(RequestSide):
         except OSError as error:
             self.fail(request, error)
             return True
-        self.complete(request, 0, count)
+        self.completions.put((0, count, self.socket_context, request[3]), self, request)
         return True
 
 
@@ -361,9 +376,12 @@ class SocketQueues:
         self = cls(driver, sock, sock.fileno())
         is_stream = sock.type == socket.SOCK_STREAM
         receives, sends = (StreamReceives, StreamSends) if is_stream else (DatagramReceives, DatagramSends)
-        family = int(sock.family)
-        self.receives = receives(driver, memory, sock, self, completions[0], limits[0], socket_context, family)
-        self.sends = sends(driver, memory, sock, self, completions[1], limits[1], socket_context, family)
+        self.receives = receives(
+            driver, memory, memory.writable, sock, self, completions[0], limits[0], socket_context, int(sock.family)
+        )
+        self.sends = sends(
+            driver, memory, memory.readable, sock, self, completions[1], limits[1], socket_context, int(sock.family)
+        )
         completions[0].charged += limits[0]
         completions[1].charged += limits[1]
         driver.sockets[self.fd] = self

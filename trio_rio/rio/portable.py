@@ -142,22 +142,24 @@ class PortableProvider(Provider):
         """See :meth:`Provider.deregister_buffer`."""
         with self._driver.entry():
             if buffer.provider is self:
-                registration = self._memory.registrations.pop(buffer.buffer_id, None)
-                if registration is not None:
-                    registration.end()
+                self._memory.forget(buffer.buffer_id)
 
     def register_buffer(self, memory: bytearray | memoryview) -> RegisteredBuffer:
         """See :meth:`Provider.register_buffer`."""
-        function = "RIORegisterBuffer"
         with self._driver.entry():
-            view = memoryview(memory)
-            if view.readonly:
-                raise RioCallError(function, Status.EFAULT, "the memory must be writable")
-            if not view.contiguous or not 1 <= view.nbytes <= _BUFFER_BYTES_MAX:
-                raise RioCallError(function, Status.EINVAL, "1 .. 2**32-1 bytes in one piece can be registered")
-            buffer_id, length = next(self._buffer_ids), view.nbytes
-            self._memory.registrations[buffer_id] = Registration(buffer_id, view.cast("B"), length)
-            return RegisteredBuffer(self, buffer_id, length)
+            registration = _register(next(self._buffer_ids), memory)
+            if registration.view.readonly:
+                raise RioCallError("RIORegisterBuffer", Status.EFAULT, "the memory must be writable")
+            self._memory.writable[registration.buffer_id] = registration
+            self._memory.readable[registration.buffer_id] = registration
+            return RegisteredBuffer(self, registration.buffer_id, registration.length)
+
+    def register_for_sending(self, memory: bytes | bytearray | memoryview) -> RegisteredBuffer:
+        """See :meth:`Provider.register_for_sending`."""
+        with self._driver.entry():
+            registration = _register(next(self._buffer_ids), memory)
+            self._memory.readable[registration.buffer_id] = registration
+            return RegisteredBuffer(self, registration.buffer_id, registration.length)
 
     def resize_completion_queue(self, completion_queue: CompletionQueue, queue_size: int) -> None:
         """See :meth:`Provider.resize_completion_queue`."""
@@ -249,9 +251,8 @@ class PortableProvider(Provider):
                 self._end(queues.request_queue)
             for completion_queue in list(self._completion_queues):
                 self.close_completion_queue(completion_queue)
-            for registration in self._memory.registrations.values():
-                registration.end()
-            self._memory.registrations.clear()
+            for buffer_id in list(self._memory.readable):
+                self._memory.forget(buffer_id)
             driver.close()
 
     def progress(self) -> None:
@@ -320,6 +321,13 @@ class PortableProvider(Provider):
             if present.sock.fileno() == fd:
                 raise RioCallError(function, Status.EINVAL, "the socket has a request queue already")
             present.lose()  # its socket was closed without us, and the number is in use again
+
+
+def _register(buffer_id: int, memory: bytes | bytearray | memoryview) -> Registration:
+    view = memoryview(memory)
+    if not view.c_contiguous or not 1 <= view.nbytes <= _BUFFER_BYTES_MAX:
+        raise RioCallError("RIORegisterBuffer", Status.EINVAL, "1 .. 2**32-1 bytes in one piece can be registered")
+    return Registration(buffer_id, view.cast("B"), view.nbytes)
 
 
 def _check_queue_size(function: str, queue_size: int) -> None:
