@@ -22,7 +22,6 @@ PROVIDERS = ("winsock", "uring", "portable")
 EXIT_OK = 0
 EXIT_UNAVAILABLE = 1
 EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 RUN_USAGE = "python -m trio_rio run [-h] [--provider NAME] (SCRIPT | -m MODULE) [ARGUMENT ...]"
 
