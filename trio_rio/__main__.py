@@ -58,7 +58,7 @@ def make_parser() -> argparse.ArgumentParser:
     style = probe.add_mutually_exclusive_group()
     style.add_argument("--json", action="store_true", help="print one JSON object")
     style.add_argument("--rich", action="store_true", help="print tables in colour (needs trio_rio[cli])")
-    run = commands.add_parser(
+    commands.add_parser(
         "run",
         parents=[provider],
         usage=RUN_USAGE,
@@ -66,9 +66,15 @@ def make_parser() -> argparse.ArgumentParser:
         description="Run an unmodified Trio program on the backend: every trio.run() in it is served by trio_rio. "
         "sys.argv, sys.path and the exit code are as they would be with python SCRIPT or python -m MODULE.",
     )
-    run.add_argument("-m", dest="module", nargs=argparse.REMAINDER, metavar="MODULE", help="run a module")
-    run.add_argument("script", nargs=argparse.REMAINDER, metavar="SCRIPT", help="run a file, directory or zip file")
     return parser
+
+
+def split_program(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Part the arguments of ``run`` from the command line of the program, which argparse must not touch."""
+    index = 1
+    while index < len(arguments) and arguments[index].startswith("-") and arguments[index] != "-m":
+        index += 2 if arguments[index] == "--provider" else 1
+    return list(arguments[:index]), list(arguments[index:])
 
 
 def positive_seconds(text: str) -> float:
@@ -172,41 +178,33 @@ def run(options: argparse.Namespace) -> int:
     """The ``run`` command: what python does with a script or a module, on the backend."""
     import trio_rio
 
-    is_module = options.module is not None
-    command: list[str] = options.module if is_module else options.script
-    if command[:1] == ["--"]:
-        command = command[1:]
-    if not command:
-        return fail(f"a SCRIPT or -m MODULE is needed\nusage: {RUN_USAGE}")
-    name = command[0]
-    sys.argv = command
-    # `python -m trio_rio` has put the current directory in front; with -P or -I it has not.
-    is_path_safe = bool(getattr(sys.flags, "safe_path", sys.flags.isolated))
+    program: list[str] = options.program
+    is_module = program[:1] == ["-m"]
     if is_module:
-        if not module_exists(name):
-            return fail(f"no module named {name}")
-    elif not Path(name).exists():
-        return fail(f"can't open file {name!r}: no such file")
-    elif not is_path_safe:
-        # A directory or a zip file is put in front by runpy itself.
-        sys.path[:1] = [str(Path(name).resolve().parent)] if is_script(name) else []
+        del program[0]
+    if not program:
+        return fail(f"a SCRIPT or -m MODULE is needed\nusage: {RUN_USAGE}")
+    name = program[0]
+    if is_module and not module_exists(name):
+        return fail(f"no module named {name}")
+    if not is_module and not Path(name).is_file():
+        return fail(f"can't open file {name!r}: there is no such file")
+    sys.argv = program
     trio_rio.install(trio_rio.RioConfig(provider=options.provider))
     if is_module:
         runpy.run_module(name, run_name="__main__", alter_sys=True)
-    else:
-        runpy.run_path(name, run_name="__main__")
+        return EXIT_OK
+    # `python -m trio_rio` has put the current directory in front, unless it was told not to (-P, -I).
+    if not getattr(sys.flags, "safe_path", sys.flags.isolated):
+        sys.path[0] = str(Path(name).resolve().parent)
+    runpy.run_path(name, run_name="__main__")
     return EXIT_OK
-
-
-def is_script(name: str) -> bool:
-    """Whether this is source or compiled code, not something with a ``__main__`` module in it."""
-    import zipfile
-
-    return not Path(name).is_dir() and not zipfile.is_zipfile(name)
 
 
 def module_exists(name: str) -> bool:
     """Whether ``-m`` can find it; looking imports the packages above it."""
+    if name.startswith("."):
+        return False
     try:
         return importlib.util.find_spec(name) is not None
     except ModuleNotFoundError as error:
@@ -214,8 +212,6 @@ def module_exists(name: str) -> bool:
         if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
             return False
         raise
-    except ValueError:
-        return False
 
 
 # ----------------------------------------------------------------------------------------------------------
@@ -246,7 +242,12 @@ def check_provider(name: str | None) -> str | None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; its exit code."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    program: list[str] = []
+    if arguments[:1] == ["run"]:
+        arguments, program = split_program(arguments)
     options = make_parser().parse_args(arguments)
+    options.program = program
     if options.command == "probe":
         return probe(options)
     problem = check_provider(options.provider)

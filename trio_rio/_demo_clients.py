@@ -1,7 +1,7 @@
 """The clients of the demonstration: they trust nothing and compare every byte.
 
-They run in another process than the servers, know nothing of Trio, and use plain sockets of the standard library
-(and curl, where it is installed), so that what they say about a server does not depend on the code that serves.
+They run in another process than the servers and use plain sockets of the standard library (and curl, where it is
+installed), so that what they say about a server does not depend on the code that serves.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ def parse_head(head: bytes) -> Request:
         raise HttpError(400, "malformed request line")
     method, target, major, minor = (part.decode("ascii") for part in match.groups())
     if major != "1":
-        raise HttpError(505, "HTTP/1.1 and HTTP/1.0 are spoken here")
+        raise HttpError(505, "only versions 1.1 and 1.0 are spoken here")
     fields: dict[bytes, list[bytes]] = {}
     for line in field_lines:
         match = _FIELD_LINE.fullmatch(line)

@@ -1,0 +1,208 @@
+"""``python -m trio_rio demo``: it finds faults, shows what it promises, and cleans up."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+
+import psutil
+import pytest
+
+from trio_rio import _demo, _demo_clients
+
+DEMO = (sys.executable, "-m", "trio_rio", "demo")
+
+
+@contextlib.contextmanager
+def server_that(behave: Callable[[socket.socket], None]) -> Iterator[int]:
+    """The port of a server in a thread that treats each connection as it likes, until the block ends."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    client, _ = listener.accept()
+                    with client, contextlib.suppress(OSError):
+                        behave(client)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def echo_with_one_bit_wrong(client: socket.socket) -> None:
+    data = bytearray(client.recv(65536))
+    data[-1] ^= 1
+    client.sendall(data)
+    client.shutdown(socket.SHUT_WR)
+    while client.recv(65536):
+        pass
+
+
+def echo_half(client: socket.socket) -> None:
+    client.sendall(client.recv(65536)[:10])
+
+
+def answer_not_found(client: socket.socket) -> None:
+    client.recv(65536)
+    client.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+
+
+def answer_wrong_body(client: socket.socket) -> None:
+    client.recv(65536)
+    client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")
+
+
+def test_it_shows_what_it_promises() -> None:
+    """The output has the provider and why, both rates, their ratio, results per dequeue and notifications."""
+    result = subprocess.run([*DEMO, "--seconds", "1"], capture_output=True, text=True, timeout=120)
+    assert result.stderr == ""
+    assert result.returncode == 0
+    for pattern in (
+        r"^provider   (uring|portable): .+$",
+        r"^HTTP       .+ bytes equal; \d+ malformed requests refused",
+        r"^echo       100 connections at once, 26,214,400 random bytes there and back, all equal$",
+        r"^ +trio_rio +[\d,]+ messages/s +[\d.]+ us of server CPU",
+        r"^ +stock Trio +[\d,]+ messages/s +[\d.]+ us of server CPU",
+        r"^ +ratio +[\d.]+ \([\d.]+ to [\d.]+\) messages/s",
+        r"^queue      [\d.]+ results per dequeue, [\d.]+ notifications per completion",
+        r"^done       in [\d.]+ s$",
+    ):
+        assert re.search(pattern, result.stdout, re.MULTILINE), pattern
+
+
+def test_output_to_a_file_is_plain() -> None:
+    """Where standard output is no terminal there is no carriage return and no escape sequence."""
+    result = subprocess.run([*DEMO, "--seconds", "0.5"], capture_output=True, timeout=120)
+    assert b"\r" not in result.stdout
+    assert b"\x1b" not in result.stdout
+
+
+def test_the_provider_can_be_forced() -> None:
+    """``--provider`` decides, and the output says that it was asked for."""
+    command = [*DEMO, "--seconds", "0.5", "--provider", "portable"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert "provider   portable: it was asked for\n" in result.stdout
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
+@pytest.mark.parametrize("when", ["HTTP", "echo", "speed"])
+def test_an_interrupt_is_clean(when: str) -> None:
+    """Ctrl-C in any phase: exit code 130, no traceback, and no server is left."""
+    with subprocess.Popen(DEMO, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        seen = ""
+        while when not in seen:
+            seen += process.stdout.read(1)
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors == ""
+    assert "interrupted" in rest
+    assert len(children) >= 2
+    assert psutil.wait_procs(children, timeout=10)[1] == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills by a POSIX signal")
+def test_servers_end_when_their_client_is_killed() -> None:
+    """Killing the demonstration outright leaves no server behind either."""
+    with subprocess.Popen(DEMO, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+    assert len(children) >= 2
+    assert psutil.wait_procs(children, timeout=20)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("behave", "message"),
+    [(echo_with_one_bit_wrong, "different from byte 99"), (echo_half, "10 bytes instead of 100")],
+)
+def test_a_wrong_echo_is_found(behave: Callable[[socket.socket], None], message: str) -> None:
+    """One wrong bit, or a missing end, fails the check and is located."""
+    with server_that(behave) as port, pytest.raises(_demo_clients.DemoError, match=message):
+        _demo_clients.check_echo(port, 1, 100)
+
+
+@pytest.mark.parametrize("behave", [echo_with_one_bit_wrong, echo_half])
+def test_a_wrong_message_stops_the_measurement(behave: Callable[[socket.socket], None]) -> None:
+    """The messages that are counted are compared too."""
+    with server_that(behave) as port, _demo_clients.connections(port, 1) as sockets:
+        load = _demo_clients.EchoLoad(sockets)
+        with pytest.raises(_demo_clients.DemoError, match="echo: "):
+            load.run(1)
+
+
+@pytest.mark.parametrize("with_curl", [True, False])
+@pytest.mark.parametrize(
+    ("behave", "message"),
+    [(answer_not_found, "GET /: status 404 instead of 200"), (answer_wrong_body, "GET /: 2 bytes instead of")],
+)
+def test_a_wrong_answer_is_found(
+    behave: Callable[[socket.socket], None],
+    message: str,
+    with_curl: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A wrong status or a wrong body fails the check, with curl and without."""
+    only_first = _demo_clients.http_exchanges()[:1]
+    monkeypatch.setattr(_demo_clients, "http_exchanges", lambda: only_first)
+    if not with_curl:
+        monkeypatch.setattr("shutil.which", lambda _: None)
+    elif shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    with server_that(behave) as port, pytest.raises(_demo_clients.DemoError, match=message):
+        _demo_clients.check_http(port)
+
+
+def test_a_malformed_request_that_is_served_is_found() -> None:
+    """A server that answers nonsense with anything but the right refusal fails the check."""
+    with server_that(answer_not_found) as port, pytest.raises(_demo_clients.DemoError, match="404 instead of 400"):
+        _demo_clients.check_malformed(port)
+
+
+def test_the_librarys_client_serves_without_curl(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine without curl the same exchanges are made, on one connection."""
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    assert _demo_clients.client_name() == "http.client"
+    with _demo.running_server("stock Trio", "trio") as server:
+        requests, _ = _demo_clients.check_http(server.http_port)
+        assert requests == len(_demo_clients.http_exchanges())
+
+
+def test_a_server_that_does_not_start_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """The demonstration fails with exit code 1 and one line when a server cannot start."""
+    assert _demo.main("carrier-pigeon", 1) == 1
+    assert "trio_rio demo: the server on trio_rio did not start\n" in capsys.readouterr().err
+
+
+def test_nothing_through_the_queue_is_a_failure() -> None:
+    """Traffic that did not go through a completion queue must not pass for success."""
+    counts = dict.fromkeys(("completions_dequeued", "dequeue_calls", "notifications_received"), 0.0)
+    with pytest.raises(_demo_clients.DemoError, match="did not go through RIO"):
+        _demo.show_queue(counts, counts, _demo.Progress())
+
+
+def test_a_terminal_sees_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    """On a terminal each note replaces the line before it; the outcome replaces the last."""
+    progress = _demo.Progress(is_terminal=True)
+    progress.start("echo")
+    progress.note("at work")
+    progress.finish("done")
+    written = capsys.readouterr().out
+    assert written.split("\r\x1b[K") == ["echo       ...", "echo       at work", "echo       done\n"]

@@ -1,0 +1,181 @@
+"""The demonstration's HTTP server: the grammar, the limits, and the order of answers."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from trio.testing import memory_stream_pair
+
+from trio_rio._demo_clients import MALFORMED
+from trio_rio._demo_http import (
+    BODY_MAX_BYTES,
+    HEAD_MAX_BYTES,
+    REQUEST_TIMEOUT_SECONDS,
+    HttpConnection,
+    HttpError,
+    Request,
+    make_handler,
+    parse_head,
+    reference_bytes,
+)
+
+HOST = b"\r\nHost: a"
+
+
+async def converse(sent: bytes, *, ends: bool = True) -> bytes:
+    """Everything that a server answers to a client which sends this, and then ends or is silent."""
+    client, server = memory_stream_pair()
+    received = b""
+
+    async def serve() -> None:
+        async with server:
+            await HttpConnection(server, make_handler(lambda: b"{}")).serve()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve)
+        await client.send_all(sent)
+        if ends:
+            await client.send_eof()
+        async for data in client:
+            received += data
+        await client.aclose()
+    return received
+
+
+def statuses(answer: bytes | bytearray) -> list[bytes]:
+    return [bytes(part[:3]) for part in answer.split(b"HTTP/1.1 ")[1:]]
+
+
+def test_a_plain_head_is_parsed() -> None:
+    """Method, target, length and persistence come out of a head; names and options ignore case."""
+    head = b"POST /echo HTTP/1.1\r\nHOST: a\r\ncontent-length:  12 \r\nConnection: Keep-Alive"
+    assert parse_head(head) == Request("POST", "/echo", 12, keep_alive=True, expects_continue=False)
+
+
+@pytest.mark.parametrize(
+    ("head", "keep_alive"),
+    [
+        (b"GET / HTTP/1.1" + HOST, True),
+        (b"GET / HTTP/1.1" + HOST + b"\r\nConnection: foo, close", False),
+        (b"GET / HTTP/1.0", False),
+        (b"GET / HTTP/1.0\r\nConnection: keep-alive", True),
+    ],
+)
+def test_persistence(head: bytes, keep_alive: bool) -> None:
+    """HTTP/1.1 keeps the connection unless told to close; HTTP/1.0 closes it unless told to keep."""
+    assert parse_head(head).keep_alive is keep_alive
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"", 400),
+        (b"GET  / HTTP/1.1" + HOST, 400),
+        (b"G(T / HTTP/1.1" + HOST, 400),
+        (b"GET /\xff HTTP/1.1" + HOST, 400),
+        (b"GET / http/1.1" + HOST, 400),
+        (b"GET / HTTP/1.1" + HOST + HOST, 400),
+        (b"GET / HTTP/1.1" + HOST + b"\r\nno colon", 400),
+        (b"GET / HTTP/1.1" + HOST + b"\r\n: no name", 400),
+        (b"GET / HTTP/1.1" + HOST + b"\r\na: nul\0", 400),
+        (b"GET / HTTP/1.1" + HOST + b"\r\na: bare\rreturn", 400),
+        (b"POST / HTTP/1.1" + HOST + b"\r\nContent-Length: 1, 1", 400),
+        (b"POST / HTTP/1.1" + HOST + b"\r\nContent-Length: 0x10", 400),
+        (b"POST / HTTP/1.1" + HOST + b"\r\nContent-Length: +1", 400),
+        (b"POST / HTTP/1.1" + HOST + b"\r\nContent-Length:", 400),
+        (b"POST / HTTP/1.1" + HOST + b"\r\nContent-Length: %d" % (BODY_MAX_BYTES + 1), 413),
+        (b"GET / HTTP/1.1" + HOST + b"\r\nExpect: the-unexpected", 417),
+        (b"GET / HTTP/3.0" + HOST, 505),
+    ],
+)
+def test_a_bad_head_is_refused(head: bytes, status: int) -> None:
+    """What breaks the grammar or a limit is refused with the status that says so."""
+    with pytest.raises(HttpError) as caught:
+        parse_head(head)
+    assert caught.value.status == status
+
+
+def test_the_same_length_twice_is_one_length() -> None:
+    """Two equal Content-Length fields are allowed."""
+    assert parse_head(b"POST / HTTP/1.1" + HOST + b"\r\nContent-Length: 3" * 2).content_length == 3
+
+
+async def test_pipelined_requests_are_answered_in_order() -> None:
+    """Two requests in one piece, with empty lines before the second, get two answers in order."""
+    answer = await converse(b"GET /bytes/3 HTTP/1.1%b\r\n\r\n\r\n\r\nGET /nowhere HTTP/1.1%b\r\n\r\n" % (HOST, HOST))
+    assert statuses(answer) == [b"200", b"404"]
+    assert b"\r\n\r\n" + reference_bytes(3) + b"HTTP/1.1 404" in answer
+
+
+async def test_a_body_in_pieces_comes_back_whole() -> None:
+    """A POST to /echo gets its body back, and the connection goes on."""
+    body = reference_bytes(200_000)
+    head = b"POST /echo HTTP/1.1%b\r\nContent-Length: %d\r\n\r\n" % (HOST, len(body))
+    answer = await converse(head + body + b"GET / HTTP/1.1%b\r\n\r\n" % HOST)
+    assert statuses(answer) == [b"200", b"200"]
+    assert body in answer
+
+
+async def test_continue_is_sent_when_it_is_waited_for() -> None:
+    """A client that expects 100-continue gets it before its body is read."""
+    client, server = memory_stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(HttpConnection(server, make_handler(lambda: b"{}")).serve)
+        await client.send_all(b"POST /echo HTTP/1.1%b\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n" % HOST)
+        assert await client.receive_some() == b"HTTP/1.1 100 Continue\r\n\r\n"
+        await client.send_all(b"ok")
+        assert statuses(await client.receive_some()) == [b"200"]
+        await client.aclose()
+
+
+async def test_head_has_the_length_and_not_the_body() -> None:
+    """HEAD answers as GET would, without the body."""
+    answer = await converse(b"HEAD /bytes/1000 HTTP/1.1%b\r\n\r\n" % HOST)
+    assert b"\r\nContent-Length: 1000\r\n" in answer
+    assert answer.endswith(b"\r\n\r\n")
+
+
+async def test_a_wrong_method_names_the_right_ones() -> None:
+    """405 comes with Allow."""
+    assert b"\r\nAllow: POST\r\n" in await converse(b"GET /echo HTTP/1.1%b\r\n\r\n" % HOST)
+
+
+@pytest.mark.parametrize(("head", "status"), MALFORMED)
+async def test_a_malformed_request_ends_the_connection(head: bytes, status: int) -> None:
+    """The refusal is the only answer: what follows on the connection is not taken for a request."""
+    answer = await converse(head + b"GET / HTTP/1.1%b\r\n\r\n" % HOST)
+    assert statuses(answer) == [str(status).encode()]
+    assert b"\r\nConnection: close\r\n" in answer
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"GET / HTTP/1.1\r\nHos", b"POST /echo HTTP/1.1%b\r\nContent-Length: 9\r\n\r\nshort" % HOST],
+)
+async def test_an_end_within_a_request_is_refused(sent: bytes) -> None:
+    """A client that ends its side within a head or a body is told 400."""
+    assert statuses(await converse(sent)) == [b"400"]
+
+
+async def test_an_end_between_requests_is_silent() -> None:
+    """A client that sends nothing gets nothing."""
+    assert await converse(b"") == b""
+
+
+async def test_an_endless_head_is_refused() -> None:
+    """More than the limit without an empty line is 431."""
+    assert statuses(await converse(b"a" * (HEAD_MAX_BYTES + 1), ends=False)) == [b"431"]
+
+
+async def test_a_silent_client_is_left(autojump_clock: trio.testing.MockClock) -> None:
+    """A connection on which nothing comes for 30 s is closed without a word."""
+    assert await converse(b"GET / HT", ends=False) == b""
+    assert autojump_clock.current_time() == REQUEST_TIMEOUT_SECONDS
+
+
+async def test_a_client_that_vanishes_is_no_error() -> None:
+    """A client that closes instead of reading the answer ends its own connection and nothing else."""
+    client, server = memory_stream_pair()
+    await client.send_all(b"GET / HTTP/1.1%b\r\n\r\n" % HOST)
+    await client.aclose()
+    await HttpConnection(server, make_handler(lambda: b"{}")).serve()

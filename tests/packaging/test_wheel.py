@@ -1,0 +1,159 @@
+"""The wheel: what is in it, what its name says, and that no compiler is needed to get one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SOURCES = ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "CHANGELOG.md", "LICENSE", "trio_rio")
+HAS_COMPILER = shutil.which("gcc") is not None and Path(sysconfig.get_path("include"), "Python.h").exists()
+HAS_ABI3 = sys.implementation.name == "cpython" and not sysconfig.get_config_var("Py_GIL_DISABLED")
+
+setuptools = pytest.importorskip("setuptools", minversion="77")
+
+# Says which provider serves an ordinary run, and what the probe says of the others.
+SERVE = """
+import json, trio, trio_rio
+
+async def main():
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with trio.open_nursery() as nursery:
+        async def echo(stream):
+            await stream.send_all(await stream.receive_some())
+        nursery.start_soon(trio.serve_listeners, echo, listeners)
+        async with await trio.open_tcp_stream("127.0.0.1", listeners[0].socket.getsockname()[1]) as stream:
+            await stream.send_all(b"hello")
+            assert await stream.receive_some() == b"hello"
+        nursery.cancel_scope.cancel()
+    return trio_rio.current_statistics().provider
+
+refused = {item.name: [item.reason, item.remedy] for item in trio_rio.probe().providers if not item.is_available}
+print(json.dumps([trio_rio.__file__, trio_rio.run(main), refused]))
+"""
+
+
+def build(folder: Path, **environment: str) -> Path:
+    """Build a wheel from a copy of the sources, without any network; its path."""
+    source = folder / "source"
+    source.mkdir()
+    for name in SOURCES:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+        else:
+            shutil.copy(ROOT / name, source / name)
+    command = (
+        "import sys; from setuptools import build_meta; build_meta.build_sdist('..'); build_meta.build_wheel('..')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", command],
+        cwd=source,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=170,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built with what this machine has."""
+    return build(tmp_path_factory.mktemp("with_compiler"))
+
+
+@pytest.fixture(scope="module")
+def pure_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built where every call of the compiler fails."""
+    return build(tmp_path_factory.mktemp("without_compiler"), CC="/bin/false")
+
+
+@pytest.fixture(scope="module")
+def pure_installation(pure_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for PYTHONPATH with the wheel that has no C core."""
+    folder = tmp_path_factory.mktemp("pure")
+    with zipfile.ZipFile(pure_wheel) as archive:
+        archive.extractall(folder)
+    return folder
+
+
+def names(wheel: Path) -> list[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.namelist()
+
+
+def python(*arguments: str, path: Path) -> subprocess.CompletedProcess[str]:
+    """Run python with this folder before everything else, and no provider forced."""
+    environment = {name: value for name, value in os.environ.items() if name != "TRIO_RIO_PROVIDER"}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=path,
+        env={**environment, "PYTHONPATH": str(path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not HAS_COMPILER, reason="needs Linux, gcc and the Python headers")
+def test_a_compiler_gives_the_core(wheel: Path) -> None:
+    """Where there is a compiler the wheel has the C core, once."""
+    assert len([name for name in names(wheel) if "_uring_native." in name and name.endswith(".so")]) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not HAS_COMPILER, reason="needs Linux, gcc and the Python headers")
+@pytest.mark.skipif(not HAS_ABI3, reason="this Python has no stable ABI")
+def test_the_core_is_for_every_python_from_3_10(wheel: Path) -> None:
+    """The core is abi3, and the wheel's name says so."""
+    assert "trio_rio/rio/_uring_native.abi3.so" in names(wheel)
+    assert "-cp310-abi3-linux_" in wheel.name
+
+
+def test_the_wheel_has_the_package_and_nothing_else(wheel: Path) -> None:
+    """The wheel has py.typed, and neither C sources nor tests."""
+    found = names(wheel)
+    assert "trio_rio/py.typed" in found
+    assert [name for name in found if name.endswith((".c", ".h")) or "test" in name.split("/")[0]] == []
+
+
+def test_the_source_distribution_can_build_the_core(wheel: Path) -> None:
+    """Every C source and header is in the source distribution."""
+    (archive,) = wheel.parent.glob("*.tar.gz")
+    listing = subprocess.run(["tar", "-tzf", archive], capture_output=True, text=True, check=True).stdout
+    native = [path.name for path in (ROOT / "trio_rio" / "rio" / "native").iterdir() if path.suffix in (".c", ".h")]
+    assert native
+    assert [name for name in native if f"/trio_rio/rio/native/{name}\n" not in listing] == []
+
+
+def test_no_compiler_gives_a_pure_wheel(pure_wheel: Path) -> None:
+    """Where every compilation fails the build succeeds, without the core, and the wheel's name says so."""
+    assert pure_wheel.name.endswith("-py3-none-any.whl")
+    assert [name for name in names(pure_wheel) if name.endswith(".so")] == []
+
+
+def test_a_pure_installation_serves(pure_installation: Path) -> None:
+    """Without the core the portable provider serves, and the probe names the reason and a remedy for uring."""
+    import json
+
+    done = python("-c", SERVE, path=pure_installation)
+    assert done.stderr == ""
+    file, provider, refused = json.loads(done.stdout)
+    assert Path(file).is_relative_to(pure_installation)
+    assert provider == "portable"
+    assert all(refused["uring"])
+
+
+def test_a_pure_installation_says_so(pure_installation: Path) -> None:
+    """``python -m trio_rio probe`` names a compiler as the remedy."""
+    done = python("-m", "trio_rio", "probe", path=pure_installation)
+    assert "chosen: portable, because" in done.stdout
+    assert "compiler" in done.stdout
