@@ -13,8 +13,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "trio_rio"
 # From the bottom to the top. A name stands for a module, or for a package with all in it.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("rio",),
+    ("_buffers", "_channel", "_config", "_engine", "_errors", "_notifier", "_requests", "_statistics", "_trio"),
     ("io_managers",),
-    ("_buffers", "_channel", "_config", "_errors", "_notifier", "_statistics"),
     ("__init__", "_datagram", "_run", "_socket", "_stream", "pytest_plugin", "testing"),
     ("__main__", "_demo", "_demo_clients", "_demo_http", "_demo_server"),
 )
@@ -91,6 +91,18 @@ def test_rio_does_not_know_trio() -> None:
         if part_of(path) == "rio"
         for name in imported_names(path)
         if name.split(".")[0] == "trio"
+    ]
+    assert found == []
+
+
+def test_the_inside_of_trio_is_touched_in_one_place() -> None:
+    """Names of Trio's that begin with an underscore are imported in ``_trio`` and nowhere else."""
+    found = [
+        f"{path.relative_to(PACKAGE)} imports {name}"
+        for path in modules()
+        if part_of(path) != "_trio"
+        for name in imported_names(path)
+        if name.split(".")[0] == "trio" and "._" in name
     ]
     assert found == []
 

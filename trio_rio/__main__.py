@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import os
 import runpy
 import sys
 from collections.abc import Iterable, Sequence
@@ -52,8 +51,8 @@ def make_parser() -> argparse.ArgumentParser:
         "probe",
         parents=[provider],
         help="say which providers can serve here, and which is chosen, and why",
-        description="Try each provider and say what came of it. With --provider the exit code is 1 when that "
-        "provider cannot serve.",
+        description="Try each provider and say what came of it. The exit code is 1 when a provider is forced and "
+        "cannot serve.",
     )
     style = probe.add_mutually_exclusive_group()
     style.add_argument("--json", action="store_true", help="print one JSON object")
@@ -153,9 +152,10 @@ def probe(options: argparse.Namespace) -> int:
     """The ``probe`` command."""
     import trio_rio
 
-    if options.provider:
-        os.environ["TRIO_RIO_PROVIDER"] = options.provider
-    report = trio_rio.probe()
+    try:
+        report = trio_rio.probe(options.provider)
+    except ValueError as error:
+        return fail(str(error))
     if options.json:
         print(json.dumps(attrs.asdict(report), indent=2))
     elif options.rich:
@@ -166,7 +166,7 @@ def probe(options: argparse.Namespace) -> int:
     else:
         print_report(report)
     served = {item.name for item in report.providers if item.is_available}
-    return EXIT_OK if options.provider in (None, *served) else EXIT_UNAVAILABLE
+    return EXIT_OK if report.chosen in served else EXIT_UNAVAILABLE
 
 
 # ----------------------------------------------------------------------------------------------------------
@@ -230,13 +230,9 @@ def check_provider(name: str | None) -> str | None:
     import trio_rio
 
     try:
-        trio_rio.RioConfig(provider=name)
-        report = trio_rio.probe()
+        trio_rio.rio.open_provider(name).close()
     except (ValueError, trio_rio.RioError) as error:
         return str(error)
-    for item in report.providers:
-        if item.name == name and not item.is_available:
-            return f"provider {name!r} is not available: {item.reason}. Remedy: {item.remedy}"
     return None
 
 

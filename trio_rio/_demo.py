@@ -22,8 +22,6 @@ from collections.abc import Iterator, Sequence
 
 import attrs
 
-import trio_rio
-
 from . import _demo_clients as clients
 
 CONNECTION_COUNT = 100
@@ -224,9 +222,8 @@ def demonstrate(provider: str | None, seconds: float, progress: Progress) -> Non
         running_server("trio_rio", "trio_rio", *([provider] if provider else [])) as ours,
         running_server("stock Trio", "trio") as stock,
     ):
-        chosen = clients.fetch_statistics(ours.http_port)["provider"]
-        reason = "it was asked for" if provider else trio_rio.probe().chosen_because
-        progress.line("provider", f"{chosen}: {reason}")
+        counts = clients.fetch_statistics(ours.http_port)
+        progress.line("provider", f"{counts['provider']}: {counts['provider_because']}")
         check(ours, progress)
         progress.start("speed")
         before = clients.fetch_statistics(ours.http_port)

