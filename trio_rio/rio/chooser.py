@@ -84,6 +84,8 @@ _OPENERS: Mapping[ProviderName, Callable[[], Provider]] = {
     "uring": _open_uring,
     "portable": _open_portable,
 }
+# Where each provider could serve at all: elsewhere its refusal is no news.
+_PLATFORMS: Mapping[str, str] = {"winsock": "win32", "uring": "linux", "portable": ""}
 
 
 def check_provider_name(name: str, source: str) -> ProviderName:
@@ -157,10 +159,16 @@ def choose_provider(name: str | None = None) -> tuple[Provider, str, tuple[RioUn
     raise AssertionError("portable serves everywhere")
 
 
+def is_news(refusal: RioUnavailableError) -> bool:
+    """Whether a provider that this platform could have does not serve."""
+    return sys.platform.startswith(_PLATFORMS[refusal.provider])
+
+
 def _because(refusals: list[RioUnavailableError]) -> str:
-    if not refusals:
-        return "it is the first choice and works"
-    return "it works here, and " + "; ".join(f"{error.provider} does not: {error.reason}" for error in refusals)
+    news = [refusal for refusal in refusals if is_news(refusal)]
+    if not news:
+        return "it is the first choice on this platform, and works"
+    return "it works here, and " + "; ".join(f"{error.provider} does not: {error.reason}" for error in news)
 
 
 def _probe_one(name: ProviderName) -> ProviderProbe:

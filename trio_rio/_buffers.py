@@ -1,0 +1,134 @@
+"""The arena: registered memory, cut into slices, leased to one request at a time.
+
+Facts. RIO wants few, large registrations, and memory that nobody touches from the post of a request until its
+completion is dequeued. A receive on an idle connection holds its slice for as long as the connection is idle.
+Touching fresh memory costs a page fault, so the slice that came back last is the best to give out next.
+
+Consequence. Idle connections need small slices, busy ones large ones; and "who may touch this memory" needs one
+answer at every moment.
+
+Decision. Two sizes. Memory is registered in chunks of many slices, never given back before the end of the run.
+A :class:`Slice` is free or leased; a lease ends by :meth:`Arena.give_back`, which a holder can do once: the
+generation that it got must still be the slice's. Each slice is followed by room for one address.
+
+No sockets and no Trio in this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import attrs
+
+from ._errors import RioInternalError
+from .rio import SOCKADDR_INET_SIZE_BYTES, RegisteredBuffer
+
+# A chunk is registered at once: small enough for a first connection, large enough for few registrations.
+_CHUNK_SIZE_BYTES = 512 * 1024
+# Room for a SOCKADDR_INET behind each slice, rounded up so that slices stay aligned.
+ADDRESS_ROOM_BYTES = 32
+assert ADDRESS_ROOM_BYTES >= SOCKADDR_INET_SIZE_BYTES
+
+
+class Registrar(Protocol):
+    """The part of a provider that an arena needs."""
+
+    def register_buffer(self, memory: bytearray) -> RegisteredBuffer: ...
+    def deregister_buffer(self, buffer: RegisteredBuffer) -> None: ...
+
+
+@attrs.define(eq=False)
+class Slice:
+    """``size_bytes`` of registered memory. ``view`` and ``address`` may be touched by the holder of the lease only,
+    and not while a request uses them."""
+
+    buffer_id: int
+    offset: int
+    address_offset: int
+    size_bytes: int
+    view: memoryview = attrs.field(repr=False)
+    address: memoryview = attrs.field(repr=False)
+    free_list: list[Slice] = attrs.field(repr=False)
+    generation: int = 0
+    is_leased: bool = False
+
+
+@attrs.define(eq=False)
+class Arena:
+    """The registered memory of a run.
+
+    ``small`` and ``large`` are the free slices of each size. A caller on the hot path pops one itself and marks it
+    leased; :meth:`lease` is the same with all its checks.
+    """
+
+    registrar: Registrar
+    small_size_bytes: int
+    large_size_bytes: int
+    bytes_max: int
+    small: list[Slice] = attrs.field(factory=list)
+    large: list[Slice] = attrs.field(factory=list)
+    registered_bytes: int = 0
+    slices: int = 0
+    _chunks: list[RegisteredBuffer] = attrs.field(factory=list)
+    # Called after a slice came back, while somebody waits for one.
+    on_give_back: Callable[[], None] | None = None
+
+    def lease(self, *, large: bool) -> Slice | None:
+        """A free slice, registering more memory if there is none; ``None`` when the limit is reached."""
+        free = self.large if large else self.small
+        if not free and not self._grow(large=large):
+            return None
+        slice_ = free.pop()
+        if slice_.is_leased:
+            raise RioInternalError(f"{slice_} was free and leased at once")
+        slice_.is_leased = True
+        return slice_
+
+    def give_back(self, slice_: Slice, generation: int | None = None) -> None:
+        """End a lease.
+
+        Raises:
+          RioInternalError: it has ended before; the slice may be somebody else's by now.
+        """
+        if not slice_.is_leased or generation not in (None, slice_.generation):
+            raise RioInternalError(f"{slice_} was given back twice")
+        slice_.is_leased = False
+        slice_.generation += 1
+        slice_.free_list.append(slice_)
+        if self.on_give_back is not None:
+            self.on_give_back()
+
+    @property
+    def leases_outstanding(self) -> int:
+        """Slices that are leased now."""
+        return self.slices - len(self.small) - len(self.large)
+
+    def close(self) -> None:
+        """Deregister everything. Leased slices stay valid memory for whoever still holds them."""
+        for chunk in self._chunks:
+            self.registrar.deregister_buffer(chunk)
+        self._chunks.clear()
+        self.small.clear()
+        self.large.clear()
+        self.registered_bytes = 0
+        self.slices = 0
+
+    def _grow(self, *, large: bool) -> bool:
+        size = self.large_size_bytes if large else self.small_size_bytes
+        aligned = -(-size // ADDRESS_ROOM_BYTES) * ADDRESS_ROOM_BYTES
+        stride = aligned + ADDRESS_ROOM_BYTES
+        count = min(max(1, _CHUNK_SIZE_BYTES // stride), (self.bytes_max - self.registered_bytes) // stride)
+        if count < 1:
+            return False
+        memory = bytearray(count * stride)
+        chunk = self.registrar.register_buffer(memory)
+        self._chunks.append(chunk)
+        self.registered_bytes += len(memory)
+        self.slices += count
+        view, free = memoryview(memory), self.large if large else self.small
+        for offset in range((count - 1) * stride, -1, -stride):
+            room = offset + aligned
+            address = view[room : room + SOCKADDR_INET_SIZE_BYTES]
+            free.append(Slice(chunk.buffer_id, offset, room, size, view[offset : offset + size], address, free))
+        return True

@@ -1,0 +1,519 @@
+"""A channel: the requests of one socket, and what came in for it that nobody has read yet.
+
+Two ways to receive
+===================
+*On demand* (``read_ahead`` 0, and requests can be cancelled): a task posts one receive and waits for just that one. The
+kernel buffers what nobody asked for, so back pressure and other readers of the file are exactly as with plain
+sockets.
+
+*Ahead* (all else): receives stay posted, and what they bring is kept in order until a task reads it. A task that is
+cancelled leaves nothing behind but a posted receive, whose bytes go to the next reader.
+
+Two ways to send
+================
+*One by one* (``send_window_bytes`` 0): a task posts a send and waits for its completion, so an error reaches the call
+that it belongs to.
+
+*Inside a window*: a task waits until less than the window is in flight, posts, and goes on. An error reaches the next
+send. Closing lets what is in flight complete first.
+
+Rules. One reader at a time. The busy mark ends with the completion, not when the task runs. After :meth:`Channel.close` no
+request of the socket reaches the kernel.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import outcome
+import trio
+
+from ._errors import error_from_status
+from ._requests import POSTED, WAITED, Event, Request
+from ._trio import GLOBAL_RUN_CONTEXT
+from .rio import RIO_MSG_DEFER, Address, RequestQueue, Status, unpack_address
+
+if TYPE_CHECKING:
+    from ._engine import Engine
+
+# A receive that fills its slice makes a connection busy; this many small ones in a row make it quiet again.
+_SMALL_RECEIVES_UNTIL_QUIET = 4
+
+# How many ticks of the run a send may take before it counts as blocked: one to be submitted, one to be handed out.
+_TICKS_UNTIL_BLOCKED = 2
+
+# Addresses in text, by their packed form, that a channel remembers: as many as a busy server has peers.
+_ADDRESSES_MAX = 4096
+
+
+def closed_error() -> outcome.Error:
+    """What a task gets whose socket is closed while it waits."""
+    return outcome.Error(trio.ClosedResourceError("another task closed this socket"))
+
+
+@attrs.define(eq=False)
+class Channel:
+    """See the module's docstring. Made by :meth:`Engine.attach`; belongs to that engine's run."""
+
+    engine: Engine
+    sock: socket.socket
+    request_queue: RequestQueue
+    fd: int = attrs.field(init=False)
+    read_key: int = attrs.field(init=False)  # in the manager's table of readiness waits
+    is_stream: bool = attrs.field(init=False)
+    is_on_demand: bool = attrs.field(init=False)
+    starts_at_post: bool = attrs.field(init=False)
+    is_busy: bool = False
+    quiet: int = 0
+    reader: Request | None = None  # on demand: the receive that a task waits for
+    sends: set[Request] = attrs.field(factory=set)
+    posted: deque[Request] = attrs.field(factory=deque)  # ahead: receives in flight
+    unread: deque[Request] = attrs.field(factory=deque)  # ahead: receives that completed
+    unread_offset: int = 0  # bytes of the first that were read
+    unread_waiter: tuple[Any, int] | None = None  # ahead: the task that waits, and how much it wants
+    is_at_eof: bool = False
+    window_waiters: deque[Any] = attrs.field(factory=deque)
+    bytes_in_flight: int = 0
+    send_error: int = 0
+    shutdown_when_sent: int | None = None
+    is_closed: bool = False
+    is_lingering: bool = False
+    addresses: dict[bytes, Address] = attrs.field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        self.fd = self.sock.fileno()
+        self.read_key = self.fd << 1
+        self.is_stream = self.sock.type == socket.SOCK_STREAM
+        self.is_on_demand = self.engine.cancels_requests and self.engine.read_ahead == 0
+        self.starts_at_post = self.engine.provider.starts_at_post
+
+    def is_usable(self) -> bool:
+        """Whether a request may be posted: this run, still taking requests, and the socket is the one it was."""
+        return GLOBAL_RUN_CONTEXT.runner is self.engine.runner and self.sock.fileno() == self.fd
+
+    # -- receiving on demand -------------------------------------------------------------------------------
+
+    def post_receive(self, size: int, *, with_address: bool = False) -> Request | None:
+        """Post a receive of at most ``size`` bytes for the current task, or say ``None`` when RIO cannot serve.
+
+        The task then waits with ``wait_task_rescheduled(request.abort)`` and takes the result.
+
+        Raises:
+          BusyResourceError: another task receives, or waits for readability.
+        """
+        engine = self.engine
+        if GLOBAL_RUN_CONTEXT.runner is not engine.runner or self.sock.fileno() != self.fd:
+            return None
+        if self.reader is not None or self.read_key in engine.manager.waits:
+            raise trio.BusyResourceError("another task is already reading from this socket")
+        arena = engine.arena
+        large = size > arena.small_size_bytes and (self.is_busy or not self.is_stream)
+        free = arena.large if large else arena.small
+        if free:
+            slice_ = free.pop()
+            slice_.is_leased = True
+        else:
+            found = engine.lease(large=large)
+            if found is None:
+                return None
+            slice_ = found
+        if size > slice_.size_bytes:
+            size = slice_.size_bytes
+        request = engine.new_request()
+        request.slice = slice_
+        request.channel = self
+        request.task = GLOBAL_RUN_CONTEXT.task
+        request.is_receive = True
+        request.length = size
+        request.state = WAITED  # TRANSITIONS[FREE][POST_AND_WAIT]
+        queue = self.request_queue
+        if with_address:
+            code = queue.post_receive_from(
+                slice_.buffer_id, slice_.offset, size, slice_.buffer_id, slice_.address_offset,
+                RIO_MSG_DEFER, request.context,
+            )  # fmt: skip
+        else:
+            code = queue.post_receive(slice_.buffer_id, slice_.offset, size, RIO_MSG_DEFER, request.context)
+        if code:
+            engine.finish(request)
+            raise error_from_status(code)
+        self.reader = request
+        return request
+
+    def take_bytes(self, request: Request) -> bytes:
+        """The bytes that a receive brought; gives its slice back."""
+        count = request.count
+        data = request.slice.view[:count].tobytes()  # type: ignore[union-attr]
+        if count == request.length:
+            self.is_busy = True
+            self.quiet = 0
+        elif self.is_busy:
+            self._note_small(count)
+        self.engine.finish(request)
+        return data
+
+    def take_into(self, request: Request, target: memoryview) -> int:
+        """As :meth:`take_bytes`, into the caller's memory; how many."""
+        data = request.slice.view[: request.count]  # type: ignore[union-attr]
+        target[: request.count] = data
+        if request.count == request.length:
+            self.is_busy = True
+            self.quiet = 0
+        elif self.is_busy:
+            self._note_small(request.count)
+        count = request.count
+        self.engine.finish(request)
+        return count
+
+    def address_of(self, request: Request) -> Address:
+        """Where a datagram came from; before it is taken."""
+        packed = bytes(request.slice.address)  # type: ignore[union-attr]
+        address = self.addresses.get(packed)
+        if address is None:
+            if len(self.addresses) >= _ADDRESSES_MAX:
+                self.addresses.clear()
+            address = self.addresses[packed] = unpack_address(packed)
+        return address
+
+    def _note_small(self, count: int) -> None:
+        if count > self.engine.arena.small_size_bytes:
+            self.quiet = 0
+            return
+        self.quiet += 1
+        if self.quiet >= _SMALL_RECEIVES_UNTIL_QUIET:
+            self.is_busy = False
+
+    # -- receiving ahead -----------------------------------------------------------------------------------
+
+    def top_up(self, demand: int) -> bool:
+        """Keep receives posted: ``demand`` of them, or as many as read_ahead says. False if memory ran out."""
+        if self.is_at_eof or not self.is_usable():
+            return True
+        engine = self.engine
+        while len(self.posted) + len(self.unread) < max(demand, engine.read_ahead):
+            slice_ = engine.lease(large=self.is_busy or not self.is_stream)
+            if slice_ is None:
+                return bool(self.posted or self.unread)
+            request = engine.new_request()
+            request.slice, request.channel, request.is_receive = slice_, self, True
+            request.length = slice_.size_bytes
+            request.happen(Event.POST)
+            queue = self.request_queue
+            if self.is_stream:
+                code = queue.post_receive(
+                    slice_.buffer_id, slice_.offset, slice_.size_bytes, RIO_MSG_DEFER, request.context
+                )
+            else:
+                code = queue.post_receive_from(
+                    slice_.buffer_id, slice_.offset, slice_.size_bytes, slice_.buffer_id, slice_.address_offset,
+                    RIO_MSG_DEFER, request.context,
+                )  # fmt: skip
+            if code:
+                engine.finish(request)
+                raise error_from_status(code)
+            self.posted.append(request)
+        return True
+
+    async def receive_ahead(self, size: int) -> tuple[bytes, Address | None]:
+        """What came first, at most ``size`` bytes of it; 0 waits until something is there and takes nothing.
+
+        A checkpoint; cancelling it takes nothing. Raises BusyResourceError, and the OSError of the receive.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if self.unread_waiter is not None:
+            raise trio.BusyResourceError("another task is already reading from this socket")
+        while True:
+            if self.unread or self.is_at_eof:
+                try:
+                    return self.read_unread(size)
+                finally:
+                    await trio.lowlevel.cancel_shielded_checkpoint()
+            if self.top_up(1):
+                break
+            await self.engine.wait_for_slice()
+        self.unread_waiter = (trio.lowlevel.current_task(), size)
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            self.unread_waiter = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        result: tuple[bytes, Address | None] = await trio.lowlevel.wait_task_rescheduled(abort)
+        return result
+
+    def read_unread(self, size: int, *, peek: bool = False) -> tuple[bytes, Address | None]:
+        """Take from the front of what came; the end of a stream again and again."""
+        if size == 0 or not self.unread:
+            return b"", None
+        request = self.unread[0]
+        if request.status and request.status != Status.EMSGSIZE:
+            self.unread.popleft().finish()
+            raise error_from_status(request.status)
+        view = request.slice.view  # type: ignore[union-attr]
+        start = self.unread_offset
+        end = min(request.count, start + size)
+        data = bytes(view[start:end])
+        address = None if self.is_stream else self.address_of(request)
+        if not peek:
+            if end == request.count or not self.is_stream:
+                self.unread_offset = 0
+                self.unread.popleft().finish()
+                self.top_up(0)
+            else:
+                self.unread_offset = end
+        return data, address
+
+    def _keep_receive(self, request: Request) -> None:
+        self.posted.remove(request)
+        if request.status == 0 and request.count == 0 and self.is_stream:
+            self.is_at_eof = True
+            request.finish()
+        else:
+            self.is_busy = request.count == request.length
+            self.unread.append(request)
+        if self.unread_waiter is not None:
+            task, size = self.unread_waiter
+            self.unread_waiter = None
+            trio.lowlevel.reschedule(task, outcome.capture(self.read_unread, size))
+
+    # -- sending -------------------------------------------------------------------------------------------
+
+    def post_send(self, data: bytes | memoryview, address: bytes | None, *, wait: bool) -> Request | None:
+        """Post a send; ``None`` when RIO cannot serve it now. ``data`` must not be empty.
+
+        Args:
+          data: bytes, or a flat memoryview of bytes. Copied, unless it is long and ``wait`` is true: then it
+            belongs to the request until its completion.
+          address: a SOCKADDR_INET, for a datagram.
+          wait: the current task will wait for the completion.
+
+        Raises:
+          BusyResourceError: another task's send on this stream is blocked.
+        """
+        engine = self.engine
+        if GLOBAL_RUN_CONTEXT.runner is not engine.runner or self.sock.fileno() != self.fd:
+            return None
+        if self.sends:
+            self._check_not_blocked()
+        size = len(data)
+        request = engine.new_request()
+        slice_ = None
+        if size <= engine.config.copy_bytes_max or not wait:
+            slice_ = engine.lease(large=size > engine.arena.small_size_bytes)
+        if slice_ is not None and (size <= slice_.size_bytes or self.is_stream):
+            size = min(size, slice_.size_bytes)
+            slice_.view[:size] = data if size == len(data) else data[:size]
+            buffer_id, offset = slice_.buffer_id, slice_.offset
+            request.slice = slice_
+        else:
+            if slice_ is not None:
+                engine.arena.give_back(slice_)
+            if address is not None or not wait or not engine.provider.registers_cheaply:
+                engine.finish(request)
+                return None
+            request.registered = engine.provider.register_for_sending(data)
+            buffer_id, offset = request.registered.buffer_id, 0
+        request.channel = self
+        request.is_receive = False
+        request.length = size
+        request.tick = engine.manager.ticks
+        request.state = WAITED if wait else POSTED  # TRANSITIONS[FREE]
+        if wait:
+            request.task = GLOBAL_RUN_CONTEXT.task
+        queue = self.request_queue
+        if address is None:
+            code = queue.post_send(buffer_id, offset, size, RIO_MSG_DEFER, request.context)
+        else:
+            assert slice_ is not None
+            slice_.address[:] = address
+            code = queue.post_send_to(
+                buffer_id, offset, size, buffer_id, slice_.address_offset, RIO_MSG_DEFER, request.context
+            )
+        if code:
+            engine.finish(request)
+            if code == Status.ENOBUFS:
+                return None
+            raise error_from_status(code)
+        self.sends.add(request)
+        return request
+
+    def _check_not_blocked(self) -> None:
+        """Trio lets two tasks send on one stream as long as neither is blocked; so do we."""
+        if not self.is_stream or self.engine.send_window_bytes:
+            return
+        latest = self.engine.manager.ticks - _TICKS_UNTIL_BLOCKED
+        if any(request.tick <= latest for request in self.sends):
+            raise trio.BusyResourceError("another task is already sending on this socket")
+
+    def take_sent(self, request: Request) -> int:
+        """How many bytes a send took; gives its memory back."""
+        count = request.count
+        self.engine.finish(request)
+        return count
+
+    async def send_windowed(self, data: bytes | memoryview, address: bytes | None) -> int:
+        """Wait for room in the window, post, and return how many bytes were taken.
+
+        A checkpoint. Cancelled while waiting, nothing of ``data`` is sent. Raises the OSError of an earlier send.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        while True:
+            self._raise_send_error()
+            if not self.is_usable():
+                raise trio.ClosedResourceError("this socket was already closed")
+            if self._has_room():
+                request = self.post_send(data, address, wait=False)
+                if request is not None:
+                    break
+                await self.engine.wait_for_slice()
+            else:
+                await self._wait_for_room()
+        count = request.length
+        self.bytes_in_flight += count
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        return count
+
+    def _raise_send_error(self) -> None:
+        if self.send_error:
+            error = error_from_status(self.send_error)
+            self.send_error = 0
+            raise error
+
+    def _has_room(self) -> bool:
+        limits = self.engine
+        return (
+            self.bytes_in_flight < limits.send_window_bytes
+            and len(self.sends) < limits.config.sends_outstanding_max
+        )
+
+    async def _wait_for_room(self) -> None:
+        task = trio.lowlevel.current_task()
+        self.window_waiters.append(task)
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            self.window_waiters.remove(task)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)
+
+    def _keep_send(self, request: Request) -> None:
+        self.sends.discard(request)
+        self.bytes_in_flight -= request.length
+        if request.status:
+            self.send_error = request.status
+        request.finish()
+        if self.window_waiters:
+            trio.lowlevel.reschedule(self.window_waiters.popleft())
+        if not self.sends and self.shutdown_when_sent is not None:
+            how, self.shutdown_when_sent = self.shutdown_when_sent, None
+            self._shutdown(how)
+
+    def shutdown(self, how: int) -> bool:
+        """Put off a shutdown of sending until what is in flight is sent; False when nothing is."""
+        if not self.sends or not self.engine.send_window_bytes or how == socket.SHUT_RD:
+            return False
+        self.shutdown_when_sent = how
+        return True
+
+    def _shutdown(self, how: int) -> None:
+        try:
+            self.sock.shutdown(how)
+        except OSError:
+            pass  # the connection is gone; whoever sends or receives next is told
+
+    # -- completions that no task waits for, and the end ---------------------------------------------------
+
+    def keep(self, request: Request) -> None:
+        """A request that no task waits for has completed."""
+        if request.is_receive:
+            self._keep_receive(request)
+        else:
+            self._keep_send(request)
+
+    def forget(self, request: Request) -> None:
+        """A request has completed, and is not the channel's any more."""
+        if self.reader is request:
+            self.reader = None
+        self.sends.discard(request)
+
+    def _waiting_requests(self) -> list[Request]:
+        requests = [*self.sends, *self.posted]
+        return requests if self.reader is None else [self.reader, *requests]
+
+    def close(self) -> bool:
+        """The socket is being closed: wake who waits, and end its requests. Twice is allowed.
+
+        Returns whether the socket itself may be closed now. False: sends are in flight, and the channel took the
+        descriptor over and closes it when they have completed.
+        """
+        if self.is_closed:
+            return True
+        self.is_closed = True
+        self.engine.channels.pop(self.fd, None)
+        lingers = self._must_linger()
+        for request in self._waiting_requests():
+            if request.task is not None:
+                trio.lowlevel.reschedule(request.task, closed_error())
+                request.task = None
+            if lingers and request.is_receive and self.engine.provider.can_cancel:
+                self.engine.cancel(request, self)
+            request.happen(Event.CLOSE)
+        self.reader = None
+        self._wake_waiters()
+        self.posted.clear()
+        while self.unread:
+            self.unread.popleft().finish()
+        if lingers:
+            self._linger()
+            return False
+        self.sends.clear()
+        self.request_queue.provider.release_socket(self.request_queue)
+        self.engine.manager.commit_from_outside()
+        return True
+
+    def _wake_waiters(self) -> None:
+        waiting = list(self.window_waiters)
+        if self.unread_waiter is not None:
+            waiting.append(self.unread_waiter[0])
+        self.window_waiters.clear()
+        self.unread_waiter = None
+        for task in waiting:
+            trio.lowlevel.reschedule(task, closed_error())
+
+    def _must_linger(self) -> bool:
+        return (
+            bool(self.engine.send_window_bytes and self.sends)
+            and not self.engine.is_closed
+            and self.sock.fileno() == self.fd
+        )
+
+    def _linger(self) -> None:
+        own = socket.socket(self.sock.family, self.sock.type, self.sock.proto, self.sock.detach())
+        self.sock = self.request_queue.socket = own
+        self.is_lingering = True
+        self.engine.begin_linger(self)
+
+    def end_linger(self) -> None:
+        """All is sent, or the time is over: close the socket for good."""
+        if self.is_lingering:
+            self.is_lingering = False
+            self.engine.lingering.discard(self)
+            self.request_queue.provider.close_socket(self.request_queue)
+
+    def abandon(self) -> None:
+        """The run is over, or the descriptor is somebody else's now: end the requests, leave the socket alone."""
+        if not self.is_closed:
+            self.is_closed = True
+            self.engine.channels.pop(self.fd, None)
+            for request in self._waiting_requests():
+                request.happen(Event.CLOSE)
+            while self.unread:
+                self.unread.popleft().finish()
+            self.request_queue.provider.release_socket(self.request_queue)
+
+    def __del__(self) -> None:
+        # The socket was dropped without being closed. No request is in flight: each holds the channel.
+        if not self.is_closed and not self.engine.is_closed:
+            self.abandon()

@@ -1,0 +1,110 @@
+"""Every limit and knob of a run, each with its unit and the reason for its default."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import attrs
+
+from .rio.chooser import check_provider_name
+
+
+def _check_provider(_: object, __: object, value: object) -> None:
+    if value is not None:
+        if not isinstance(value, str):
+            raise TypeError(f"provider must be a name or None, not {value!r}")
+        check_provider_name(value, "RioConfig(provider=...)")
+
+
+def _integer(low: int, high: int, *, optional: bool = False) -> Any:
+    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if value is None and optional:
+            return
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(f"RioConfig({attribute.name}=...) must be an integer, not {value!r}")
+        if not low <= value <= high:
+            raise ValueError(f"RioConfig({attribute.name}={value}): must be within {low} .. {high}")
+
+    return check
+
+
+def _seconds(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"RioConfig({attribute.name}=...) must be a number of seconds, not {value!r}")
+    if not 0 <= value < math.inf:
+        raise ValueError(f"RioConfig({attribute.name}={value}): must be finite and not negative")
+
+
+_MIB = 1024 * 1024
+
+
+@attrs.frozen(kw_only=True)
+class RioConfig:
+    """Options of one run. The defaults are meant to be right; the reasons stand beside them.
+
+    Raises:
+      ValueError, TypeError: a value that makes no sense; says which, and what would.
+    """
+
+    #: "winsock", "uring", "portable" or "simulated". ``None``: TRIO_RIO_PROVIDER, else the first that works.
+    provider: str | None = attrs.field(default=None, validator=_check_provider)
+
+    #: What becomes of a receive whose task is cancelled: "request" cancels it at the kernel, "detach" leaves it
+    #: posted for the next reader. ``None``: "request" where the provider can cancel one request, so that nothing
+    #: is read that nobody waits for; else "detach".
+    cancellation: Literal["request", "detach"] | None = attrs.field(
+        default=None, validator=attrs.validators.in_((None, "request", "detach"))
+    )
+
+    #: Receives kept posted on a stream beyond demand. ``None``: 0 where requests can be cancelled (the kernel
+    #: buffers, and back pressure stays exact), else 1 (a socket without a posted receive has no window).
+    read_ahead: int | None = attrs.field(default=None, validator=_integer(0, 64, optional=True))
+
+    #: Bytes in flight on one socket before ``send`` waits; 0 waits for each completion. ``None``: 0 where
+    #: requests can be cancelled, since there a send completes as soon as the kernel has copied the data; else
+    #: 1 MiB, about 10 ms of a gigabit link.
+    send_window_bytes: int | None = attrs.field(default=None, validator=_integer(0, 1 << 30, optional=True))
+
+    #: Results handed out before other tasks run. A turn of 1024 takes about a millisecond.
+    results_per_turn: int = attrs.field(default=1024, validator=_integer(1, 65536))
+
+    #: Slice of a receive on a connection that is quiet: one page, so that 10,000 idle connections hold 40 MB.
+    small_slice_size_bytes: int = attrs.field(default=4096, validator=_integer(512, 65536))
+
+    #: Slice of a receive on a busy connection, and of a send. 64 KiB is where copying stops getting cheaper.
+    large_slice_size_bytes: int = attrs.field(default=65536, validator=_integer(4096, 16 * _MIB))
+
+    #: Registered memory of a run. When it is all leased, receives and sends wait for a slice to come back.
+    registered_bytes_max: int = attrs.field(default=256 * _MIB, validator=_integer(65536, 1 << 40))
+
+    #: A send of more bytes than this goes from the caller's own memory, where registering that is cheap; below,
+    #: copying into a registered slice costs less than registering.
+    copy_bytes_max: int = attrs.field(default=65536, validator=_integer(0, 1 << 30))
+
+    #: Sends that may be posted on one socket at a time; more wait. Tasks may share a datagram socket.
+    sends_outstanding_max: int = attrs.field(default=8, validator=_integer(1, 4096))
+
+    #: Room of a completion queue at the start; it doubles when request queues need more.
+    completion_queue_size: int = attrs.field(default=1024, validator=_integer(1, 0x8000000))
+
+    #: Where the doubling ends: more sockets than this has room for get :class:`RioResourceError`.
+    completion_queue_size_max: int = attrs.field(default=1 << 22, validator=_integer(1, 0x8000000))
+
+    #: How long sends of a closed socket may take to complete, and how long the end of a run waits for them. Then
+    #: they are aborted.
+    linger_seconds: float = attrs.field(default=5.0, validator=_seconds)
+
+    def __attrs_post_init__(self) -> None:
+        if self.large_slice_size_bytes < self.small_slice_size_bytes:
+            raise ValueError("RioConfig: large_slice_size_bytes must not be below small_slice_size_bytes")
+        if self.registered_bytes_max < 2 * self.large_slice_size_bytes:
+            raise ValueError("RioConfig: registered_bytes_max must have room for two large slices")
+        if self.completion_queue_size_max < self.completion_queue_size:
+            raise ValueError("RioConfig: completion_queue_size_max must not be below completion_queue_size")
+        if self.cancellation == "detach" and self.send_window_bytes == 0:
+            raise ValueError("RioConfig: cancellation='detach' needs send_window_bytes above 0")
+
+    def cancels_requests(self, provider_can: bool) -> bool:
+        """Whether a cancelled receive is cancelled at the kernel."""
+        return provider_can if self.cancellation is None else self.cancellation == "request"

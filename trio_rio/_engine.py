@@ -1,0 +1,413 @@
+"""The engine: one run's provider, completion queue, memory and requests.
+
+A received byte comes up here: the notifier calls :meth:`Engine.turn`, which dequeues, looks the request up by its
+context, and hands it to its channel and task. A byte to be sent goes down through a :class:`~._channel.Channel`, which
+takes request and memory from here.
+
+Rules. Everything hangs on the run, nothing on the module. Only :meth:`turn` dequeues, so results of a socket are seen in
+order. What a completion does is decided by the table in ``_requests.py``; the one state that nearly all of them are in
+is also handled inline.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+import attrs
+import trio
+
+from . import _trio
+from ._buffers import Arena, Slice
+from ._channel import Channel
+from ._errors import RioCallError, RioError, RioInternalError, RioResourceError
+from ._requests import (
+    ABANDONED,
+    ACTION_ON_COMPLETE,
+    CANCELLED,
+    DONE,
+    FREE,
+    GENERATION,
+    POSTED,
+    SLOT_MASK,
+    WAITED,
+    Action,
+    Event,
+    Request,
+    no_cancel,
+)
+from ._statistics import RioStatistics
+from .rio import CompletionQueue, Port, PortNotification, Provider, Status
+from .rio.types import RIO_MAX_CQ_SIZE
+
+if TYPE_CHECKING:
+    from ._config import RioConfig
+
+_CONTEXT_MASK = (1 << 63) - 1
+_KEY = 1
+
+
+class Manager(Protocol):
+    """What the engine needs of the I/O manager that it belongs to."""
+
+    #: Ticks of the run loop so far: a request that was posted two ticks ago has been tried by the kernel.
+    ticks: int
+
+    #: Readiness waits now, by ``fd << 1 | is_write``.
+    waits: dict[int, Any]
+
+    def commit_from_outside(self) -> None:
+        """Something was staged by a host callback while a worker thread waits: start it now (guest mode)."""
+
+
+@attrs.define(eq=False)
+class _Counters:
+    completions: int = 0
+    dequeues: int = 0
+    dequeues_with_results: int = 0
+    results_min: int = 0
+    results_max: int = 0
+    armed: int = 0
+    received: int = 0
+    drained_late: int = 0
+    leaked_bytes: int = 0
+
+
+class Engine:
+    """See the module's docstring. Made by an I/O manager, closed by it."""
+
+    def __init__(self, manager: Manager, provider: Provider, port: Port, config: RioConfig, because: str) -> None:
+        self.manager = manager
+        self.provider = provider
+        self.config = config
+        self.because = because
+        self.counters = _Counters()
+        self.cancels_requests = config.cancels_requests(provider.can_cancel)
+        if self.cancels_requests and not provider.can_cancel:
+            raise RioError(f"provider {provider.name!r} cannot cancel one request; use cancellation='detach'")
+        detaches = not self.cancels_requests
+        self.read_ahead = (1 if detaches else 0) if config.read_ahead is None else config.read_ahead
+        window = (1024 * 1024 if detaches else 0) if config.send_window_bytes is None else config.send_window_bytes
+        self.send_window_bytes = window
+        self.completion_queue: CompletionQueue = provider.create_completion_queue(
+            config.completion_queue_size, PortNotification(port, _KEY)
+        )
+        self.port = port
+        self.arena = Arena(
+            provider, config.small_slice_size_bytes, config.large_slice_size_bytes, config.registered_bytes_max
+        )
+        self.requests: list[Request] = []
+        self.free_requests: list[Request] = []
+        self.channels: weakref.WeakValueDictionary[int, Channel] = weakref.WeakValueDictionary()
+        self.lingering: set[Channel] = set()
+        self.slice_waiters: deque[Any] = deque()
+        #: The run while it takes new requests; ``None`` before its first and once it drains.
+        self.runner: object = None
+        self.notifier_task: Any = None
+        self.is_notifier_waiting = False
+        self.is_closed = False
+        self.start_notifier: Callable[[Engine], None] | None = None
+        self.on_notifier_exit: Callable[[], None] = lambda: None
+
+    # -- results -----------------------------------------------------------------------------------------
+
+    def turn(self) -> int:
+        """Dequeue once and hand the results out; how many there were."""
+        results = self.completion_queue.dequeue(self.config.results_per_turn)
+        counters = self.counters
+        counters.dequeues += 1
+        if not results:
+            return 0
+        requests = self.requests
+        reschedule = trio.lowlevel.reschedule
+        for status, count, _, context in results:
+            request = requests[context & SLOT_MASK]
+            if request.context != context:
+                raise RioInternalError(f"a result came for request context {context:#x}, which is not in use")
+            request.status = status
+            request.count = count
+            if request.state is WAITED:
+                # TRANSITIONS[WAITED][COMPLETE] and Action.WAKE, inline: nearly every completion is this one.
+                request.state = DONE
+                channel = request.channel
+                if request.is_receive:
+                    channel.reader = None  # type: ignore[union-attr]
+                else:
+                    channel.sends.discard(request)  # type: ignore[union-attr]
+                reschedule(request.task, request)  # type: ignore[arg-type]
+            else:
+                self._complete(request)
+        number = len(results)
+        counters.completions += number
+        counters.dequeues_with_results += 1
+        counters.results_max = max(counters.results_max, number)
+        counters.results_min = min(counters.results_min or number, number)
+        return number
+
+    def _complete(self, request: Request) -> None:
+        action = ACTION_ON_COMPLETE[request.state]
+        channel = request.channel
+        request.happen(Event.COMPLETE)
+        assert channel is not None
+        if action is Action.WAKE:
+            channel.forget(request)
+            trio.lowlevel.reschedule(request.task, request)  # type: ignore[arg-type]
+        elif action is Action.KEEP:
+            channel.keep(request)
+        else:
+            channel.forget(request)
+            self.finish(request)
+            if channel.is_lingering and not channel.sends:
+                channel.end_linger()
+
+    # -- requests and memory -----------------------------------------------------------------------------
+
+    def new_request(self) -> Request:
+        """A request from the pool, with a context never used before."""
+        pool = self.free_requests
+        if pool:
+            return pool.pop()
+        request = Request(GENERATION | len(self.requests))
+        self.requests.append(request)
+        return request
+
+    def finish(self, request: Request) -> None:
+        """A result was taken, or a post refused: memory and request are free again."""
+        slice_ = request.slice
+        if slice_ is not None:
+            request.slice = None
+            self.arena.give_back(slice_)
+        elif request.registered is not None:
+            self.provider.deregister_buffer(request.registered)
+            request.registered = None
+        request.state = FREE
+        request.raise_cancel = no_cancel
+        request.context = (request.context + GENERATION) & _CONTEXT_MASK
+        request.channel = request.task = None
+        self.free_requests.append(request)
+
+    def lease(self, *, large: bool) -> Slice | None:
+        """A free slice, of the other size if there is none of that one; ``None`` when all memory is leased."""
+        return self.arena.lease(large=large) or self.arena.lease(large=not large)
+
+    async def wait_for_slice(self) -> None:
+        """Wait until a slice came back. A checkpoint; cancelling it takes nothing."""
+        lowlevel = trio.lowlevel
+        task = lowlevel.current_task()
+        self.slice_waiters.append(task)
+        self.arena.on_give_back = self._wake_slice_waiter
+
+        def abort(_: object) -> Any:
+            self.slice_waiters.remove(task)
+            return lowlevel.Abort.SUCCEEDED
+
+        await lowlevel.wait_task_rescheduled(abort)
+
+    def _wake_slice_waiter(self) -> None:
+        if self.slice_waiters:
+            trio.lowlevel.reschedule(self.slice_waiters.popleft())
+        else:
+            self.arena.on_give_back = None
+
+    # -- channels ----------------------------------------------------------------------------------------
+
+    def attach(self, sock: socket.socket) -> Channel | None:
+        """A channel for a socket, or ``None`` when RIO cannot serve it, or the run takes no more.
+
+        Raises:
+          RioResourceError: the completion queue may not grow any more.
+        """
+        if not self._is_taking():
+            return None
+        if sock.family not in (socket.AF_INET, socket.AF_INET6):
+            return None
+        if sock.type not in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            return None
+        earlier = self.channels.get(sock.fileno())
+        if earlier is not None:
+            if earlier.sock is sock:
+                return earlier
+            earlier.abandon()  # its socket was closed behind our back, and the number is in use again
+        receives = max(1, self.read_ahead) + 1
+        sends = self.config.sends_outstanding_max
+        self._reserve(receives + sends)
+        queue = self.completion_queue
+        try:
+            request_queue = self.provider.create_request_queue(sock, receives, 1, sends, 1, queue, queue, 0)
+        except RioCallError as error:
+            if error.code in (Status.EOPNOTSUPP, Status.ENOTSOCK):
+                return None
+            raise
+        channel = Channel(self, sock, request_queue)
+        self.channels[channel.fd] = channel
+        return channel
+
+    async def wait_readable_ahead(self, fd: int) -> bool:
+        """A readiness wait on a socket that has a channel. False: nothing is special, let the manager wait.
+
+        Raises BusyResourceError when a task receives on the socket.
+        """
+        channel = self.channels.get(fd)
+        if channel is None:
+            return False
+        if channel.reader is not None:
+            raise trio.BusyResourceError("another task is already reading from this socket")
+        if not (channel.posted or channel.unread or channel.is_at_eof):
+            return False
+        await channel.receive_ahead(0)
+        return True
+
+    def _is_taking(self) -> bool:
+        if self.runner is None and not self.is_closed and self.start_notifier is not None:
+            start, self.start_notifier = self.start_notifier, None
+            start(self)
+        return self.runner is not None
+
+    def _reserve(self, more: int) -> None:
+        capacity, charged = self.provider.completion_queue_usage(self.completion_queue)
+        need = charged + more
+        if need <= capacity:
+            return
+        limit = min(self.config.completion_queue_size_max, RIO_MAX_CQ_SIZE)
+        if need > limit:
+            raise RioResourceError(
+                "results that the completion queue has room for",
+                need=need,
+                limit=limit,
+                remedy="raise RioConfig(completion_queue_size_max=...), or keep fewer sockets open",
+            )
+        self.provider.resize_completion_queue(self.completion_queue, min(limit, max(need, 2 * capacity)))
+
+    def cancel(self, request: Request, channel: Channel) -> None:
+        """Ask the provider to end a request early."""
+        self.provider.cancel(channel.request_queue, request.context)
+        self.manager.commit_from_outside()
+
+    def begin_linger(self, channel: Channel) -> None:
+        """A closed socket still has sends in flight: close it when they are done, or the time is over."""
+        self.lingering.add(channel)
+        try:
+            trio.lowlevel.spawn_system_task(self._end_linger_in_time, channel)
+        except RuntimeError:
+            pass  # the run is ending: close() keeps the time
+
+    async def _end_linger_in_time(self, channel: Channel) -> None:
+        await trio.sleep(self.config.linger_seconds)
+        if channel.is_lingering:
+            self.counters.drained_late += len(channel.sends)
+            channel.end_linger()
+
+    # -- notification --------------------------------------------------------------------------------------
+
+    def arm(self) -> None:
+        """RIONotify. A queue that is armed already is as good."""
+        code = self.completion_queue.arm()
+        if code and code != Status.EALREADY:
+            raise RioCallError("RIONotify", code)
+        self.counters.armed += 1
+
+    def on_packet(self, _key: int = _KEY) -> None:
+        """The port brought this engine's packet: wake the notifier."""
+        self.counters.received += 1
+        if self.is_notifier_waiting:
+            self.is_notifier_waiting = False
+            trio.lowlevel.reschedule(self.notifier_task)
+
+    def has_waiters(self) -> bool:
+        """Whether a task waits for a request, or a closed socket for its sends."""
+        return bool(self.lingering) or any(request.state in (WAITED, CANCELLED) for request in self.requests)
+
+    # -- the end -------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """The notifier is there: take requests of this run."""
+        self.runner = _trio.current_runner()
+
+    def begin_draining(self) -> None:
+        """Take no new requests: from now on sockets go Trio's own way."""
+        self.runner = None
+        self.start_notifier = None
+
+    def close(self) -> None:
+        """End of the run: let lingering sends complete (bounded), abort the rest, free everything."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        self.begin_draining()
+        deadline = time.monotonic() + self.config.linger_seconds
+        try:
+            while self.lingering and self._drive(deadline):
+                pass
+            for channel in list(self.lingering):
+                self.counters.drained_late += len(channel.sends)
+                channel.end_linger()
+            for channel in list(self.channels.values()):
+                channel.abandon()
+        finally:
+            self.arena.close()
+            self.provider.close()
+
+    def _drive(self, deadline: float) -> bool:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return False
+        while self.turn():
+            pass
+        if self.lingering:
+            self.arm()
+            self.port.wait(left)
+        return True
+
+    # -- statistics ------------------------------------------------------------------------------------------
+
+    def tasks_waiting(self, *, receive: bool) -> int:
+        """Tasks that wait for a request now."""
+        waiting = sum(
+            request.state in (WAITED, CANCELLED) and request.is_receive is receive for request in self.requests
+        )
+        channels = list(self.channels.values())
+        if receive:
+            return waiting + sum(channel.unread_waiter is not None for channel in channels)
+        return waiting + sum(len(channel.window_waiters) for channel in channels)
+
+    def _in_flight(self, *, receive: bool) -> int:
+        states = (WAITED, CANCELLED, POSTED, ABANDONED)
+        return sum(request.state in states and request.is_receive is receive for request in self.requests)
+
+    def statistics(self) -> RioStatistics:
+        """A snapshot."""
+        counters = self.counters
+        capacity, charged = (
+            (0, 0) if self.is_closed else self.provider.completion_queue_usage(self.completion_queue)
+        )
+        mean = counters.completions / counters.dequeues_with_results if counters.dequeues_with_results else 0.0
+        return RioStatistics(
+            provider=self.provider.name,
+            provider_because=self.because,
+            notification="port",
+            tasks_waiting_read=self.tasks_waiting(receive=True),
+            tasks_waiting_write=self.tasks_waiting(receive=False),
+            sockets_open=len(self.channels),
+            receives_in_flight=self._in_flight(receive=True),
+            sends_in_flight=self._in_flight(receive=False),
+            sockets_lingering=len(self.lingering),
+            completions_dequeued=counters.completions,
+            dequeue_calls=counters.dequeues,
+            notifications_armed=counters.armed,
+            notifications_received=counters.received,
+            results_per_dequeue_min=counters.results_min,
+            results_per_dequeue_mean=mean,
+            results_per_dequeue_max=counters.results_max,
+            commits=self.manager.ticks,
+            registered_bytes=self.arena.registered_bytes,
+            leases_outstanding=self.arena.leases_outstanding,
+            completion_queue_capacity=capacity,
+            completion_queue_used=charged,
+            drained_late=counters.drained_late,
+            leaked_bytes=counters.leaked_bytes,
+        )
+

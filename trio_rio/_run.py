@@ -1,0 +1,245 @@
+"""How trio_rio gets into Trio, and out again.
+
+Facts. ``trio.run`` makes its I/O manager from a module global, but uses ``runner.io_manager`` at every step; an instrument's
+``before_run`` is called before the first. The socket class is a module global too. Several threads may be inside
+``trio.run`` at once, with and without trio_rio.
+
+Consequence. A run of its own can be given a manager without touching anything global. The socket class must be bound while
+such a run is under way; it behaves like Trio's own in every other run.
+
+Decision. :func:`run` and :func:`start_guest_run` make the manager first (so that an error is raised before anything has
+started), and put it in by an instrument. The socket class is bound as long as any run or :func:`install` wants it.
+:func:`install` binds the manager's class for every later run of the process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import attrs
+import trio
+
+from . import _trio
+from ._config import RioConfig
+from ._errors import RioError, RioUnavailableError
+from ._socket import RioSocket
+from .io_managers.readiness import ReadinessIOManager
+from .rio.chooser import choose_provider, is_news
+
+if TYPE_CHECKING:
+    from ._engine import Engine
+    from ._statistics import RioStatistics
+
+T = TypeVar("T")
+
+_log = logging.getLogger("trio_rio")
+
+
+# ----------------------------------------------------------------------------------------------------------
+# Choosing a manager
+# ----------------------------------------------------------------------------------------------------------
+
+
+def _manager_class(provider: str) -> type[Any]:
+    if provider == "portable":
+        return ReadinessIOManager
+    if provider == "uring":
+        from .io_managers.uring import UringIOManager
+
+        return UringIOManager
+    raise RioUnavailableError(provider, "this version has no I/O manager for it", "choose another provider")
+
+
+def _choose(config: RioConfig) -> tuple[type[Any], str]:
+    """The manager's class for a configuration, and why that one; tells the log about a fallback."""
+    provider, because, refusals = choose_provider(config.provider)
+    provider.close()
+    for refusal in filter(is_news, refusals):
+        _log.info(
+            "provider %r serves: %r is not available: %s. Remedy: %s",
+            provider.name, refusal.provider, refusal.reason, refusal.remedy,
+        )  # fmt: skip
+    return _manager_class(provider.name), because
+
+
+# ----------------------------------------------------------------------------------------------------------
+# The socket class
+# ----------------------------------------------------------------------------------------------------------
+
+
+@attrs.define(eq=False)
+class _Binding:
+    """The one thing that is the process's: Trio's two module globals, and who wants them bound."""
+
+    lock: threading.Lock = attrs.field(factory=threading.Lock)
+    wishes: int = 0
+    is_installed: bool = False
+
+    def bind_sockets(self) -> None:
+        with self.lock:
+            self.wishes += 1
+            _trio.SOCKET_MODULE._SocketType = RioSocket  # type: ignore[misc]
+
+    def release_sockets(self) -> None:
+        with self.lock:
+            self.wishes -= 1
+            if not self.wishes:
+                _trio.SOCKET_MODULE._SocketType = _trio.StockSocketType  # type: ignore[misc]
+
+
+_binding = _Binding()
+
+
+@contextlib.contextmanager
+def _sockets() -> Iterator[None]:
+    _binding.bind_sockets()
+    try:
+        yield
+    finally:
+        _binding.release_sockets()
+
+
+# ----------------------------------------------------------------------------------------------------------
+# One run
+# ----------------------------------------------------------------------------------------------------------
+
+
+@attrs.define(eq=False)
+class _PutIn(trio.abc.Instrument):
+    """Replaces the manager of the run that it is given to; at the end takes back what the run wanted bound."""
+
+    manager: Any
+    is_used: bool = False
+
+    def before_run(self) -> None:
+        runner: Any = _trio.current_runner()
+        stock, runner.io_manager = runner.io_manager, self.manager
+        stock.close()
+        self.is_used = True
+        runner.instruments.remove_instrument(self)
+
+
+def run(
+    async_fn: Callable[..., Awaitable[T]],
+    *args: object,
+    config: RioConfig | None = None,
+    **kwargs: Any,
+) -> T:
+    """Run a Trio program on completion queues; otherwise exactly as :func:`trio.run`.
+
+    Args:
+      async_fn: the main async function.
+      args: its positional arguments.
+      config: options of the run; ``None`` for the defaults.
+      kwargs: as for :func:`trio.run` (``clock``, ``instruments``, ...).
+
+    Raises:
+      RioUnavailableError: the provider that was demanded cannot serve; nothing was started.
+      Everything that :func:`trio.run` and ``async_fn`` raise.
+    """
+    with _put_in(config) as put_in:
+        return trio.run(async_fn, *args, instruments=[put_in, *kwargs.pop("instruments", ())], **kwargs)
+
+
+def _make_manager(config: RioConfig | None) -> Any:
+    if _trio.current_runner() is not None:
+        raise RuntimeError("Attempted to call run() from inside a run()")
+    config = config or RioConfig()
+    manager_class, because = _choose(config)
+    return manager_class(config, because)
+
+
+@contextlib.contextmanager
+def _put_in(config: RioConfig | None) -> Iterator[_PutIn]:
+    put_in = _PutIn(_make_manager(config))
+    try:
+        with _sockets():
+            yield put_in
+    finally:
+        if not put_in.is_used:  # the run did not start
+            put_in.manager.close()
+
+
+def start_guest_run(
+    async_fn: Callable[..., Awaitable[T]],
+    *args: object,
+    done_callback: Callable[[Any], object],
+    config: RioConfig | None = None,
+    **kwargs: Any,
+) -> None:
+    """Start a run inside another event loop; otherwise exactly as :func:`trio.lowlevel.start_guest_run`.
+
+    Arguments and errors as for that function and for :func:`run`.
+    """
+    put_in = _PutIn(_make_manager(config))
+    _binding.bind_sockets()
+
+    def done(result: Any) -> None:
+        _binding.release_sockets()
+        done_callback(result)
+
+    try:
+        trio.lowlevel.start_guest_run(
+            async_fn,
+            *args,
+            done_callback=done,
+            instruments=[put_in, *kwargs.pop("instruments", ())],
+            **kwargs,
+        )
+    except BaseException:
+        _binding.release_sockets()
+        if not put_in.is_used:
+            put_in.manager.close()
+        raise
+
+
+# ----------------------------------------------------------------------------------------------------------
+# Every run
+# ----------------------------------------------------------------------------------------------------------
+
+
+def install(config: RioConfig | None = None) -> None:
+    """Make every later ``trio.run`` of this process run on trio_rio, until :func:`uninstall`.
+
+    Args:
+      config: options of those runs; ``None`` for the defaults.
+
+    Raises:
+      RioUnavailableError: the provider that was demanded cannot serve; nothing was changed.
+      RuntimeError: it is installed already.
+    """
+    config = config or RioConfig()
+    manager_class, because = _choose(config)
+    with _binding.lock:
+        if _binding.is_installed:
+            raise RuntimeError("trio_rio is installed already; uninstall() first")
+        _binding.is_installed = True
+    chosen = type(manager_class.__name__, (manager_class,), {"config": config, "because": because})
+    _trio.RUN_MODULE.TheIOManager = chosen  # type: ignore[misc, assignment]
+    _binding.bind_sockets()
+
+
+def uninstall() -> None:
+    """Give Trio back what :func:`install` replaced. Runs under way go on as they are. Twice is allowed."""
+    with _binding.lock:
+        if not _binding.is_installed:
+            return
+        _binding.is_installed = False
+    _trio.RUN_MODULE.TheIOManager = _trio.StockIOManager  # type: ignore[misc]
+    _binding.release_sockets()
+
+
+def current_statistics() -> RioStatistics:
+    """A snapshot of the run of this thread.
+
+    Raises:
+      RioError: there is none, or it is not on trio_rio.
+    """
+    engine: Engine | None = getattr(getattr(_trio.current_runner(), "io_manager", None), "engine", None)
+    if engine is None:
+        raise RioError("no run on trio_rio is under way in this thread; start it with trio_rio.run()")
+    return engine.statistics()

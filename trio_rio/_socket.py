@@ -1,0 +1,310 @@
+"""The socket class that Trio's own functions make while trio_rio is in place.
+
+Facts. Trio makes every socket from one class: ``socket()``, ``from_stdlib_socket``, ``fromfd``, ``socketpair``, ``accept`` and
+``dup`` end there. Programs and tests lean on more than the documented interface: ``_sock`` is read, replaced and closed
+behind our back. RIO has neither peeking nor ancillary data, and serves neither UNIX nor raw sockets.
+
+Consequence. The class must adopt the very stdlib socket that it is given, must do without RIO at any moment, and must not
+mind being used outside of a run.
+
+Decision. A subclass that overrides what RIO serves and inherits the rest. A socket gets its channel at the first
+receive or send inside a run that has an engine; each call decides anew whether the channel can serve it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import socket
+from typing import TYPE_CHECKING, Any
+
+import trio
+from trio.lowlevel import checkpoint_if_cancelled, enable_ki_protection, wait_task_rescheduled
+
+from . import _trio
+from .rio import pack_address
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Buffer
+
+    from ._channel import Channel
+    from ._engine import Engine
+    from ._requests import Request
+
+# Destinations in packed form that a socket remembers.
+_DESTINATIONS_MAX = 1024
+
+
+class RioSocket(_trio.StockSocketType):
+    """A Trio socket whose receives and sends are RIO requests wherever they can be."""
+
+    _channel: Channel | None = None
+    _destinations: dict[Any, bytes] | None = None
+
+    # -- the channel -----------------------------------------------------------------------------------------
+
+    def _attach(self) -> Channel | None:
+        """The channel of this run, made if need be; ``None`` where RIO cannot serve."""
+        runner = _trio.current_runner()
+        engine: Engine | None = getattr(getattr(runner, "io_manager", None), "engine", None)
+        if engine is None or type(self._sock) is not socket.socket:
+            return None
+        channel = self._channel
+        if channel is not None and channel.engine is engine and channel.sock is self._sock:
+            return None if channel.is_closed or self._sock.fileno() != channel.fd else channel
+        if self._sock.fileno() == -1:
+            return None
+        self._channel = engine.attach(self._sock)
+        return self._channel
+
+    def _usable_channel(self) -> Channel | None:
+        channel = self._channel
+        if channel is None or not channel.is_usable():
+            channel = self._attach()
+            if channel is not None and not channel.is_usable():
+                return None
+        return channel
+
+    # -- receiving -------------------------------------------------------------------------------------------
+
+    @enable_ki_protection
+    async def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
+        """See :meth:`socket.socket.recv`. A checkpoint; cancelling it takes nothing."""
+        channel = self._channel
+        if channel is None or channel.is_closed:
+            channel = self._attach()
+        if (
+            channel is not None
+            and channel.is_on_demand
+            and not flags
+            and type(bufsize) is int
+            and bufsize > 0
+        ):
+            if channel.starts_at_post:
+                await checkpoint_if_cancelled()
+            request = channel.post_receive(bufsize)
+            if request is not None:
+                await wait_task_rescheduled(request.abort)
+                return channel.take_bytes(request)
+        return await self._recv_otherwise(bufsize, flags)
+
+    async def _recv_otherwise(self, bufsize: int, flags: int) -> bytes:
+        request = await self._receive_first(bufsize, flags, with_address=False)
+        if isinstance(request, tuple):
+            return request[0]
+        if request is not None:
+            return request.channel.take_bytes(request)  # type: ignore[union-attr]
+        return await super().recv(bufsize, flags)
+
+    @enable_ki_protection
+    async def recv_into(self, /, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> int:
+        """See :meth:`socket.socket.recv_into`. A checkpoint; cancelling it takes nothing."""
+        target = _writable_view(buffer, nbytes)
+        if target is not None:
+            request = await self._receive_first(len(target), flags, with_address=False)
+            if isinstance(request, tuple):
+                target[: len(request[0])] = request[0]
+                return len(request[0])
+            if request is not None:
+                return request.channel.take_into(request, target)  # type: ignore[union-attr]
+        return await super().recv_into(buffer, nbytes, flags)
+
+    @enable_ki_protection
+    async def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Any]:
+        """See :meth:`socket.socket.recvfrom`. A checkpoint; cancelling it takes nothing."""
+        request = await self._receive_first(bufsize, flags, with_address=True)
+        if isinstance(request, tuple):
+            return request
+        if request is not None:
+            channel: Channel = request.channel  # type: ignore[assignment]
+            address = channel.address_of(request) if not channel.is_stream else None
+            return channel.take_bytes(request), address
+        return await super().recvfrom(bufsize, flags)
+
+    @enable_ki_protection
+    async def recvfrom_into(self, /, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> tuple[int, Any]:
+        """See :meth:`socket.socket.recvfrom_into`. A checkpoint; cancelling it takes nothing."""
+        target = _writable_view(buffer, nbytes)
+        if target is not None:
+            request = await self._receive_first(len(target), flags, with_address=True)
+            if isinstance(request, tuple):
+                target[: len(request[0])] = request[0]
+                return len(request[0]), request[1]
+            if request is not None:
+                channel: Channel = request.channel  # type: ignore[assignment]
+                address = channel.address_of(request) if not channel.is_stream else None
+                return channel.take_into(request, target), address
+        return await super().recvfrom_into(buffer, nbytes, flags)
+
+    async def _receive_first(
+        self, size: int, flags: int, *, with_address: bool
+    ) -> Request | tuple[bytes, Any] | None:
+        """One receive: a completed request, or what was received ahead, or ``None``: go Trio's own way."""
+        channel = self._usable_channel()
+        if channel is None or type(size) is not int or size <= 0:
+            return None
+        if not channel.is_on_demand:
+            return await self._receive_ahead(channel, size, flags)
+        if flags:
+            return None
+        if channel.starts_at_post:
+            await checkpoint_if_cancelled()
+        request = channel.post_receive(size, with_address=with_address and not channel.is_stream)
+        if request is not None:
+            await wait_task_rescheduled(request.abort)
+        return request
+
+    @staticmethod
+    async def _receive_ahead(channel: Channel, size: int, flags: int) -> tuple[bytes, Any] | None:
+        peeks = flags == socket.MSG_PEEK
+        if flags and not peeks:
+            if not (channel.posted or channel.unread or channel.is_at_eof):
+                return None
+            raise OSError(
+                f"flags {flags:#x} cannot be used while receives are posted ahead; see RioConfig(read_ahead=0)"
+            )
+        if peeks:
+            await channel.receive_ahead(0)
+            return channel.read_unread(size, peek=True)
+        return await channel.receive_ahead(size)
+
+    def is_readable(self) -> bool:
+        """Whether a receive would return at once; counts what was received ahead."""
+        channel = self._channel
+        if channel is not None and (channel.unread or channel.is_at_eof):
+            return True
+        return super().is_readable()
+
+    # -- sending ---------------------------------------------------------------------------------------------
+
+    @enable_ki_protection
+    async def send(self, data: Buffer, flags: int = 0, /) -> int:
+        """See :meth:`socket.socket.send`. A checkpoint. Cancelled, it has sent nothing; else what it returns."""
+        channel = self._channel
+        if channel is None or channel.is_closed:
+            channel = self._attach()
+        if channel is not None and not flags:
+            if type(data) is not bytes:
+                data = _flat_view(data)
+            if data:
+                if channel.engine.send_window_bytes:
+                    if channel.is_usable():
+                        return await channel.send_windowed(data, None)
+                else:
+                    if channel.starts_at_post:
+                        await checkpoint_if_cancelled()
+                    request = channel.post_send(data, None, wait=True)
+                    if request is not None:
+                        await wait_task_rescheduled(request.abort)
+                        return channel.take_sent(request)
+        return await super().send(data, flags)
+
+    @enable_ki_protection
+    async def sendto(self, *args: Any) -> int:
+        """See :meth:`socket.socket.sendto`. A checkpoint. Cancelled, it has sent nothing."""
+        if len(args) == 2:
+            data, address = args
+            channel = self._usable_channel()
+            view = _flat_view(data) if channel is not None and not channel.is_stream else b""
+            if channel is not None and view:
+                packed = self._pack_known(address) or await self._resolve_and_pack(address)
+                if packed is not None and channel.is_usable():
+                    if channel.engine.send_window_bytes:
+                        return await channel.send_windowed(view, packed)
+                    if channel.starts_at_post:
+                        await checkpoint_if_cancelled()
+                    request = channel.post_send(view, packed, wait=True)
+                    if request is not None:
+                        await wait_task_rescheduled(request.abort)
+                        return channel.take_sent(request)
+        return await super().sendto(*args)
+
+    def _pack_known(self, address: object) -> bytes | None:
+        try:
+            return self._destinations.get(address) if self._destinations else None
+        except TypeError:  # not hashable: let the inherited code find what is wrong with it
+            return None
+
+    async def _resolve_and_pack(self, address: Any) -> bytes | None:
+        """SOCKADDR_INET of a destination; ``None`` leaves it to the inherited code to say what is wrong."""
+        if not isinstance(address, tuple) or len(address) < 2:
+            return None
+        resolved: Any = await self._resolve_address_nocp(address, local=False)
+        try:
+            packed = pack_address(self.family, resolved)
+            ipaddress.ip_address(address[0])
+        except (OSError, TypeError, ValueError):
+            return None  # a name may have another address next time: not remembered
+        known = self._destinations
+        if known is None or len(known) >= _DESTINATIONS_MAX:
+            known = self._destinations = {}
+        known[address] = packed
+        return packed
+
+    # -- the end ---------------------------------------------------------------------------------------------
+
+    def shutdown(self, flag: int) -> None:
+        """See :meth:`socket.socket.shutdown`. What is in flight is sent first."""
+        channel = self._channel
+        if channel is not None and channel.shutdown(flag):
+            self._did_shutdown_SHUT_WR = True
+            return
+        super().shutdown(flag)
+
+    def close(self) -> None:
+        """Close at once; tasks that wait get ClosedResourceError. Sends in flight (of a window) go out first."""
+        self._end_channel()
+        super().close()
+
+    def _end_channel(self) -> None:
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            number = self._sock.fileno()
+            if channel.close() or number == -1:
+                return
+            # The channel took the descriptor over: our socket has none left to tell about.
+            with contextlib.suppress(RuntimeError, OSError):
+                trio.lowlevel.notify_closing(number)
+
+    def detach(self) -> int:
+        """See :meth:`socket.socket.detach`. Tasks that wait on the socket get ClosedResourceError."""
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            if channel.unread or (channel.sends and channel.engine.send_window_bytes):
+                self._channel = channel
+                raise OSError("detach() would lose bytes that were received ahead, or that are being sent")
+            channel.close()
+        return super().detach()
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._end_channel()
+        super().__exit__(exc_type, exc_value, traceback)
+
+
+def _flat_view(data: Any) -> Any:
+    """Bytes, or a flat view of bytes; empty for what the inherited code must judge."""
+    if type(data) is bytes:
+        return data
+    try:
+        view = memoryview(data)
+        return view if view.format == "B" and view.ndim == 1 and view.contiguous else view.cast("B")
+    except TypeError:
+        return b""
+
+
+def _writable_view(buffer: Any, nbytes: int) -> memoryview | None:
+    """The part of ``buffer`` to receive into; ``None`` for what the inherited code must judge."""
+    try:
+        view = memoryview(buffer).cast("B")
+    except TypeError:
+        return None
+    if view.readonly or type(nbytes) is not int or not 0 <= nbytes <= len(view):
+        return None
+    return view[:nbytes] if nbytes else view

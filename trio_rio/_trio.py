@@ -1,0 +1,41 @@
+"""The names of Trio's inside that trio_rio touches, in one place.
+
+Facts. Trio has no public way to put in an I/O manager or a socket class. ``run`` and ``start_guest_run`` read
+``runner.io_manager`` at each step, and make the manager from the module's global ``TheIOManager``;
+``from_stdlib_socket``, ``accept`` and ``dup`` make sockets from the module's global ``_SocketType``. The run of the
+current thread hangs on the thread-local ``GLOBAL_RUN_CONTEXT`` (``runner`` during a run, ``task`` during a step).
+
+Decision. Whatever is not in Trio's documentation is imported here and nowhere else, so that a new Trio version is
+checked by reading one file (``tests/test_layers.py`` sees to it). Tested with Trio 0.31 to 0.35.
+"""
+
+from __future__ import annotations
+
+from trio import _socket
+from trio._core import _run
+from trio._core._run import GLOBAL_RUN_CONTEXT, Runner, Task
+
+#: The module whose globals ``TheIOManager`` and ``_SocketType`` are bound in.
+RUN_MODULE = _run
+SOCKET_MODULE = _socket
+
+#: Trio's own classes, whatever is bound in their place later.
+StockIOManager = _run.TheIOManager
+StockSocketType = _socket._SocketType
+
+
+def current_runner() -> Runner | None:
+    """The run of this thread; ``None`` outside of one."""
+    return getattr(GLOBAL_RUN_CONTEXT, "runner", None)
+
+
+__all__ = [
+    "GLOBAL_RUN_CONTEXT",
+    "RUN_MODULE",
+    "SOCKET_MODULE",
+    "Runner",
+    "StockIOManager",
+    "StockSocketType",
+    "Task",
+    "current_runner",
+]

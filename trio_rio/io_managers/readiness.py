@@ -1,0 +1,107 @@
+"""An I/O manager on readiness: Trio's own of the platform, with the ``portable`` provider beside it.
+
+Facts. The portable provider has a poll set of its own, whose descriptor is readable when a socket in it is ready. Trio's
+manager can wait for any descriptor.
+
+Consequence. One readiness wait, on that descriptor, serves all RIO sockets; Trio's manager needs no change, and its
+private structures stay private.
+
+Decision. A subclass of whatever manager Trio has here, with an engine. The *pump*, a system task, waits for the poll
+set and lets the provider make progress; a packet wakes the notifier directly, since it is made in the run's own thread.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, ClassVar
+
+import trio
+
+from .. import _notifier
+from .._config import RioConfig
+from .._engine import Engine
+from .._statistics import RioIOStatistics
+from .._trio import StockIOManager
+from ..rio.portable import PortableProvider
+
+
+class ReadinessIOManager(StockIOManager):
+    """Trio's own I/O manager, with RIO on readiness beside it."""
+
+    config: ClassVar[RioConfig] = RioConfig()
+    because: ClassVar[str] = "it was asked for"
+
+    def __init__(self, config: RioConfig | None = None, because: str | None = None) -> None:
+        super().__init__()
+        self.ticks = 0
+        self.waits: Counter[int] = Counter()  # fd << 1 | is_write -> tasks
+        self.provider = PortableProvider()
+        self._pump_scope = trio.CancelScope(shield=True)
+        try:
+            port = self.provider.create_port()
+            self.engine = Engine(self, self.provider, port, config or self.config, because or self.because)
+        except BaseException:
+            self.provider.close()
+            super().close()
+            raise
+        port.on_packet = self.engine.on_packet
+        self.engine.start_notifier = self._start
+
+    def _start(self, engine: Engine) -> None:
+        _notifier.start_notifier(engine)
+        if engine.notifier_task is not None:
+            engine.on_notifier_exit = self._pump_scope.cancel
+            trio.lowlevel.spawn_system_task(self._pump, name="trio_rio readiness")
+
+    async def _pump(self) -> None:
+        """Let the provider serve its sockets whenever its poll set is readable; until the notifier is done."""
+        with self._pump_scope:
+            while True:
+                await super().wait_readable(self.provider.fileno())
+                self.provider.progress()
+
+    def statistics(self) -> RioIOStatistics:  # type: ignore[override]  # the platform's own has other fields
+        """Tasks that wait, on readiness and on requests."""
+        writers = sum(count for key, count in self.waits.items() if key & 1)
+        return RioIOStatistics(
+            tasks_waiting_read=self.waits.total() - writers + self.engine.tasks_waiting(receive=True),
+            tasks_waiting_write=writers + self.engine.tasks_waiting(receive=False),
+        )
+
+    def close(self) -> None:
+        """End of the run."""
+        self.engine.close()
+        super().close()
+
+    def get_events(self, timeout: float) -> Any:
+        """Trio's own."""
+        self.ticks += 1
+        return super().get_events(timeout)
+
+    def commit_from_outside(self) -> None:
+        """See :meth:`Manager.commit_from_outside`: a request here starts in its post."""
+
+    async def wait_readable(self, fd: Any) -> None:
+        """See :func:`trio.lowlevel.wait_readable`."""
+        fd = fd if isinstance(fd, int) else fd.fileno()
+        if await self.engine.wait_readable_ahead(fd):
+            return
+        self.waits[fd << 1] += 1
+        try:
+            await super().wait_readable(fd)
+        finally:
+            self._end_wait(fd << 1)
+
+    async def wait_writable(self, fd: Any) -> None:
+        """See :func:`trio.lowlevel.wait_writable`."""
+        fd = fd if isinstance(fd, int) else fd.fileno()
+        self.waits[fd << 1 | 1] += 1
+        try:
+            await super().wait_writable(fd)
+        finally:
+            self._end_wait(fd << 1 | 1)
+
+    def _end_wait(self, key: int) -> None:
+        self.waits[key] -= 1
+        if not self.waits[key]:
+            del self.waits[key]

@@ -1,0 +1,200 @@
+"""An I/O manager for Trio on one io_uring: requests, readiness waits and wake-ups in one place.
+
+Facts
+=====
+Trio asks an I/O manager for four things: wait for events, process them, readiness waits, and a wake-up from any thread.
+``get_events`` must be falsy exactly if its full time passed. In guest mode it is called in a worker thread too.
+
+io_uring polls a descriptor once per POLL_ADD, whatever else happens to it: two waits never disturb each other, and a new
+file under an old number cannot see the old file's events. A poll holds its file, so the file closes for its peer
+only when the poll has ended. The kernel ends an operation with the thread that submitted it; Trio's worker threads end
+after ten idle seconds.
+
+Consequence
+===========
+One call per tick submits what the tasks staged and waits. A closed descriptor's polls must be cancelled before the
+close. Only the run's own thread may submit, cancel or reap.
+
+Decision
+========
+- ``get_events`` is one ``rio_wait``. In another thread it only watches the ring's descriptor and the wake-up's.
+- Each readiness wait is one poll operation with a token of its own; the table of waits says who waits on which descriptor.
+- ``notify_closing`` cancels the polls and enters the kernel at once, so that the caller's close is the last reference.
+- RIO results arrive as packets of the engine's completion queue, under the ring's own port.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import select
+import struct
+import threading
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import outcome
+import trio
+
+from .._config import RioConfig
+from .._engine import Engine
+from .._notifier import start_notifier
+from .._statistics import RioIOStatistics
+from ..rio.uring import UringProvider
+
+if TYPE_CHECKING:
+    from ..rio.types import Port
+    from .._trio import Task
+
+_EVENT = struct.Struct("=IiQ")  # rio_event
+_PACKET = 1
+_EVENTS_AT_ONCE = 1024
+_NANOSECONDS = 1_000_000_000
+
+# What get_events returns besides a count of events: nothing came but the time is not over; and, from a worker
+# thread, that the run's own thread should look.
+_NOTHING = -1
+_LOOK = -2
+
+
+class UringIOManager:
+    """Trio's I/O manager on io_uring. Made before the run's context exists, in the thread that will run it.
+
+    Raises:
+      RioUnavailableError: no ring can be made (any more); no run starts.
+    """
+
+    config: ClassVar[RioConfig] = RioConfig()
+    because: ClassVar[str] = "it was asked for"
+
+    def __init__(self, config: RioConfig | None = None, because: str | None = None) -> None:
+        self.ticks = 0
+        self.waits: dict[int, int] = {}  # fd << 1 | is_write -> token
+        self._tasks: dict[int, tuple[int, Task]] = {}  # token -> key of the wait, task
+        self.provider = UringProvider()
+        self._core = self.provider.core
+        self._lib = self.provider.lib
+        self._events = self.provider.ffi.new("rio_event[]", _EVENTS_AT_ONCE)
+        self._events_view = memoryview(self.provider.ffi.buffer(self._events))
+        self._thread = threading.get_ident()
+        self._is_waiting_elsewhere = False
+        info = self.provider.info()
+        self._watch = select.poll()
+        self._watch.register(info.ring_fd, select.POLLIN)
+        self._watch.register(info.wake_fd, select.POLLIN)
+        port: Port = self.provider.own_port()
+        try:
+            self.engine = Engine(self, self.provider, port, config or self.config, because or self.because)
+        except BaseException:
+            self.provider.close()
+            raise
+        self.engine.start_notifier = start_notifier
+
+    def statistics(self) -> RioIOStatistics:
+        """Tasks that wait, on readiness and on requests."""
+        writers = sum(key & 1 for key in self.waits)
+        return RioIOStatistics(
+            tasks_waiting_read=len(self.waits) - writers + self.engine.tasks_waiting(receive=True),
+            tasks_waiting_write=writers + self.engine.tasks_waiting(receive=False),
+        )
+
+    def close(self) -> None:
+        """End of the run; closes the ring."""
+        self.engine.close()
+
+    def force_wakeup(self) -> None:
+        """Make ``get_events`` return; from any thread."""
+        self.provider.wake()
+
+    def get_events(self, timeout: float) -> int:
+        """Commit what was staged, and wait. The number of events; 0 exactly if the full time passed."""
+        if threading.get_ident() != self._thread:
+            return self._watch_ring(timeout)
+        self.ticks += 1
+        count: int = self._lib.rio_wait(
+            self._core, 0, math.ceil(timeout * _NANOSECONDS), self._events, _EVENTS_AT_ONCE
+        )
+        if count >= 0:
+            return count
+        if count == -errno.EINTR:
+            return _NOTHING
+        raise OSError(-count, f"waiting on the ring failed: {os.strerror(-count)}")
+
+    def _watch_ring(self, timeout: float) -> int:
+        self._is_waiting_elsewhere = True
+        try:
+            return _LOOK if self._watch.poll(math.ceil(timeout * 1000)) else 0
+        finally:
+            self._is_waiting_elsewhere = False
+
+    def process_events(self, events: Any) -> None:
+        """Wake the tasks whose waits ended, and the notifier if its packet came."""
+        if not events:  # also the literal [] that guest mode begins with
+            return
+        count: int = self.get_events(0) if events == _LOOK else events
+        if count <= 0:
+            return
+        for kind, result, key in _EVENT.iter_unpack(self._events_view[: count * _EVENT.size]):
+            if kind == _PACKET:
+                self.engine.on_packet()
+            else:
+                wait, task = self._tasks.pop(key)
+                del self.waits[wait]
+                if result < 0:
+                    error = OSError(-result, os.strerror(-result))
+                    trio.lowlevel.reschedule(task, outcome.Error(error))
+                else:
+                    trio.lowlevel.reschedule(task)
+
+    def commit_from_outside(self) -> None:
+        """See :meth:`Manager.commit_from_outside`."""
+        if self._is_waiting_elsewhere:
+            self._lib.rio_flush(self._core, 0)
+            self.provider.wake()
+
+    async def wait_readable(self, fd: Any) -> None:
+        """See :func:`trio.lowlevel.wait_readable`."""
+        await self._wait(fd, is_write=False)
+
+    async def wait_writable(self, fd: Any) -> None:
+        """See :func:`trio.lowlevel.wait_writable`."""
+        await self._wait(fd, is_write=True)
+
+    async def _wait(self, fd: Any, *, is_write: bool) -> None:
+        if not isinstance(fd, int):
+            fd = fd.fileno()
+        key = fd << 1 | is_write
+        if not is_write and await self.engine.wait_readable_ahead(fd):
+            return
+        if key in self.waits:
+            raise trio.BusyResourceError("another task is already reading / writing this fd")
+        token: int = self._lib.rio_poll_add(self._core, fd, select.POLLOUT if is_write else select.POLLIN)
+        if token < 0:
+            raise OSError(-token, os.strerror(-token))
+        self.waits[key] = token
+        self._tasks[token] = (key, trio.lowlevel.current_task())
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            self._end_wait(key)
+            self.commit_from_outside()
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)
+
+    def _end_wait(self, key: int) -> Task | None:
+        token = self.waits.pop(key, None)
+        if token is None:
+            return None
+        self._lib.rio_poll_remove(self._core, token)
+        return self._tasks.pop(token)[1]
+
+    def notify_closing(self, fd: Any) -> None:
+        """See :func:`trio.lowlevel.notify_closing`."""
+        if not isinstance(fd, int):
+            fd = fd.fileno()
+        for key in (fd << 1, fd << 1 | 1):
+            task = self._end_wait(key)
+            if task is not None:
+                error = trio.ClosedResourceError("another task closed this fd")
+                trio.lowlevel.reschedule(task, outcome.Error(error))
+        self._lib.rio_flush(self._core, 1)
