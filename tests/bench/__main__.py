@@ -1,0 +1,27 @@
+"""``python -m tests.bench``: the command line. See docs/reference/benchmarks.md."""
+
+from __future__ import annotations
+
+import sys
+
+from . import compare, idle, syscalls
+from .errors import BenchError
+
+
+def main(arguments: list[str]) -> int:
+    """Run what is asked for; returns the exit code: 0, 1 when an opponent failed, 2 when nothing can be run."""
+    commands = {"compare": compare.main, "syscalls": syscalls.main, "idle": idle.main}
+    name, rest = ("compare", arguments)
+    if arguments and arguments[0] in commands:
+        name, rest = arguments[0], arguments[1:]
+    try:
+        return commands[name](rest)
+    except BenchError as error:
+        print(f"tests.bench {name}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

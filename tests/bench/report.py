@@ -1,0 +1,166 @@
+"""Results for programs (JSON) and for people (plain text). Losses are shown like wins."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from .ratios import Summary, round_ratios, summarise, verdict
+from .rounds import Cell, Measured
+from .workloads import WORKLOADS
+
+SCHEMA = 1
+LATENCIES = ("p50", "p99", "p99_9")
+# A generator that uses nearly all of its CPU may be what limits the rate.
+GENERATOR_BOUND = 0.9
+
+
+def _main_figure(cell: Cell) -> tuple[str, bool]:
+    """The figure that the discipline is for, and whether less of it is better."""
+    return ("cpu_us_per_unit", True) if cell.discipline == "lockstep" else ("units_per_second", False)
+
+
+def _asdict(summary: Summary | None) -> dict[str, Any] | None:
+    return None if summary is None else attrs.asdict(summary)
+
+
+def _figures_by_round(cell: Cell, measured: Measured, figure: str) -> dict[int, float]:
+    unit = WORKLOADS[cell.workload].unit
+    return {sample.round: sample.figures(unit)[figure] for sample in measured.samples}
+
+
+def _opponent_entry(cell: Cell, measured: Measured, baseline: Measured | None) -> dict[str, Any]:
+    figure, lower_is_better = _main_figure(cell)
+    unit = WORKLOADS[cell.workload].unit
+    entry: dict[str, Any] = {
+        "facts": dict(measured.facts),
+        "failure": measured.failure,
+        "figure": _asdict(summarise(list(_figures_by_round(cell, measured, figure).values()))),
+        "ratio": None,
+        "verdict": None,
+        "samples": [{**attrs.asdict(sample), "figures": sample.figures(unit)} for sample in measured.samples],
+    }
+    if baseline is not None and baseline is not measured:
+        ratios = summarise(
+            round_ratios(_figures_by_round(cell, measured, figure), _figures_by_round(cell, baseline, figure))
+        )
+        if ratios is not None:
+            entry["ratio"] = attrs.asdict(ratios)
+            entry["verdict"] = verdict(ratios, lower_is_better=lower_is_better)
+    return entry
+
+
+def cell_entry(cell: Cell, measured: Mapping[str, Measured], baseline: str) -> dict[str, Any]:
+    """One cell as data for JSON; the fields are in docs/reference/benchmarks.md.
+
+    Args:
+      cell: what was measured.
+      measured: by opponent.
+      baseline: the opponent that ratios refer to.
+    """
+    figure, lower_is_better = _main_figure(cell)
+    return {
+        "workload": cell.workload,
+        **attrs.asdict(cell.shape),
+        "discipline": cell.discipline,
+        "unit": WORKLOADS[cell.workload].unit,
+        "figure": figure,
+        "lower_is_better": lower_is_better,
+        "baseline": baseline,
+        "opponents": {
+            name: _opponent_entry(cell, samples, measured.get(baseline)) for name, samples in measured.items()
+        },
+    }
+
+
+def document(
+    *,
+    arguments: Mapping[str, Any],
+    machine: Mapping[str, Any],
+    started_at: str,
+    cells: Sequence[Mapping[str, Any]],
+    left_out: Mapping[str, str],
+) -> dict[str, Any]:
+    """The whole result as data for JSON."""
+    return {
+        "schema": SCHEMA,
+        "started_at": started_at,
+        "arguments": dict(arguments),
+        "machine": dict(machine),
+        "left_out": dict(left_out),
+        "cells": list(cells),
+    }
+
+
+# ----------------------------------------------------------------------------------------------------------
+# Plain text
+# ----------------------------------------------------------------------------------------------------------
+
+
+def _number(value: float) -> str:
+    """Three or four digits that matter."""
+    if value >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 100 else f"{value:.2f}" if value >= 1 else f"{value:.3f}"
+
+
+def _summary_columns(summary: Mapping[str, float] | None, missing: str) -> list[str]:
+    if summary is None:
+        return [missing, "", "", ""]
+    return [_number(summary[key]) for key in ("median", "min", "max", "iqr")]
+
+
+def _rate_columns(samples: Sequence[Mapping[str, Any]]) -> list[str]:
+    latencies = [sample["result"]["latency_us"] for sample in samples]
+    columns = []
+    for name in LATENCIES:
+        values = [latency[name] for latency in latencies if latency is not None]
+        columns.append(_number(statistics.median(values)) if values else "-")
+    busy = statistics.median(
+        sample["result"]["generator_cpu_seconds"] / sample["result"]["seconds"] for sample in samples
+    )
+    lost = sum(sample["result"]["lost"] for sample in samples)
+    sent = lost + sum(sample["result"]["messages"] for sample in samples)
+    return [*columns, f"{busy:.0%}{'!' if busy > GENERATOR_BOUND else ''}", f"{lost / sent:.0%}" if lost else "0"]
+
+
+def _row(name: str, entry: Mapping[str, Any], *, is_baseline: bool, is_rate: bool) -> list[str]:
+    if not entry["samples"]:
+        return [name]
+    ratio = _summary_columns(entry["ratio"], "1" if is_baseline else "-")
+    row = [name, *_summary_columns(entry["figure"], "-"), *ratio, entry["verdict"] or "baseline" * is_baseline]
+    medians = [
+        statistics.median(sample["figures"][figure] for sample in entry["samples"])
+        for figure in ("cpu_us_per_unit", "voluntary_switches_per_unit")
+    ]
+    row += [_number(medians[1])]
+    return [*row, _number(medians[0]), *_rate_columns(entry["samples"])] if is_rate else row
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(max(map(len, rows)))]
+    lines = []
+    for row in rows:
+        numbers = [text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=False)]
+        lines.append("  ".join(["", row[0].ljust(widths[0]), *numbers]).rstrip())
+    return lines
+
+
+def cell_text(entry: Mapping[str, Any], title: str) -> str:
+    """One cell as a plain-text table, from the data of :func:`cell_entry`."""
+    is_rate = entry["discipline"] == "rate"
+    unit, baseline = entry["unit"], entry["baseline"]
+    what = f"{unit}s per second, more is better" if is_rate else f"server CPU us per {unit}, less is better"
+    heads = ["", "median", "min", "max", "IQR", "ratio", "min", "max", "IQR", "", f"sleeps/{unit}"]
+    if is_rate:
+        heads += [f"CPU us/{unit}", "p50 us", "p99 us", "p99.9 us", "generator", "lost"]
+    rows = [heads]
+    notes = []
+    for name, opponent in entry["opponents"].items():
+        rows.append(_row(name, opponent, is_baseline=name == baseline, is_rate=is_rate))
+        if opponent["failure"]:
+            notes.append(f"  {name} FAILED: {opponent['failure']}")
+    return "\n".join([title, f"  {what}; ratio to {baseline} within each round", *_aligned(rows), *notes])
