@@ -74,11 +74,11 @@ class ReadinessDriver:
             )
 
     @contextlib.contextmanager
-    def entry(self) -> Iterator[None]:
-        """Hold the lock in a call that is allowed neither in a forked child nor after the end."""
+    def entry(self, *, is_after_end_allowed: bool = False) -> Iterator[None]:
+        """Hold the lock in a call; raise :class:`RioError` in a forked child, and once the provider is closed."""
         self.refuse_other_process()
         with self.lock:
-            if self.is_closed:
+            if self.is_closed and not is_after_end_allowed:
                 raise RioError("this provider is closed")
             yield
 

@@ -84,6 +84,8 @@ class RequestSide(abc.ABC):
     """
 
     flags_taken: ClassVar[int] = _ORDINARY_FLAGS
+    # A stream has no empty messages: no bytes received means its end.
+    length_min: ClassVar[int] = 1
     takes_address: ClassVar[bool] = False
 
     driver: ReadinessDriver
@@ -114,12 +116,10 @@ class RequestSide(abc.ABC):
             if registration is None:
                 if buffer_id or length:
                     return Status.EFAULT
-                if not self.takes_address:  # an empty request is for datagrams
-                    return Status.EINVAL
                 registration = self.memory.nothing
-            elif offset < 0 or length < 0 or offset + length > registration.length:
+            elif offset < 0 or offset + length > registration.length:
                 return Status.EINVAL
-            if flags & ~self.flags_taken:
+            if length < self.length_min or flags & ~self.flags_taken:
                 return Status.EINVAL
             if self.outstanding >= self.limit:
                 return Status.ENOBUFS
@@ -301,6 +301,7 @@ class StreamSends(RequestSide):
 class DatagramReceives(RequestSide):
     """Receives of a UDP socket: one datagram each."""
 
+    length_min: ClassVar[int] = 0
     takes_address: ClassVar[bool] = True
 
     def attempt(self, request: Request) -> bool:
@@ -331,6 +332,7 @@ class DatagramReceives(RequestSide):
 class DatagramSends(RequestSide):
     """Sends of a UDP socket: one datagram each, whole or not at all."""
 
+    length_min: ClassVar[int] = 0
     takes_address: ClassVar[bool] = True
 
     def attempt(self, request: Request) -> bool:

@@ -140,7 +140,7 @@ class PortableProvider(Provider):
 
     def deregister_buffer(self, buffer: RegisteredBuffer) -> None:
         """See :meth:`Provider.deregister_buffer`."""
-        with self._driver.entry():
+        with self._driver.entry(is_after_end_allowed=True):
             if buffer.provider is self:
                 self._memory.forget(buffer.buffer_id)
 
@@ -196,18 +196,18 @@ class PortableProvider(Provider):
 
     def close_socket(self, request_queue: RequestQueue) -> None:
         """See :meth:`Provider.close_socket`."""
-        with self._driver.entry():
+        with self._driver.entry(is_after_end_allowed=True):
             self._end(request_queue)
             request_queue.socket.close()
 
     def release_socket(self, request_queue: RequestQueue) -> None:
         """See :meth:`Provider.release_socket`. The socket stays non-blocking."""
-        with self._driver.entry():
+        with self._driver.entry(is_after_end_allowed=True):
             self._end(request_queue)
 
     def cancel(self, request_queue: RequestQueue, request_context: int) -> None:
         """See :meth:`Provider.cancel`. Ends every request with this context, should there be several."""
-        with self._driver.entry():
+        with self._driver.entry(is_after_end_allowed=True):
             if not request_queue.is_closed:
                 queues = self._queues("cancel", request_queue)
                 queues.receives.cancel(request_context)
