@@ -138,7 +138,10 @@ class UringIOManager:
             if kind == _PACKET:
                 self.engine.on_packet()
             else:
-                wait, task = self._tasks.pop(key)
+                waiting = self._tasks.pop(key, None)
+                if waiting is None:
+                    continue  # notify_closing came between the events and us
+                wait, task = waiting
                 del self.waits[wait]
                 if result < 0:
                     error = OSError(-result, os.strerror(-result))

@@ -12,7 +12,7 @@ from pathlib import Path
 from cffi import FFI
 
 _NATIVE = Path(__file__).parent / "native"
-_SOURCES = ("core", "buffers", "completion_queue", "request_queue", "request", "port", "ring")
+_SOURCES = ("core", "buffers", "completion_queue", "request_queue", "request", "port", "readiness", "ring")
 _ROOT = Path(__file__).parents[2]
 
 

@@ -133,8 +133,8 @@ static int open_descriptors(rio_core *core, const char **failed_step) {
     if (core->wake_fd < 0)
         return -errno;
     *failed_step = "epoll_create1";
-    core->refusal_epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (core->refusal_epoll_fd < 0)
+    core->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (core->epoll_fd < 0)
         return -errno;
     *failed_step = "mmap of the fork guard";
     core->guard = mmap(NULL, sizeof *core->guard, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -152,8 +152,8 @@ static void free_all(rio_core *core) {
     ring_close(&core->ring);
     if (core->wake_fd >= 0)
         close(core->wake_fd);
-    if (core->refusal_epoll_fd >= 0)
-        close(core->refusal_epoll_fd);
+    if (core->epoll_fd >= 0)
+        close(core->epoll_fd);
     for (uint32_t i = 0; i < core->completion_queues.used; i++) {
         struct completion_queue *cq = slab_at(&core->completion_queues, i);
         free(cq->entries);
@@ -172,7 +172,7 @@ int rio_core_open(rio_core **result, uint32_t entries, uint32_t withhold, const 
     rio_core *core = calloc(1, sizeof *core);
     if (!core)
         return -ENOMEM;
-    core->ring.fd = core->wake_fd = core->refusal_epoll_fd = -1;
+    core->ring.fd = core->wake_fd = core->epoll_fd = -1;
     core->ops.item_size_bytes = sizeof(struct op);
     core->buffers.item_size_bytes = sizeof(struct buffer);
     core->completion_queues.item_size_bytes = sizeof(struct completion_queue);
@@ -273,7 +273,7 @@ int rio_core_info(rio_core *core, rio_info *info) {
         .sq_entries = core->ring.sq_entries,
         .cq_entries = core->ring.cq_entries,
         .requests_outstanding = core->requests_outstanding,
-        .operations_in_kernel = core->in_kernel - core->wake_is_armed,
+        .operations_in_kernel = core->in_kernel - core->wake_is_armed - core->epoll_is_armed,
         .enters = core->ring.enters,
         .submissions = core->submissions,
         .completions = core->completions,

@@ -18,10 +18,11 @@
 enum direction { RECEIVE = 0, SEND = 1 };
 
 /* What a completion of the ring belongs to: the top four bits of user_data. */
-enum kind { KIND_REQUEST = 1, KIND_POLL = 2, KIND_WAKE = 3, KIND_CANCEL = 4 };
+enum kind { KIND_REQUEST = 1, KIND_POLL = 2, KIND_WAKE = 3, KIND_CANCEL = 4, KIND_EPOLL = 5 };
 
-/* The life of an operation. QUEUED waits behind another of its direction; STAGED goes with the next submission. */
-enum op_state { OP_FREE, OP_QUEUED, OP_STAGED, OP_IN_KERNEL, OP_CANCELLING, OP_READY };
+/* The life of an operation. QUEUED waits behind another of its direction; STAGED goes with the next submission;
+ * READY is a readiness wait that ended and whose event was not taken yet. */
+enum op_state { OP_FREE, OP_QUEUED, OP_STAGED, OP_IN_KERNEL, OP_CANCELLING, OP_READY, OP_IN_EPOLL };
 
 struct request_queue;
 
@@ -110,9 +111,10 @@ struct rio_core {
     pthread_mutex_t lock;
     uint64_t *guard; /* a page that a forked child sees as zeros */
     void *owner;     /* address of the owner thread's marker */
-    bool is_closed, is_draining, must_submit, wake_is_armed, was_woken;
+    bool is_closed, is_draining, must_submit, wake_is_armed, was_woken, epoll_is_armed;
     struct ring ring;
-    int wake_fd, refusal_epoll_fd;
+    int wake_fd, epoll_fd;
+    uint32_t epoll_waits;
     struct slab ops, buffers, completion_queues, request_queues, ports;
     struct op *free_op;
     uint32_t free_buffer;
@@ -167,5 +169,9 @@ void port_forget(rio_core *core, struct completion_queue *cq);
 int ring_flush(rio_core *core);              /* submit all that is staged; owner's thread */
 uint32_t ring_reap(rio_core *core);          /* take what the kernel has posted; how many */
 int arm_wake(rio_core *core);
+
+/* readiness.c */
+void poll_finish(rio_core *core, struct op *op, int32_t result);
+void epoll_is_readable(rio_core *core);
 
 #endif

@@ -1,18 +1,15 @@
 /* The port: where the ring's completions become results, packets and readiness.
  *
  * Facts. One io_uring_enter(2) both submits and waits. It reports a timeout or a signal only if it submitted nothing. A
- * one-shot POLL_ADD holds its file until it ends; poll(2) says that a regular file is always ready, where epoll(7)
- * refuses it with EPERM. A pending completion makes the ring's descriptor readable.
+ * pending completion makes the ring's descriptor readable.
  * Consequence. A tick of an event loop costs at most one system call, and none when nothing is staged and the time is 0.
- * Whether the time is over must be read from a clock. A file is closed for its peer only when its waits have ended.
+ * Whether the time is over must be read from a clock.
  * Decision. rio_wait() submits what is staged in the call that waits, goes on waiting while what came is nobody's news,
  * and never returns 0 before the time is over. Waiting happens without the lock, so that other threads may post meanwhile.
  */
 #include "core.h"
 
 #include <poll.h>
-#include <sys/epoll.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -169,12 +166,11 @@ static void answer(rio_core *core, uint64_t user_data, int32_t result) {
         op_free(core, op);
         if (!core->is_draining)
             arm_wake(core);
-    } else if (op->is_orphan) {
+    } else if (op->kind == KIND_EPOLL) {
         op_free(core, op);
+        epoll_is_readable(core);
     } else {
-        op->state = OP_READY;
-        op->poll_result = result;
-        list_append(&core->polls_ready, op);
+        poll_finish(core, op, result);
     }
 }
 
@@ -281,60 +277,6 @@ int rio_wake(rio_core *core) {
         return error;
     ssize_t written = write(core->wake_fd, &one, sizeof one);
     (void)written; /* EAGAIN: woken more often than a counter can hold, so woken */
-    return 0;
-}
-
-/* ---- readiness ---- */
-
-/* What epoll would say of this file: 0, -EPERM for one that cannot be waited for, -EBADF. */
-static int refusal(rio_core *core, int fd) {
-    struct stat status;
-    struct epoll_event event = {.events = EPOLLONESHOT};
-    if (fstat(fd, &status))
-        return -errno;
-    if (S_ISSOCK(status.st_mode) || S_ISFIFO(status.st_mode))
-        return 0;
-    if (epoll_ctl(core->refusal_epoll_fd, EPOLL_CTL_ADD, fd, &event))
-        return errno == EEXIST ? 0 : -errno;
-    epoll_ctl(core->refusal_epoll_fd, EPOLL_CTL_DEL, fd, &event);
-    return 0;
-}
-
-int64_t rio_poll_add(rio_core *core, int fd, uint32_t mask) {
-    int error = core_enter(core);
-    if (error)
-        return -EBADF;
-    struct op *op = NULL;
-    int64_t token = refusal(core, fd);
-    if (!token && !(op = op_new(core, KIND_POLL)))
-        token = -ENOMEM;
-    if (op) {
-        op->fd = fd;
-        op->poll_mask = mask;
-        op->state = OP_STAGED;
-        list_append(&core->staged, op);
-        token = (int64_t)make_handle(op->index, op->generation);
-    }
-    core_leave(core);
-    return token;
-}
-
-int rio_poll_remove(rio_core *core, uint64_t token) {
-    int error = core_enter(core);
-    if (error)
-        return error;
-    struct op *op = slab_at(&core->ops, (uint32_t)token);
-    if (op && op->kind == KIND_POLL && op->generation == token >> 32 && op->state != OP_FREE) {
-        if (op->state == OP_IN_KERNEL) {
-            op->is_orphan = true;
-            op->state = OP_CANCELLING;
-            list_append(&core->cancels, op);
-        } else if (op->state != OP_CANCELLING) {
-            list_remove(op->state == OP_STAGED ? &core->staged : &core->polls_ready, op);
-            op_free(core, op);
-        }
-    }
-    core_leave(core);
     return 0;
 }
 

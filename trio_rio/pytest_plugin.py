@@ -1,0 +1,43 @@
+"""Run any suite that uses Trio on trio_rio: ``pytest -p trio_rio.pytest_plugin --rio-provider=uring``.
+
+The suite is not changed: Trio itself is, by :func:`trio_rio.install`, for the time of the session.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+import trio_rio
+from trio_rio.rio.chooser import check_provider_name
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--rio-provider``."""
+    parser.addoption(
+        "--rio-provider",
+        default=None,
+        metavar="NAME",
+        help="provider that trio_rio uses (winsock, uring, portable); default: TRIO_RIO_PROVIDER, else the first that works",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Put trio_rio in. A provider that is unknown, or cannot serve, ends the session with the reason."""
+    name = config.getoption("--rio-provider")
+    try:
+        if name is not None:
+            check_provider_name(name, "--rio-provider")
+        trio_rio.install(trio_rio.RioConfig(provider=name))
+    except (ValueError, trio_rio.RioUnavailableError) as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def pytest_unconfigure() -> None:
+    """Give Trio back what was replaced."""
+    trio_rio.uninstall()
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say which provider serves, and why."""
+    report = trio_rio.probe(config.getoption("--rio-provider"))
+    return f"trio_rio: provider {report.chosen}, because {report.chosen_because}"
