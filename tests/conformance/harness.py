@@ -7,9 +7,11 @@ back, and memory is let go. :meth:`Table.settle` closes what a test has left ope
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
@@ -342,3 +344,22 @@ def running(function: Callable[[], object]) -> Iterator[None]:
         assert not thread.is_alive(), "the thread beside the test hangs"
     if errors:
         raise errors[0]
+
+
+def in_a_child(function: Callable[[], None]) -> None:
+    """Run ``function`` in a forked child; fail with its traceback if it raised."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        # Nothing of the test framework may run on from here.
+        with contextlib.suppress(BaseException):
+            try:
+                function()
+            except BaseException:
+                os.write(writer, traceback.format_exc().encode()[-4000:])
+        os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as report:
+        text = report.read().decode()
+    os.waitpid(child, 0)
+    assert not text, text

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import sys
-import traceback
 from collections.abc import Callable
 
 import pytest
 
-from trio_rio.rio import RIO_MSG_WAITALL, Provider, RioError, Status, open_provider
+from trio_rio.rio import RIO_MSG_WAITALL, PortNotification, Provider, RioError, Status, open_provider
 
-from .harness import Table, read_exactly, refused
+from .harness import Table, in_a_child, open_table, read_exactly, refused
 
 BIG = 16 << 20
 
@@ -165,6 +163,59 @@ def test_memory_that_is_only_read(table: Table) -> None:
         table.provider.register_for_sending(b"")
 
 
+def test_numbers_out_of_range(table: Table) -> None:
+    """Contexts and keys outside 0 .. 2**63-1 and negative maxima are refused, and nothing is charged or posted."""
+    provider = table.provider
+    ours, _ = table.tcp()
+    cq = table.cq()
+    for context in (-1, 1 << 63):
+        with refused(Status.EINVAL):
+            table.rq(ours, cq, context=context)
+        with refused(Status.EINVAL):
+            provider.create_completion_queue(1, PortNotification(table.port, context))
+    for receives, sends in ((-1, 1), (1, -1)):
+        with refused(Status.EINVAL):
+            table.rq(ours, cq, receives, sends)
+    assert cq.charged == 0
+    rq = table.rq(ours, cq)
+    block = table.block()
+    for context in (-1, 1 << 63):
+        with refused(Status.EINVAL):
+            table.receive(rq, block.slice(), context)
+    for receives, sends in ((-1, 1), (1, -1)):
+        with refused(Status.EINVAL):
+            provider.resize_request_queue(rq, receives, sends)
+    assert provider.outstanding() == 0
+    assert cq.charged == 8
+
+
+def test_things_of_another_provider(table: Table) -> None:
+    """Queues of another provider are refused, and its buffers are not deregistered by mistake."""
+    with open_table(table.provider.name) as other:
+        ours, _ = table.tcp()
+        theirs, peer = other.tcp()
+        cq, other_cq = table.cq(), other.cq()
+        for receive_cq, send_cq in ((cq, other_cq), (other_cq, cq)):
+            with refused(Status.EINVAL):
+                table.rq(ours, receive_cq, send_cq=send_cq)
+        other_rq = other.rq(theirs, other_cq)
+        block, other_block = table.block(), other.block()
+        table.provider.deregister_buffer(other_block.buffer)
+        other.send(other_rq, other_block.put(b"mine"))
+        assert other.one(other_cq).status == 0
+        assert peer.recv(10) == b"mine"
+        table.send(table.rq(ours, cq), block.put(b"x"))
+        assert table.one(cq).status == 0
+
+
+def test_memory_in_pieces(provider: Provider) -> None:
+    """Memory that is not in one piece cannot be registered, and nothing keeps hold of it."""
+    memory = bytearray(100)
+    with pytest.raises((RioError, BufferError)):
+        provider.register_buffer(memoryview(memory)[::2])
+    memory.append(0)
+
+
 def test_the_end_of_a_provider(provider_name: str) -> None:
     """Closing it aborts everything and lets go of memory, leaves sockets open, and makes every later use raise."""
     provider = open_provider(provider_name)
@@ -198,25 +249,6 @@ def test_the_end_of_a_provider(provider_name: str) -> None:
     peer.close()
     for notification in table.notifications:
         notification.close()
-
-
-def in_a_child(function: Callable[[], None]) -> None:
-    """Run ``function`` in a forked child; fail with its traceback if it raised."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        # Nothing of the test framework may run on from here.
-        with contextlib.suppress(BaseException):
-            try:
-                function()
-            except BaseException:
-                os.write(writer, traceback.format_exc().encode()[-4000:])
-        os._exit(0)
-    os.close(writer)
-    with open(reader, "rb") as report:
-        text = report.read().decode()
-    os.waitpid(child, 0)
-    assert not text, text
 
 
 def uses_in_a_child(table: Table) -> list[Callable[[], object]]:

@@ -28,7 +28,7 @@ from trio_rio.rio._portable_queues import AddressBook
 from trio_rio.rio.portable import PortablePort, PortableProvider
 from trio_rio.rio.readiness import SelectorWaits
 
-from .harness import PATIENCE_SECONDS, Block, Table, refused, running
+from .harness import PATIENCE_SECONDS, Block, Table, in_a_child, refused, running
 
 
 @attrs.define(eq=False)
@@ -300,6 +300,39 @@ def test_closed_ports_and_events_raise(table: Table) -> None:
         table.provider.create_completion_queue(1, PortNotification(port, 0))
     with pytest.raises(RioError, match="is closed"):
         port.wake()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_flat_calls_of_a_forked_child_raise(table: Table) -> None:
+    """The flat functions raise in a child too, even when the lock was held at the fork."""
+    ours, _ = table.udp()
+    cq = table.cq()
+    rq = table.rq(ours, cq)
+    buffer_id = table.block().buffer.buffer_id
+
+    def child() -> None:
+        for use in (
+            lambda: rq.post_receive(buffer_id, 0, 1, 0, 0),
+            lambda: rq.post_send_to(buffer_id, 0, 1, buffer_id, 28, 0, 0),
+            rq.commit_sends,
+            lambda: cq.dequeue(1),
+            cq.arm,
+        ):
+            with pytest.raises(RioError, match="child"):
+                use()
+
+    held, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with portable(table)._driver.lock:
+            held.set()
+            over.wait(PATIENCE_SECONDS)
+
+    with running(hold):
+        held.wait(PATIENCE_SECONDS)
+        in_a_child(child)
+        over.set()
 
 
 # -- closed behind its back ------------------------------------------------------------------------------
