@@ -7,6 +7,7 @@ up, it goes to sleep again: its voluntary context switches are its wake-ups. A s
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from .arguments import at_least, choose_opponents, environment, parser, write_json
@@ -21,9 +22,20 @@ SETTLE_SECONDS = 1.0
 
 
 def measure_idle(
-    opponent: Opponent, connections: int, seconds: float, environment_added: dict[str, str]
+    opponent: Opponent,
+    connections: int,
+    seconds: float,
+    environment_added: Mapping[str, str],
+    settle_seconds: float = SETTLE_SECONDS,
 ) -> dict[str, Any]:
-    """Count a server's wake-ups and CPU time over ``seconds`` with ``connections`` open and idle.
+    """Count a server's wake-ups and CPU time while its connections are open and idle.
+
+    Args:
+      opponent: whose server.
+      connections: how many.
+      seconds: how long to count.
+      environment_added: to the server's environment.
+      settle_seconds: how long to wait between the last echo and the count.
 
     Raises:
       BenchError: the server does not work.
@@ -32,7 +44,7 @@ def measure_idle(
     with running_server(opponent, ServerSettings("echo", 64), environment=environment_added) as server:
         _, read_cpu_seconds = cpu_source(server.pid)
         with connected_generator(server.port, options):
-            time.sleep(SETTLE_SECONDS)
+            time.sleep(settle_seconds)
             before = usage(server.pid, read_cpu_seconds)
             time.sleep(seconds)
             used = usage(server.pid, read_cpu_seconds) - before

@@ -56,13 +56,13 @@ def script(name: str, source: str) -> Opponent:
 
 def check_tiny_run(name: str, workload: str, discipline: Discipline) -> None:
     shape = TINY[workload]
-    options = LoadOptions(workload, shape, discipline, seconds=0.2)
+    options = LoadOptions(workload, shape, discipline, seconds=0.2, messages_max=3000)
     with running_server(opponent(name), ServerSettings(workload, shape.message_bytes)) as server:
         result, used = take_sample(server, options, None)
     assert result.messages > 0
     assert result.messages % (shape.pipeline if workload != "udp_receive" or discipline == "lockstep" else 1) == 0
     assert result.bytes == result.messages * shape.message_bytes
-    assert 0.1 < result.seconds < 5
+    assert 0 < result.seconds < 5
     assert 0 < used.cpu_seconds < 2 * result.seconds
     assert (result.latency_us is not None) == (discipline == "rate" and workload in ("echo", "udp_echo", "accept"))
 
@@ -349,11 +349,11 @@ while True:
 @needs_compiler
 def test_wake_ups_of_an_idle_server_are_counted() -> None:
     """A server that looks around every 10 ms is seen to wake up."""
-    assert measure_idle(script("restless", WAKES_UP), 1, 0.2, {})["voluntary_switches"] > 3
+    assert measure_idle(script("restless", WAKES_UP), 1, 0.2, {}, settle_seconds=0.1)["voluntary_switches"] > 3
 
 
 @needs_compiler
 def test_an_idle_server_that_sleeps_has_no_wake_ups() -> None:
     """A server that only waits for events does not wake up, however many connections it has."""
-    idle = measure_idle(opponent("c_epoll"), 50, 0.2, {})
+    idle = measure_idle(opponent("c_epoll"), 50, 0.2, {}, settle_seconds=0.1)
     assert (idle["voluntary_switches"], idle["involuntary_switches"]) == (0, 0)
