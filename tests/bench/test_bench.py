@@ -56,7 +56,7 @@ def script(name: str, source: str) -> Opponent:
 
 def check_tiny_run(name: str, workload: str, discipline: Discipline) -> None:
     shape = TINY[workload]
-    options = LoadOptions(workload, shape, discipline, seconds=0.2, messages_max=3000)
+    options = LoadOptions(workload, shape, discipline, seconds=0.2, messages_max=300)
     with running_server(opponent(name), ServerSettings(workload, shape.message_bytes)) as server:
         result, used = take_sample(server, options, None)
     assert result.messages > 0
