@@ -63,7 +63,7 @@ def machine_facts() -> dict[str, Any]:
         "cpus_allowed": sorted(os.sched_getaffinity(0)),
         "load_average": list(os.getloadavg()),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "python_is_optimised": "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or ""),
+        "python_configured_with": sysconfig.get_config_var("CONFIG_ARGS"),
         "versions": _versions(),
         "compiler": _first_line([*compiler, "--version"]) if compiler else None,
         "compiler_flags": list(FLAGS),

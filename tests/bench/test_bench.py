@@ -244,7 +244,7 @@ def test_json_has_its_documented_fields(discipline: str, tmp_path: Path, capsys:
     assert f"echo, 2 connections, 64 B, {discipline}" in capsys.readouterr().out
     result = json.loads(file.read_text())
     assert set(result) == {"schema", "started_at", "arguments", "machine", "left_out", "cells"}
-    machine = {"kernel", "cpu_count", "cpus_allowed", "python", "python_is_optimised", "versions", "cpu_time_source"}
+    machine = {"kernel", "cpu_count", "cpus_allowed", "python", "python_configured_with", "versions", "cpu_time_source"}
     assert machine <= set(result["machine"])
     (cell,) = result["cells"]
     assert (cell["workload"], cell["connections"], cell["message_bytes"], cell["pipeline"]) == ("echo", 2, 64, 1)
