@@ -335,6 +335,20 @@ def test_flat_calls_of_a_forked_child_raise(table: Table) -> None:
         over.set()
 
 
+def test_a_post_that_comes_too_late_finds_no_credit(table: Table) -> None:
+    """A flat function that a thread took before another one closed the socket posts nothing any more."""
+    ours, _ = table.tcp()
+    cq = table.cq()
+    rq = table.rq(ours, cq)
+    block = table.block()
+    late = rq.post_receive
+    table.receive(rq, block.slice(), 1)
+    table.provider.close_socket(rq)
+    assert late(block.buffer.buffer_id, 0, 1, 0, 2) == Status.ENOBUFS
+    assert table.one(cq).request_context == 1
+    assert late(block.buffer.buffer_id, 0, 1, 0, 3) == Status.ENOBUFS
+
+
 # -- closed behind its back ------------------------------------------------------------------------------
 
 

@@ -80,7 +80,8 @@ class RequestSide(abc.ABC):
     """One direction of one socket. Every method but ``post``, ``post_addressed`` and ``commit`` has the lock held.
 
     ``pending`` holds what has not completed, head first; ``outstanding`` counts that and what has completed and
-    is not dequeued. ``is_armed`` says whether readiness of this direction is being watched.
+    is not dequeued. ``is_armed`` says whether readiness of this direction is being watched; it is while anything
+    is pending. ``charge_left`` is what an ended direction gives back to its completion queue with its last result.
     """
 
     flags_taken: ClassVar[int] = _ORDINARY_FLAGS
@@ -102,6 +103,7 @@ class RequestSide(abc.ABC):
     done: int = 0
     is_armed: bool = False
     is_ended: bool = False
+    charge_left: int = 0
 
     @abc.abstractmethod
     def attempt(self, request: Request) -> bool:
@@ -215,6 +217,8 @@ class RequestSide(abc.ABC):
     def end(self) -> None:
         """The queue is closed: abort all that is pending."""
         self.is_ended = True
+        # A thread that is on its way into post() finds no credit.
+        self.charge_left, self.limit = self.limit, 0
         self._abort(list(self.pending))
         self._return_charge()
 
@@ -243,8 +247,8 @@ class RequestSide(abc.ABC):
 
     def _return_charge(self) -> None:
         if not self.outstanding:
-            self.completions.charged -= self.limit
-            self.limit = 0
+            self.completions.charged -= self.charge_left
+            self.charge_left = 0
 
 
 @attrs.define(eq=False)

@@ -17,8 +17,8 @@ class PortablePort(Port):
     """A completion port whose :meth:`wait` serves the sockets of its provider.
 
     ``on_packet``: when it is set, each packet's key is handed to it at once, in the thread that made the
-    packet and with the provider's lock held, instead of being queued; it may post and dequeue, but neither
-    wait nor block. For an outer loop that watches the provider's ``fileno`` itself.
+    packet and with the provider's lock held, instead of being queued; it may post and dequeue, but must
+    not wait, block or raise. For an outer loop that watches the provider's ``fileno`` itself.
     """
 
     driver: ReadinessDriver
@@ -60,9 +60,11 @@ class PortablePort(Port):
 
     def put(self, key: int) -> None:
         """Queue a packet, or hand it over. The lock is held. Ignored once closed."""
+        if self.is_closed:
+            return
         if self.on_packet is not None:
             self.on_packet(key)
-        elif not self.is_closed:
+        else:
             self._packets.append(key)
             self.driver.tell()
 
