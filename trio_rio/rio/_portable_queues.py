@@ -1,12 +1,13 @@
-"""Registrations and completion queues of the portable provider: where results wait, and what they still hold.
+"""Completion queues and addresses of the portable provider: where results wait, and what they still hold.
 
 Facts. RIO gives a request's memory and credit back when its result is *dequeued*, not when the operation ends.
 One ``notify`` yields one signal, and results posted with RIO_MSG_DONT_NOTIFY do not count for it. A completion
 queue never overflows, because request queues are charged for all that they may post.
 [Microsoft Learn, RIODequeueCompletion, RIONotify, "RIO_CQ"]
 
-Decision. A queued result carries the request it belongs to, and dequeueing it is what lets go of the
-registration, the credit and, after the last result of a closed socket, the charge. How many queued results
+Decision. A queued result carries the request it belongs to, whose slices hold the memory however early its
+registration ends; dequeueing it is what lets go of them, of the credit and, after the last result of a closed
+socket, of the charge. How many queued results
 qualify for a signal is counted, so arming need not search.
 """
 
@@ -42,31 +43,8 @@ _ADDRESSES_MAX = 1024
 _FLOWINFO_MAX = 0xFFFFF  # what the socket module takes
 
 
-@attrs.define(eq=False)
-class Registration:
-    """Registered memory. ``uses`` counts the requests that hold it; ``view`` is let go with the last of them."""
-
-    buffer_id: int
-    view: memoryview
-    length: int
-    uses: int = 0
-    is_dead: bool = False
-
-    def drop(self) -> None:
-        """One request less."""
-        self.uses -= 1
-        if self.is_dead and not self.uses:
-            self.view.release()
-
-    def end(self) -> None:
-        """Deregistered: give the memory back now, or when no request holds it any more."""
-        self.is_dead = True
-        if not self.uses:
-            self.view.release()
-
-
-# A posted request: registration and slice of the data, flags, context, registration and slice of the address.
-Request: TypeAlias = "tuple[Registration, memoryview, int, int, Registration | None, memoryview | None]"
+# A posted request: slice of the data, flags, context, slice of the address. The slices are what keeps the memory.
+Request: TypeAlias = "tuple[memoryview, int, int, memoryview | None]"
 
 
 @attrs.define(eq=False)
@@ -92,10 +70,10 @@ class CompletionState:
     def put(self, raw: RawResult, side: RequestSide, request: Request) -> None:
         """Queue a result; drop it when the queue is closed. The lock is held."""
         if self.is_closed:
-            side.retire(request)
+            side.retire()
             return
         self.results.append((raw, side, request))
-        if not request[2] & RIO_MSG_DONT_NOTIFY:
+        if not request[1] & RIO_MSG_DONT_NOTIFY:
             self.qualifying += 1
             if self.is_armed:
                 self._fire()
@@ -114,9 +92,9 @@ class CompletionState:
             taken = []
             for _ in range(min(limit, len(results))):
                 raw, side, request = results.popleft()
-                if not request[2] & RIO_MSG_DONT_NOTIFY:
+                if not request[1] & RIO_MSG_DONT_NOTIFY:
                     self.qualifying -= 1
-                side.retire(request)
+                side.retire()
                 taken.append(raw)
             return taken
 
@@ -144,8 +122,7 @@ class CompletionState:
         self.is_armed = False
         self.qualifying = 0
         while self.results:
-            _, side, request = self.results.popleft()
-            side.retire(request)
+            self.results.popleft()[1].retire()
 
     def _fire(self) -> None:
         self.is_armed = False

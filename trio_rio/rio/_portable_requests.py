@@ -28,7 +28,7 @@ from typing import ClassVar
 import attrs
 
 from ._portable_driver import ReadinessDriver
-from ._portable_queues import AddressBook, CompletionState, Registration, Request
+from ._portable_queues import AddressBook, CompletionState, Request
 from .api import (
     RIO_MSG_DEFER,
     RIO_MSG_DONT_NOTIFY,
@@ -56,18 +56,11 @@ class Memory:
     Receives look in ``writable``, sends in ``readable``, which has the same and what is registered for sending only.
     """
 
-    writable: dict[int, Registration] = attrs.field(factory=dict)
-    readable: dict[int, Registration] = attrs.field(factory=dict)
+    writable: dict[int, memoryview] = attrs.field(factory=dict)
+    readable: dict[int, memoryview] = attrs.field(factory=dict)
     addresses: AddressBook = attrs.field(factory=AddressBook)
-    # Where a request without data points; never ends.
-    nothing: Registration = attrs.field(factory=lambda: Registration(0, memoryview(bytearray()), 0))
-
-    def forget(self, buffer_id: int) -> None:
-        """Deregister; nothing happens when the id is not known."""
-        self.writable.pop(buffer_id, None)
-        registration = self.readable.pop(buffer_id, None)
-        if registration is not None:
-            registration.end()
+    # Where a request without data points.
+    nothing: memoryview = attrs.field(factory=lambda: memoryview(bytearray()))
 
 
 def _status_of(error: OSError) -> int:
@@ -91,7 +84,7 @@ class RequestSide(abc.ABC):
 
     driver: ReadinessDriver
     memory: Memory
-    registrations: dict[int, Registration]
+    registrations: dict[int, memoryview]
     sock: socket.socket
     queues: SocketQueues
     completions: CompletionState
@@ -114,19 +107,18 @@ class RequestSide(abc.ABC):
         if os.getpid() != self.driver.pid:
             self.driver.refuse_other_process()
         with self.driver.lock:
-            registration = self.registrations.get(buffer_id)
-            if registration is None:
+            memory = self.registrations.get(buffer_id)
+            if memory is None:
                 if buffer_id or length:
                     return Status.EFAULT
-                registration = self.memory.nothing
-            elif offset < 0 or offset + length > registration.length:
+                memory = self.memory.nothing
+            elif offset < 0 or offset + length > len(memory):
                 return Status.EINVAL
             if length < self.length_min or flags & ~self.flags_taken:
                 return Status.EINVAL
             if self.outstanding >= self.limit:
                 return Status.ENOBUFS
-            registration.uses += 1
-            self._accept((registration, registration.view[offset : offset + length], flags, context, None, None))
+            self._accept((memory[offset : offset + length], flags, context, None))
             return 0
 
     def post_addressed(
@@ -143,22 +135,17 @@ class RequestSide(abc.ABC):
         if os.getpid() != self.driver.pid:
             self.driver.refuse_other_process()
         with self.driver.lock:
-            target = self._locate(address_buffer_id, address_offset, SOCKADDR_INET_SIZE_BYTES)
+            target = self._slice(address_buffer_id, address_offset, SOCKADDR_INET_SIZE_BYTES)
             if isinstance(target, int):
                 return target
-            registration: Registration | int = self.memory.nothing
-            if buffer_id or length:
-                registration = self._locate(buffer_id, offset, length)
-            if isinstance(registration, int):
-                return registration
+            data = self._slice(buffer_id, offset, length) if buffer_id or length else self.memory.nothing
+            if isinstance(data, int):
+                return data
             if not self.takes_address or flags & ~self.flags_taken:
                 return Status.EINVAL
             if self.outstanding >= self.limit:
                 return Status.ENOBUFS
-            registration.uses += 1
-            target.uses += 1
-            address = target.view[address_offset : address_offset + SOCKADDR_INET_SIZE_BYTES]
-            self._accept((registration, registration.view[offset : offset + length], flags, context, target, address))
+            self._accept((data, flags, context, target))
             return 0
 
     def commit(self) -> int:
@@ -170,14 +157,14 @@ class RequestSide(abc.ABC):
                 self.queues.lose()
             return 0
 
-    def _locate(self, buffer_id: int, offset: int, length: int) -> Registration | int:
-        """The registration that this slice lies in, or why there is none: a Winsock code."""
-        registration = self.registrations.get(buffer_id)
-        if registration is None:
+    def _slice(self, buffer_id: int, offset: int, length: int) -> memoryview | int:
+        """A slice of a registration, or why there is none: a Winsock code."""
+        memory = self.registrations.get(buffer_id)
+        if memory is None:
             return Status.EFAULT
-        if offset < 0 or length < 0 or offset + length > registration.length:
+        if offset < 0 or length < 0 or offset + length > len(memory):
             return Status.EINVAL
-        return registration
+        return memory[offset : offset + length]
 
     def _accept(self, request: Request) -> None:
         self.outstanding += 1
@@ -204,7 +191,7 @@ class RequestSide(abc.ABC):
     def complete(self, request: Request, status: int, count: int) -> None:
         """The head has ended."""
         self.done = 0
-        self.completions.put((status, count, self.socket_context, request[3]), self, request)
+        self.completions.put((status, count, self.socket_context, request[2]), self, request)
 
     def fail(self, request: Request, error: OSError) -> None:
         """The head has ended with an error of the system."""
@@ -212,7 +199,7 @@ class RequestSide(abc.ABC):
 
     def cancel(self, context: int) -> None:
         """Abort what is pending with this context."""
-        self._abort([request for request in self.pending if request[3] == context])
+        self._abort([request for request in self.pending if request[2] == context])
 
     def end(self) -> None:
         """The queue is closed: abort all that is pending."""
@@ -231,17 +218,14 @@ class RequestSide(abc.ABC):
                     count = 0 if index else self.done
                     if not index:
                         self.done = 0
-                    raw = (int(Status.OPERATION_ABORTED), count, self.socket_context, request[3])
+                    raw = (int(Status.OPERATION_ABORTED), count, self.socket_context, request[2])
                     self.completions.put(raw, self, request)
                     break
 
-    def retire(self, request: Request) -> None:
-        """The result was dequeued, or dropped with its completion queue: let go of all that it held."""
+    def retire(self) -> None:
+        """The result was dequeued, or dropped with its completion queue: its credit is free."""
         self.outstanding -= 1
         self.driver.outstanding -= 1
-        request[0].drop()
-        if request[4] is not None:
-            request[4].drop()
         if self.is_ended:
             self._return_charge()
 
@@ -260,7 +244,7 @@ class StreamReceives(RequestSide):
     def attempt(self, request: Request) -> bool:
         """See :meth:`RequestSide.attempt`. No bytes at all is the end of the stream."""
         done = self.done
-        view = request[1][done:] if done else request[1]
+        view = request[0][done:] if done else request[0]
         try:
             count = self.sock.recv_into(view, 0, _DONT_WAIT)
         except BlockingIOError:
@@ -268,12 +252,12 @@ class StreamReceives(RequestSide):
         except OSError as error:
             self.fail(request, error)
             return True
-        if request[2] & RIO_MSG_WAITALL and 0 < count < len(view):
+        if request[1] & RIO_MSG_WAITALL and 0 < count < len(view):
             self.done = done + count
             return False  # when there is more already, the poll set says so
         if done:
             self.done = 0
-        self.completions.put((0, done + count, self.socket_context, request[3]), self, request)
+        self.completions.put((0, done + count, self.socket_context, request[2]), self, request)
         return True
 
 
@@ -284,7 +268,7 @@ class StreamSends(RequestSide):
     def attempt(self, request: Request) -> bool:
         """See :meth:`RequestSide.attempt`."""
         done = self.done
-        view = request[1][done:] if done else request[1]
+        view = request[0][done:] if done else request[0]
         try:
             count = self.sock.send(view, _SEND_FLAGS)
         except BlockingIOError:
@@ -297,7 +281,7 @@ class StreamSends(RequestSide):
             return False
         if done:
             self.done = 0
-        self.completions.put((0, done + count, self.socket_context, request[3]), self, request)
+        self.completions.put((0, done + count, self.socket_context, request[2]), self, request)
         return True
 
 
@@ -310,7 +294,7 @@ class DatagramReceives(RequestSide):
 
     def attempt(self, request: Request) -> bool:
         """See :meth:`RequestSide.attempt`. A datagram that is too long fills the slice and fails."""
-        view, target = request[1], request[5]
+        view, target = request[0], request[3]
         flags = 0
         try:
             if _HAS_RECVMSG:
@@ -328,7 +312,7 @@ class DatagramReceives(RequestSide):
         if flags & _TRUNCATED:
             self.complete(request, Status.EMSGSIZE, len(view))
         else:
-            self.completions.put((0, count, self.socket_context, request[3]), self, request)
+            self.completions.put((0, count, self.socket_context, request[2]), self, request)
         return True
 
 
@@ -341,19 +325,19 @@ class DatagramSends(RequestSide):
 
     def attempt(self, request: Request) -> bool:
         """See :meth:`RequestSide.attempt`."""
-        target = request[5]
+        target = request[3]
         try:
             if target is None:
-                count = self.sock.send(request[1], _SEND_FLAGS)
+                count = self.sock.send(request[0], _SEND_FLAGS)
             else:
                 address = self.memory.addresses.native(self.family, target)
-                count = self.sock.sendto(request[1], _SEND_FLAGS, address)
+                count = self.sock.sendto(request[0], _SEND_FLAGS, address)
         except BlockingIOError:
             return False
         except OSError as error:
             self.fail(request, error)
             return True
-        self.completions.put((0, count, self.socket_context, request[3]), self, request)
+        self.completions.put((0, count, self.socket_context, request[2]), self, request)
         return True
 
 

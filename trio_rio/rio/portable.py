@@ -31,7 +31,7 @@ from typing import ClassVar
 import attrs
 
 from ._portable_driver import ReadinessDriver
-from ._portable_queues import CompletionState, Registration
+from ._portable_queues import CompletionState
 from ._portable_requests import Memory, SocketQueues
 from ._portable_signals import PortableEvent, PortablePort
 from .api import (
@@ -142,24 +142,26 @@ class PortableProvider(Provider):
         """See :meth:`Provider.deregister_buffer`."""
         with self._driver.entry(is_after_end_allowed=True):
             if buffer.provider is self:
-                self._memory.forget(buffer.buffer_id)
+                self._memory.writable.pop(buffer.buffer_id, None)
+                self._memory.readable.pop(buffer.buffer_id, None)
 
     def register_buffer(self, memory: bytearray | memoryview) -> RegisteredBuffer:
         """See :meth:`Provider.register_buffer`."""
         with self._driver.entry():
-            registration = _register(next(self._buffer_ids), memory)
-            if registration.view.readonly:
+            view = _bytes_of(memory)
+            if view.readonly:
                 raise RioCallError("RIORegisterBuffer", Status.EFAULT, "the memory must be writable")
-            self._memory.writable[registration.buffer_id] = registration
-            self._memory.readable[registration.buffer_id] = registration
-            return RegisteredBuffer(self, registration.buffer_id, registration.length)
+            buffer_id = next(self._buffer_ids)
+            self._memory.writable[buffer_id] = self._memory.readable[buffer_id] = view
+            return RegisteredBuffer(self, buffer_id, len(view))
 
     def register_for_sending(self, memory: bytes | bytearray | memoryview) -> RegisteredBuffer:
         """See :meth:`Provider.register_for_sending`."""
         with self._driver.entry():
-            registration = _register(next(self._buffer_ids), memory)
-            self._memory.readable[registration.buffer_id] = registration
-            return RegisteredBuffer(self, registration.buffer_id, registration.length)
+            view = _bytes_of(memory)
+            buffer_id = next(self._buffer_ids)
+            self._memory.readable[buffer_id] = view
+            return RegisteredBuffer(self, buffer_id, len(view))
 
     def resize_completion_queue(self, completion_queue: CompletionQueue, queue_size: int) -> None:
         """See :meth:`Provider.resize_completion_queue`."""
@@ -251,8 +253,8 @@ class PortableProvider(Provider):
                 self._end(queues.request_queue)
             for completion_queue in list(self._completion_queues):
                 self.close_completion_queue(completion_queue)
-            for buffer_id in list(self._memory.readable):
-                self._memory.forget(buffer_id)
+            self._memory.writable.clear()
+            self._memory.readable.clear()
             driver.close()
 
     def progress(self) -> None:
@@ -323,11 +325,11 @@ class PortableProvider(Provider):
             present.lose()  # its socket was closed without us, and the number is in use again
 
 
-def _register(buffer_id: int, memory: bytes | bytearray | memoryview) -> Registration:
+def _bytes_of(memory: bytes | bytearray | memoryview) -> memoryview:
     view = memoryview(memory)
     if not view.c_contiguous or not 1 <= view.nbytes <= _BUFFER_BYTES_MAX:
         raise RioCallError("RIORegisterBuffer", Status.EINVAL, "1 .. 2**32-1 bytes in one piece can be registered")
-    return Registration(buffer_id, view.cast("B"), view.nbytes)
+    return view.cast("B")
 
 
 def _check_queue_size(function: str, queue_size: int) -> None:
