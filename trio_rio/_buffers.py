@@ -16,7 +16,6 @@ No sockets and no Trio in this file.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 import attrs
@@ -58,8 +57,7 @@ class Slice:
 class Arena:
     """The registered memory of a run.
 
-    ``small`` and ``large`` are the free slices of each size. A caller on the hot path pops one itself and marks it
-    leased; :meth:`lease` is the same with all its checks.
+    ``small`` and ``large`` are the free slices of each size.
     """
 
     registrar: Registrar
@@ -71,8 +69,6 @@ class Arena:
     registered_bytes: int = 0
     slices: int = 0
     _chunks: list[RegisteredBuffer] = attrs.field(factory=list)
-    # Called after a slice came back, while somebody waits for one.
-    on_give_back: Callable[[], None] | None = None
 
     def lease(self, *, large: bool) -> Slice | None:
         """A free slice, registering more memory if there is none; ``None`` when the limit is reached."""
@@ -96,8 +92,6 @@ class Arena:
         slice_.is_leased = False
         slice_.generation += 1
         slice_.free_list.append(slice_)
-        if self.on_give_back is not None:
-            self.on_give_back()
 
     @property
     def leases_outstanding(self) -> int:

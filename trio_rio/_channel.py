@@ -37,6 +37,7 @@ from ._trio import GLOBAL_RUN_CONTEXT
 from .rio import RIO_MSG_DEFER, Address, RequestQueue, Status, unpack_address
 
 if TYPE_CHECKING:
+    from ._buffers import Slice
     from ._engine import Engine
 
 # A receive that fills its slice makes a connection busy; this many small ones in a row make it quiet again.
@@ -66,6 +67,7 @@ class Channel:
     is_stream: bool = attrs.field(init=False)
     is_on_demand: bool = attrs.field(init=False)
     starts_at_post: bool = attrs.field(init=False)
+    is_direct: bool = attrs.field(init=False)  # nothing but a post and a wait stands between a task and its result
     is_busy: bool = False
     quiet: int = 0
     reader: Request | None = None  # on demand: the receive that a task waits for
@@ -89,6 +91,7 @@ class Channel:
         self.is_stream = self.sock.type == socket.SOCK_STREAM
         self.is_on_demand = self.engine.cancels_requests and self.engine.read_ahead == 0
         self.starts_at_post = self.engine.provider.starts_at_post
+        self.is_direct = self.is_on_demand and not self.starts_at_post and not self.engine.send_window_bytes
 
     def is_usable(self) -> bool:
         """Whether a request may be posted: this run, still taking requests, and the socket is the one it was."""
@@ -109,21 +112,14 @@ class Channel:
             return None
         if self.reader is not None or self.read_key in engine.manager.waits:
             raise trio.BusyResourceError("another task is already reading from this socket")
-        arena = engine.arena
-        large = size > arena.small_size_bytes and (self.is_busy or not self.is_stream)
-        free = arena.large if large else arena.small
-        if free:
-            slice_ = free.pop()
-            slice_.is_leased = True
-        else:
-            found = engine.lease(large=large)
-            if found is None:
-                return None
-            slice_ = found
+        large = size > engine.small_size_bytes and (self.is_busy or not self.is_stream)
+        pool = engine.large if large else engine.small
+        request = pool.pop() if pool else engine.take(large=large)
+        if request is None:
+            return None
+        slice_: Slice = request.slice  # type: ignore[assignment]
         if size > slice_.size_bytes:
             size = slice_.size_bytes
-        request = engine.new_request()
-        request.slice = slice_
         request.channel = self
         request.task = GLOBAL_RUN_CONTEXT.task
         request.is_receive = True
@@ -179,7 +175,7 @@ class Channel:
         return address
 
     def _note_small(self, count: int) -> None:
-        if count > self.engine.arena.small_size_bytes:
+        if count > self.engine.small_size_bytes:
             self.quiet = 0
             return
         self.quiet += 1
@@ -194,11 +190,11 @@ class Channel:
             return True
         engine = self.engine
         while len(self.posted) + len(self.unread) < max(demand, engine.read_ahead):
-            slice_ = engine.lease(large=self.is_busy or not self.is_stream)
-            if slice_ is None:
+            request = engine.take(large=self.is_busy or not self.is_stream)
+            if request is None:
                 return bool(self.posted or self.unread)
-            request = engine.new_request()
-            request.slice, request.channel, request.is_receive = slice_, self, True
+            slice_: Slice = request.slice  # type: ignore[assignment]
+            request.channel, request.is_receive = self, True
             request.length = slice_.size_bytes
             request.happen(Event.POST)
             queue = self.request_queue
@@ -297,36 +293,42 @@ class Channel:
             return None
         if self.sends:
             self._check_not_blocked()
-        size = len(data)
-        request = engine.new_request()
-        slice_ = None
-        if size <= engine.config.copy_bytes_max or not wait:
-            slice_ = engine.lease(large=size > engine.arena.small_size_bytes)
-        if slice_ is not None and (size <= slice_.size_bytes or self.is_stream):
-            size = min(size, slice_.size_bytes)
-            slice_.view[:size] = data if size == len(data) else data[:size]
-            buffer_id, offset = slice_.buffer_id, slice_.offset
-            request.slice = slice_
-        else:
-            if slice_ is not None:
-                engine.arena.give_back(slice_)
-            if address is not None or not wait or not engine.provider.registers_cheaply:
+        size = data.nbytes if type(data) is memoryview else len(data)
+        large = size > engine.small_size_bytes
+        request = None
+        if size <= engine.copy_bytes_max or not wait:
+            pool = engine.large if large else engine.small
+            request = pool.pop() if pool else engine.take(large=large)
+        if request is not None and size > request.slice.size_bytes:  # type: ignore[union-attr]
+            if self.is_stream:
+                size = request.slice.size_bytes  # type: ignore[union-attr]
+                data = data[:size]
+            else:
                 engine.finish(request)
-                return None
+                request = None
+        if request is not None:
+            slice_: Slice = request.slice  # type: ignore[assignment]
+            slice_.view[:size] = data
+            buffer_id, offset = slice_.buffer_id, slice_.offset
+        elif address is None and wait and engine.provider.registers_cheaply:
+            request = engine.take_bare()
             request.registered = engine.provider.register_for_sending(data)
             buffer_id, offset = request.registered.buffer_id, 0
+        else:
+            return None
         request.channel = self
         request.is_receive = False
         request.length = size
         request.tick = engine.manager.ticks
-        request.state = WAITED if wait else POSTED  # TRANSITIONS[FREE]
         if wait:
+            request.state = WAITED  # TRANSITIONS[FREE][POST_AND_WAIT]
             request.task = GLOBAL_RUN_CONTEXT.task
+        else:
+            request.state = POSTED  # TRANSITIONS[FREE][POST]
         queue = self.request_queue
         if address is None:
             code = queue.post_send(buffer_id, offset, size, RIO_MSG_DEFER, request.context)
         else:
-            assert slice_ is not None
             slice_.address[:] = address
             code = queue.post_send_to(
                 buffer_id, offset, size, buffer_id, slice_.address_offset, RIO_MSG_DEFER, request.context
@@ -378,7 +380,8 @@ class Channel:
     def _raise_send_error(self) -> None:
         if self.send_error:
             error = error_from_status(self.send_error)
-            self.send_error = 0
+            # A stream stays broken: the kernel says EPIPE from now on. A datagram socket goes on.
+            self.send_error = Status.ESHUTDOWN if self.is_stream else 0
             raise error
 
     def _has_room(self) -> bool:
@@ -451,6 +454,7 @@ class Channel:
         if self.is_closed:
             return True
         self.is_closed = True
+        self.is_direct = False
         self.engine.channels.pop(self.fd, None)
         lingers = self._must_linger()
         for request in self._waiting_requests():
@@ -506,6 +510,7 @@ class Channel:
         """The run is over, or the descriptor is somebody else's now: end the requests, leave the socket alone."""
         if not self.is_closed:
             self.is_closed = True
+            self.is_direct = False
             self.engine.channels.pop(self.fd, None)
             for request in self._waiting_requests():
                 request.happen(Event.CLOSE)

@@ -40,7 +40,7 @@ from ._requests import (
     Request,
     no_cancel,
 )
-from ._statistics import RioStatistics
+from ._statistics import Ledger, RioStatistics
 from .rio import CompletionQueue, Port, PortNotification, Provider, Status
 from .rio.types import RIO_MAX_CQ_SIZE
 
@@ -49,6 +49,10 @@ if TYPE_CHECKING:
 
 _CONTEXT_MASK = (1 << 63) - 1
 _KEY = 1
+
+# How long the end of a run waits for requests that were told to end. They take microseconds; this is for a machine
+# that is swapping.
+_DRAIN_SECONDS = 5.0
 
 
 class Manager(Protocol):
@@ -93,6 +97,8 @@ class Engine:
         self.read_ahead = (1 if detaches else 0) if config.read_ahead is None else config.read_ahead
         window = (1024 * 1024 if detaches else 0) if config.send_window_bytes is None else config.send_window_bytes
         self.send_window_bytes = window
+        self.small_size_bytes = config.small_slice_size_bytes
+        self.copy_bytes_max = config.copy_bytes_max
         self.completion_queue: CompletionQueue = provider.create_completion_queue(
             config.completion_queue_size, PortNotification(port, _KEY)
         )
@@ -101,7 +107,10 @@ class Engine:
             provider, config.small_slice_size_bytes, config.large_slice_size_bytes, config.registered_bytes_max
         )
         self.requests: list[Request] = []
-        self.free_requests: list[Request] = []
+        # Pools: with a small slice, with a large one, with none.
+        self.small: list[Request] = []
+        self.large: list[Request] = []
+        self.bare: list[Request] = []
         self.channels: weakref.WeakValueDictionary[int, Channel] = weakref.WeakValueDictionary()
         self.lingering: set[Channel] = set()
         self.slice_waiters: deque[Any] = deque()
@@ -110,6 +119,8 @@ class Engine:
         self.notifier_task: Any = None
         self.is_notifier_waiting = False
         self.is_closed = False
+        #: The books as the run ended; ``None`` until then.
+        self.last_ledger: Ledger | None = None
         self.start_notifier: Callable[[Engine], None] | None = None
         self.on_notifier_exit: Callable[[], None] = lambda: None
 
@@ -123,7 +134,7 @@ class Engine:
         if not results:
             return 0
         requests = self.requests
-        reschedule = trio.lowlevel.reschedule
+        woken: list[Request] = []
         for status, count, _, context in results:
             request = requests[context & SLOT_MASK]
             if request.context != context:
@@ -133,14 +144,15 @@ class Engine:
             if request.state is WAITED:
                 # TRANSITIONS[WAITED][COMPLETE] and Action.WAKE, inline: nearly every completion is this one.
                 request.state = DONE
-                channel = request.channel
                 if request.is_receive:
-                    channel.reader = None  # type: ignore[union-attr]
+                    request.channel.reader = None  # type: ignore[union-attr]
                 else:
-                    channel.sends.discard(request)  # type: ignore[union-attr]
-                reschedule(request.task, request)  # type: ignore[arg-type]
+                    request.channel.sends.discard(request)  # type: ignore[union-attr]
+                woken.append(request)
             else:
-                self._complete(request)
+                self._complete(request, woken)
+        if woken:
+            _trio.reschedule_all(_trio.GLOBAL_RUN_CONTEXT.runner, woken)
         number = len(results)
         counters.completions += number
         counters.dequeues_with_results += 1
@@ -148,14 +160,14 @@ class Engine:
         counters.results_min = min(counters.results_min or number, number)
         return number
 
-    def _complete(self, request: Request) -> None:
+    def _complete(self, request: Request, woken: list[Request]) -> None:
         action = ACTION_ON_COMPLETE[request.state]
         channel = request.channel
         request.happen(Event.COMPLETE)
         assert channel is not None
         if action is Action.WAKE:
             channel.forget(request)
-            trio.lowlevel.reschedule(request.task, request)  # type: ignore[arg-type]
+            woken.append(request)
         elif action is Action.KEEP:
             channel.keep(request)
         else:
@@ -166,52 +178,50 @@ class Engine:
 
     # -- requests and memory -----------------------------------------------------------------------------
 
-    def new_request(self) -> Request:
-        """A request from the pool, with a context never used before."""
-        pool = self.free_requests
-        if pool:
-            return pool.pop()
-        request = Request(GENERATION | len(self.requests))
+    def take(self, *, large: bool) -> Request | None:
+        """A free request with a slice: of the size asked for, else of the other; ``None`` when memory is used up."""
+        for is_large in (large, not large):
+            pool = self.large if is_large else self.small
+            if pool:
+                return pool.pop()
+            slice_ = self.arena.lease(large=is_large)
+            if slice_ is not None:
+                return self._make(pool, slice_)
+        return None
+
+    def take_bare(self) -> Request:
+        """A free request without a slice."""
+        return self.bare.pop() if self.bare else self._make(self.bare, None)
+
+    def _make(self, home: list[Request], slice_: Slice | None) -> Request:
+        request = Request(GENERATION | len(self.requests), home, slice_)
         self.requests.append(request)
         return request
 
     def finish(self, request: Request) -> None:
-        """A result was taken, or a post refused: memory and request are free again."""
-        slice_ = request.slice
-        if slice_ is not None:
-            request.slice = None
-            self.arena.give_back(slice_)
-        elif request.registered is not None:
+        """A result was taken, or a post refused: memory and request are free again, under a new generation."""
+        if request.registered is not None:
             self.provider.deregister_buffer(request.registered)
             request.registered = None
         request.state = FREE
         request.raise_cancel = no_cancel
         request.context = (request.context + GENERATION) & _CONTEXT_MASK
         request.channel = request.task = None
-        self.free_requests.append(request)
-
-    def lease(self, *, large: bool) -> Slice | None:
-        """A free slice, of the other size if there is none of that one; ``None`` when all memory is leased."""
-        return self.arena.lease(large=large) or self.arena.lease(large=not large)
+        request.home.append(request)
+        if self.slice_waiters:
+            trio.lowlevel.reschedule(self.slice_waiters.popleft())
 
     async def wait_for_slice(self) -> None:
         """Wait until a slice came back. A checkpoint; cancelling it takes nothing."""
         lowlevel = trio.lowlevel
         task = lowlevel.current_task()
         self.slice_waiters.append(task)
-        self.arena.on_give_back = self._wake_slice_waiter
 
         def abort(_: object) -> Any:
             self.slice_waiters.remove(task)
             return lowlevel.Abort.SUCCEEDED
 
         await lowlevel.wait_task_rescheduled(abort)
-
-    def _wake_slice_waiter(self) -> None:
-        if self.slice_waiters:
-            trio.lowlevel.reschedule(self.slice_waiters.popleft())
-        else:
-            self.arena.on_give_back = None
 
     # -- channels ----------------------------------------------------------------------------------------
 
@@ -311,11 +321,28 @@ class Engine:
         self.counters.armed += 1
 
     def on_packet(self, _key: int = _KEY) -> None:
-        """The port brought this engine's packet: wake the notifier."""
+        """The port brought this engine's packet inside a task's step: wake the notifier."""
         self.counters.received += 1
+        self.wake_notifier()
+
+    def wake_notifier(self) -> None:
+        """Let the notifier go on, in its own time."""
         if self.is_notifier_waiting:
             self.is_notifier_waiting = False
             trio.lowlevel.reschedule(self.notifier_task)
+
+    def serve_packet(self) -> None:
+        """The port brought this engine's packet between two ticks: do what the notifier would do first.
+
+        Waking it would cost one more tick of the run loop. Only what a whole turn leaves over is its work.
+        """
+        self.counters.received += 1
+        if not self.is_notifier_waiting:
+            return  # it is in the run queue already
+        if self.turn() < self.config.results_per_turn:
+            self.arm()
+        else:
+            self.wake_notifier()
 
     def has_waiters(self) -> bool:
         """Whether a task waits for a request, or a closed socket for its sends."""
@@ -347,6 +374,10 @@ class Engine:
                 channel.end_linger()
             for channel in list(self.channels.values()):
                 channel.abandon()
+            deadline = time.monotonic() + _DRAIN_SECONDS
+            while self.provider.outstanding() and self._drive(deadline):
+                pass
+            self.last_ledger = self.ledger(is_over=True)
         finally:
             self.arena.close()
             self.provider.close()
@@ -357,12 +388,37 @@ class Engine:
             return False
         while self.turn():
             pass
-        if self.lingering:
+        if self.provider.outstanding():
             self.arm()
             self.port.wait(left)
         return True
 
     # -- statistics ------------------------------------------------------------------------------------------
+
+    def ledger(self, *, is_over: bool = False) -> Ledger:
+        """The books: what was given out, as the engine and as the provider count it."""
+        provider, requests, counters = self.provider, self.requests, self.counters
+        capacity, charged = provider.completion_queue_usage(self.completion_queue)
+        pooled = [*self.small, *self.large, *self.bare]
+        busy = [request for request in requests if request.state is not FREE]
+        return Ledger(
+            provider=provider.name,
+            is_over=is_over,
+            requests_used=sum(request.context >> 32 for request in requests) - len(requests) + len(busy),
+            requests_in_flight=sum(request.state is not DONE for request in busy),
+            requests_outstanding=provider.outstanding(),
+            requests_untaken=sum(request.state is DONE for request in busy),
+            requests_lost=len(requests) - len(busy) - len(set(pooled) - set(busy)),
+            requests_doubled=len(pooled) - len(set(pooled) - set(busy)),
+            slices_leased=self.arena.leases_outstanding,
+            slices_held=sum(request.slice is not None for request in requests),
+            registered_bytes=self.arena.registered_bytes,
+            credits_charged=charged,
+            credits_room=capacity,
+            sockets_open=len(self.channels),
+            is_notifier_waiting=self.is_notifier_waiting,
+            notifications_unanswered=counters.armed - counters.received,
+        )
 
     def tasks_waiting(self, *, receive: bool) -> int:
         """Tasks that wait for a request now."""
@@ -404,7 +460,7 @@ class Engine:
             results_per_dequeue_max=counters.results_max,
             commits=self.manager.ticks,
             registered_bytes=self.arena.registered_bytes,
-            leases_outstanding=self.arena.leases_outstanding,
+            leases_outstanding=self.arena.leases_outstanding - len(self.small) - len(self.large),
             completion_queue_capacity=capacity,
             completion_queue_used=charged,
             drained_late=counters.drained_late,

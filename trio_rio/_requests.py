@@ -21,7 +21,7 @@ DONE     completed, and the task that takes the result has not run yet
 The table below is all there is; an event that it does not have for a state is a bug, raises
 :class:`RioInternalError`, and changes nothing. ``docs/design/requests.md`` draws it.
 
-No sockets in this file, and of Trio only the word that an abort function answers.
+No sockets in this file, and of Trio only the words of waiting.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import attrs
 from trio.lowlevel import Abort
 
+from ._trio import WaitTaskRescheduled
 from ._errors import RioInternalError, error_from_status
 from .rio import Status
 
@@ -108,21 +109,28 @@ def no_cancel() -> NoReturn:
 class Request:
     """One receive or send between its post and the moment its result is taken. Pooled; never freed.
 
-    Works as the outcome that wakes its task (:meth:`unwrap`), so that a completion allocates nothing.
+    Holds the lease on its slice for good, so that pooled requests are pooled memory. A request without a slice is for
+    sends from a caller's own memory. Works as the outcome that wakes its task (:meth:`unwrap`), so that a completion
+    allocates nothing.
     """
 
     context: int  # slot and generation; the generation changes with every use
+    home: list[Request]  # the pool that it goes back to
+    slice: Slice | None
     state: State = FREE
     is_receive: bool = True
     channel: Channel | None = None
     task: Any = None
-    slice: Slice | None = None
     registered: RegisteredBuffer | None = None  # a caller's own memory, registered for this request
     length: int = 0
     status: int = 0
     count: int = 0
     tick: int = 0  # of the I/O manager, when it was posted
     raise_cancel: Callable[[], NoReturn] = no_cancel
+    message: Any = attrs.field(init=False)  # what the waiting task yields to Trio
+
+    def __attrs_post_init__(self) -> None:
+        self.message = WaitTaskRescheduled(self.abort)
 
     def happen(self, event: Event) -> None:
         """Go to the next state, or raise :class:`RioInternalError` and stay."""

@@ -19,9 +19,10 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 import trio
-from trio.lowlevel import checkpoint_if_cancelled, enable_ki_protection, wait_task_rescheduled
+from trio.lowlevel import checkpoint_if_cancelled, enable_ki_protection
 
 from . import _trio
+from ._trio import async_yield
 from .rio import pack_address
 
 if TYPE_CHECKING:
@@ -73,20 +74,12 @@ class RioSocket(_trio.StockSocketType):
     async def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
         """See :meth:`socket.socket.recv`. A checkpoint; cancelling it takes nothing."""
         channel = self._channel
-        if channel is None or channel.is_closed:
-            channel = self._attach()
-        if (
-            channel is not None
-            and channel.is_on_demand
-            and not flags
-            and type(bufsize) is int
-            and bufsize > 0
-        ):
-            if channel.starts_at_post:
-                await checkpoint_if_cancelled()
+        if channel is not None and channel.is_direct and not flags and type(bufsize) is int and bufsize > 0:
             request = channel.post_receive(bufsize)
             if request is not None:
-                await wait_task_rescheduled(request.abort)
+                woken = await async_yield(request.message)
+                if woken is not request or request.status:
+                    woken.unwrap()
                 return channel.take_bytes(request)
         return await self._recv_otherwise(bufsize, flags)
 
@@ -153,7 +146,8 @@ class RioSocket(_trio.StockSocketType):
             await checkpoint_if_cancelled()
         request = channel.post_receive(size, with_address=with_address and not channel.is_stream)
         if request is not None:
-            await wait_task_rescheduled(request.abort)
+            woken = await async_yield(request.message)
+            woken.unwrap()
         return request
 
     @staticmethod
@@ -183,23 +177,40 @@ class RioSocket(_trio.StockSocketType):
     async def send(self, data: Buffer, flags: int = 0, /) -> int:
         """See :meth:`socket.socket.send`. A checkpoint. Cancelled, it has sent nothing; else what it returns."""
         channel = self._channel
-        if channel is None or channel.is_closed:
-            channel = self._attach()
+        if channel is not None and channel.is_direct and not flags and data:
+            kind = type(data)
+            if kind is bytes or (kind is memoryview and data.format == "B" and data.contiguous):
+                request = channel.post_send(data, None, wait=True)
+                if request is not None:
+                    woken = await async_yield(request.message)
+                    if woken is not request or request.status:
+                        woken.unwrap()
+                    return channel.take_sent(request)
+        return await self._send_otherwise(data, flags)
+
+    async def _send_otherwise(self, data: Buffer, flags: int) -> int:
+        channel = self._usable_channel()
         if channel is not None and not flags:
-            if type(data) is not bytes:
-                data = _flat_view(data)
-            if data:
-                if channel.engine.send_window_bytes:
-                    if channel.is_usable():
-                        return await channel.send_windowed(data, None)
-                else:
-                    if channel.starts_at_post:
-                        await checkpoint_if_cancelled()
-                    request = channel.post_send(data, None, wait=True)
-                    if request is not None:
-                        await wait_task_rescheduled(request.abort)
-                        return channel.take_sent(request)
+            view = _flat_view(data)
+            if view:
+                sent = await self._send_on(channel, view, None)
+                if sent is not None:
+                    return sent
         return await super().send(data, flags)
+
+    @staticmethod
+    async def _send_on(channel: Channel, data: bytes | memoryview, address: bytes | None) -> int | None:
+        """One send; ``None``: go Trio's own way."""
+        if channel.engine.send_window_bytes:
+            return await channel.send_windowed(data, address)
+        if channel.starts_at_post:
+            await checkpoint_if_cancelled()
+        request = channel.post_send(data, address, wait=True)
+        if request is None:
+            return None
+        woken = await async_yield(request.message)
+        woken.unwrap()
+        return channel.take_sent(request)
 
     @enable_ki_protection
     async def sendto(self, *args: Any) -> int:
@@ -211,14 +222,9 @@ class RioSocket(_trio.StockSocketType):
             if channel is not None and view:
                 packed = self._pack_known(address) or await self._resolve_and_pack(address)
                 if packed is not None and channel.is_usable():
-                    if channel.engine.send_window_bytes:
-                        return await channel.send_windowed(view, packed)
-                    if channel.starts_at_post:
-                        await checkpoint_if_cancelled()
-                    request = channel.post_send(view, packed, wait=True)
-                    if request is not None:
-                        await wait_task_rescheduled(request.abort)
-                        return channel.take_sent(request)
+                    sent = await self._send_on(channel, view, packed)
+                    if sent is not None:
+                        return sent
         return await super().sendto(*args)
 
     def _pack_known(self, address: object) -> bytes | None:

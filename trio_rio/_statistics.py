@@ -49,3 +49,66 @@ class RioStatistics:
     completion_queue_used: int  # now: results promised to request queues
     drained_late: int  # sends that were aborted because their time to linger was over
     leaked_bytes: int  # memory that the kernel did not let go of
+
+
+@attrs.frozen(kw_only=True)
+class Ledger:
+    """The books of one run at one moment: what the engine has given out, and what the provider says.
+
+    Whatever the moment, the two must agree; at the end of a run everything must be back.
+    """
+
+    provider: str
+    is_over: bool  # the run has ended, and these are its last books
+    requests_used: int  # posted since the start of the run, those in flight included
+    requests_in_flight: int  # posted and not completed, as the engine counts
+    requests_outstanding: int  # the same, as the provider counts
+    requests_untaken: int  # completed, and their result is not taken yet
+    requests_lost: int  # free, and in no pool
+    requests_doubled: int  # in a pool twice, or in a pool and not free
+    slices_leased: int  # as the arena counts
+    slices_held: int  # by requests, free ones too: a request keeps its slice
+    registered_bytes: int
+    credits_charged: int  # results that are promised to request queues
+    credits_room: int  # results that the completion queue has room for
+    sockets_open: int
+    is_notifier_waiting: bool
+    notifications_unanswered: int  # armed, and no packet came
+
+    def problems(self) -> list[str]:
+        """What is wrong, in words; empty if the books balance."""
+        found = []
+        if self.requests_in_flight != self.requests_outstanding:
+            found.append(
+                f"the engine has {self.requests_in_flight} requests in flight, the provider {self.requests_outstanding}"
+            )
+        if self.slices_leased != self.slices_held:
+            found.append(f"{self.slices_leased} slices are leased, and requests hold {self.slices_held}")
+        if self.requests_lost or self.requests_doubled:
+            found.append(f"{self.requests_lost} requests are lost, {self.requests_doubled} are given out twice")
+        if not self.requests_in_flight <= self.credits_charged <= self.credits_room:
+            found.append(
+                f"{self.requests_in_flight} requests in flight, {self.credits_charged} credits given, "
+                f"room for {self.credits_room}"
+            )
+        if self.is_notifier_waiting and not self.notifications_unanswered:
+            found.append("the notifier waits, and no notification is armed")
+        if self.is_over:
+            found += self._problems_at_the_end()
+        return found
+
+    def _problems_at_the_end(self) -> list[str]:
+        left = {
+            "requests in flight": self.requests_in_flight,
+            "results that nobody took": self.requests_untaken,
+            "credits not given back": self.credits_charged,
+        }
+        found = [f"at the end of the run: {count} {what}" for what, count in left.items() if count]
+        if self.is_notifier_waiting:
+            found.append("at the end of the run: the notifier waits")
+        return found
+
+    def assert_balanced(self) -> None:
+        """Raise :class:`AssertionError` with what is wrong, and the books."""
+        found = self.problems()
+        assert not found, f"{'; '.join(found)}\n{self}"

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 import trio
 
-from .. import _notifier
+from .. import _notifier, _trio
 from .._config import RioConfig
 from .._engine import Engine
 from .._statistics import RioIOStatistics
@@ -36,6 +36,7 @@ class ReadinessIOManager(StockIOManager):
         self.ticks = 0
         self.waits: Counter[int] = Counter()  # fd << 1 | is_write -> tasks
         self.provider = PortableProvider()
+        self._has_packet = False
         self._pump_scope = trio.CancelScope(shield=True)
         try:
             port = self.provider.create_port()
@@ -44,7 +45,7 @@ class ReadinessIOManager(StockIOManager):
             self.provider.close()
             super().close()
             raise
-        port.on_packet = self.engine.on_packet
+        port.on_packet = self._on_packet
         self.engine.start_notifier = self._start
 
     def _start(self, engine: Engine) -> None:
@@ -59,6 +60,26 @@ class ReadinessIOManager(StockIOManager):
             while True:
                 await super().wait_readable(self.provider.fileno())
                 self.provider.progress()
+                self._serve()
+
+    def _on_packet(self, _key: int) -> None:
+        """A packet is made where the request completes: inside a post, or while the pump serves sockets.
+
+        Inside a post its own task has not begun to wait yet, so results must not be handed out before the tick's end.
+        """
+        if self.engine.runner is not None and not self._is_guest():
+            self._has_packet = True
+        else:
+            self.engine.on_packet()
+
+    @staticmethod
+    def _is_guest() -> bool:
+        return bool(getattr(_trio.current_runner(), "is_guest", False))
+
+    def _serve(self) -> None:
+        if self._has_packet:
+            self._has_packet = False
+            self.engine.serve_packet()
 
     def statistics(self) -> RioIOStatistics:  # type: ignore[override]  # the platform's own has other fields
         """Tasks that wait, on readiness and on requests."""
@@ -74,8 +95,13 @@ class ReadinessIOManager(StockIOManager):
         super().close()
 
     def get_events(self, timeout: float) -> Any:
-        """Trio's own."""
+        """Trio's own, after handing out what completed within the posts of this tick."""
         self.ticks += 1
+        if self._has_packet:
+            self._serve()
+            runner = _trio.current_runner()
+            if runner is not None and runner.runq:
+                timeout = 0
         return super().get_events(timeout)
 
     def commit_from_outside(self) -> None:

@@ -136,7 +136,7 @@ class UringIOManager:
             return
         for kind, result, key in _EVENT.iter_unpack(self._events_view[: count * _EVENT.size]):
             if kind == _PACKET:
-                self.engine.on_packet()
+                self.engine.serve_packet()
             else:
                 waiting = self._tasks.pop(key, None)
                 if waiting is None:
