@@ -24,7 +24,7 @@ from trio_rio.rio import (
     pack_address,
     unpack_address,
 )
-from trio_rio.rio._portable_queues import AddressBook
+from trio_rio.rio._portable_queues import AddressBook, CompletionState
 from trio_rio.rio.portable import PortablePort, PortableProvider
 from trio_rio.rio.readiness import SelectorWaits
 
@@ -146,6 +146,42 @@ def test_a_refused_watch_ends_the_requests(table: Table, waits: RecordingWaits) 
     assert result.request_context == 1
     assert isinstance(result.error, OSError)
     assert result.error.errno == errno.ENOSPC
+
+
+def busy_and_waiting(table: Table, cq: CompletionQueue) -> tuple[RequestQueue, Block]:
+    """A queue whose sends complete within the post, beside a socket whose receive (99) has its data already."""
+    busy = table.rq(table.udp()[0], cq, 0, 1)
+    ours, peer = table.udp()
+    block = table.block()
+    table.receive(table.rq(ours, cq, 1, 0), block.slice(), 99)
+    peer.send(b"x")
+    return busy, block
+
+
+def test_a_queue_that_is_never_empty_starves_nobody(table: Table) -> None:
+    """When each dequeue finds a result, readiness is looked at all the same, once in a while."""
+    cq = table.polled_cq()
+    busy, block = busy_and_waiting(table, cq)
+    for number in range(50):
+        table.send(busy, block.slice(0, 1), number)
+        results = table.provider.dequeue_completion(cq, 2)
+        assert results
+        if any(result.request_context == 99 for result in results):
+            return
+    pytest.fail("the receive of the other socket was starved")
+
+
+def test_a_port_that_always_has_a_packet_starves_nobody(table: Table) -> None:
+    """When each wait finds a packet at once, readiness is looked at all the same."""
+    signal = table.signal()
+    cq, other = table.cq(16, signal), table.cq(16)
+    _, block = busy_and_waiting(table, other)
+    table.send(table.rq(table.udp()[0], cq, 0, 1), block.slice(0, 1))
+    assert cq.arm() == 0
+    assert signal.take() == 1
+    state = other.handle
+    assert isinstance(state, CompletionState)
+    assert [raw for raw, *_ in state.results] == [(0, 1, 1, 99)]
 
 
 # -- driven by an outer loop -----------------------------------------------------------------------------

@@ -112,10 +112,12 @@ class ReadinessDriver:
                     return
 
     def tell(self) -> None:
-        """Something that a waiter may wait for has happened. The lock is held."""
+        """Something that a waiter may wait for has happened. The lock is held.
+
+        Followers are told by the leader, as it comes out of the poll.
+        """
         if self._leader is not None:  # it is inside the poll: the lock would not be ours otherwise
             self.waits.wake()
-        self._changed.notify_all()
 
     def _lead(self, timeout_seconds: float | None) -> None:
         self._leader = threading.get_ident()
@@ -149,5 +151,4 @@ class ReadinessDriver:
         while self._leader not in (None, threading.get_ident()) and time.monotonic() < deadline:
             self.waits.wake()
             self._changed.wait(deadline - time.monotonic())
-        self._changed.notify_all()
         self.waits.close()

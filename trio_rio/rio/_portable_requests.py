@@ -419,7 +419,6 @@ class SocketQueues:
         if self.driver.sockets.get(self.fd) is self:
             del self.driver.sockets[self.fd]
             self.driver.waits.unwatch(self.fd)
-        self.receives.is_armed = self.sends.is_armed = False
 
     def end(self) -> None:
         """Abort what is pending in both directions."""
