@@ -13,7 +13,19 @@ PACKAGE = Path(__file__).resolve().parent.parent / "trio_rio"
 # From the bottom to the top. A name stands for a module, or for a package with all in it.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("rio",),
-    ("_buffers", "_channel", "_config", "_engine", "_errors", "_notifier", "_requests", "_statistics", "_trio"),
+    (
+        "_ahead",
+        "_buffers",
+        "_channel",
+        "_config",
+        "_engine",
+        "_errors",
+        "_notifier",
+        "_requests",
+        "_statistics",
+        "_trio",
+        "_window",
+    ),
     ("io_managers",),
     ("__init__", "_datagram", "_run", "_socket", "_stream", "pytest_plugin", "testing"),
     ("__main__", "_demo", "_demo_clients", "_demo_http", "_demo_server"),
