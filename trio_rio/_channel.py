@@ -1,39 +1,34 @@
-"""A channel: the requests of one socket, and what came in for it that nobody has read yet.
+"""A channel: the requests of one socket.
 
 Two ways to receive
 ===================
-*On demand* (``read_ahead`` 0, and requests can be cancelled): a task posts one receive and waits for just that one. The
-kernel buffers what nobody asked for, so back pressure and other readers of the file are exactly as with plain
-sockets.
-
-*Ahead* (all else): receives stay posted, and what they bring is kept in order until a task reads it. A task that is
-cancelled leaves nothing behind but a posted receive, whose bytes go to the next reader.
+*On demand*: a task posts one receive and waits for just that one. The kernel buffers what nobody asked for, so back
+pressure and other readers of the file are exactly as with plain sockets. *Ahead* (``_ahead.py``): receives stay posted.
 
 Two ways to send
 ================
-*One by one* (``send_window_bytes`` 0): a task posts a send and waits for its completion, so an error reaches the call
-that it belongs to.
+*One by one*: a task posts a send and waits for its completion, so an error reaches the call that it belongs to.
+*Inside a window* (``_window.py``): a task waits for room, posts, and goes on.
 
-*Inside a window*: a task waits until less than the window is in flight, posts, and goes on. An error reaches the next
-send. Closing lets what is in flight complete first.
+Which of them is the run's configuration. Where one request can be cancelled it is on demand, and one by one.
 
-Rules. One reader at a time. The busy mark ends with the completion, not when the task runs. After :meth:`Channel.close` no
-request of the socket reaches the kernel.
-"""
+Rules. One reader at a time. The busy mark ends with the completion, not when the task runs. After
+:meth:`Channel.close` no request of the socket reaches the kernel."""
 
 from __future__ import annotations
 
 import socket
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import outcome
 import trio
 
+from ._ahead import ReadAhead
 from ._errors import error_from_status
 from ._requests import POSTED, WAITED, Event, Request
 from ._trio import GLOBAL_RUN_CONTEXT
+from ._window import SendWindow
 from .rio import RIO_MSG_DEFER, Address, RequestQueue, Status, unpack_address
 
 if TYPE_CHECKING:
@@ -65,22 +60,14 @@ class Channel:
     fd: int = attrs.field(init=False)
     read_key: int = attrs.field(init=False)  # in the manager's table of readiness waits
     is_stream: bool = attrs.field(init=False)
-    is_on_demand: bool = attrs.field(init=False)
     starts_at_post: bool = attrs.field(init=False)
     is_direct: bool = attrs.field(init=False)  # nothing but a post and a wait stands between a task and its result
     is_busy: bool = False
     quiet: int = 0
     reader: Request | None = None  # on demand: the receive that a task waits for
     sends: set[Request] = attrs.field(factory=set)
-    posted: deque[Request] = attrs.field(factory=deque)  # ahead: receives in flight
-    unread: deque[Request] = attrs.field(factory=deque)  # ahead: receives that completed
-    unread_offset: int = 0  # bytes of the first that were read
-    unread_waiter: tuple[Any, int] | None = None  # ahead: the task that waits, and how much it wants
-    is_at_eof: bool = False
-    window_waiters: deque[Any] = attrs.field(factory=deque)
-    bytes_in_flight: int = 0
-    send_error: int = 0
-    shutdown_when_sent: int | None = None
+    ahead: ReadAhead | None = None  # None: receives are made on demand
+    window: SendWindow | None = None  # None: each send is waited for
     is_closed: bool = False
     is_lingering: bool = False
     addresses: dict[bytes, Address] = attrs.field(factory=dict)
@@ -89,9 +76,13 @@ class Channel:
         self.fd = self.sock.fileno()
         self.read_key = self.fd << 1
         self.is_stream = self.sock.type == socket.SOCK_STREAM
-        self.is_on_demand = self.engine.cancels_requests and self.engine.read_ahead == 0
-        self.starts_at_post = self.engine.provider.starts_at_post
-        self.is_direct = self.is_on_demand and not self.starts_at_post and not self.engine.send_window_bytes
+        engine = self.engine
+        self.starts_at_post = engine.provider.starts_at_post
+        if not engine.cancels_requests or engine.read_ahead:
+            self.ahead = ReadAhead(self)
+        if engine.send_window_bytes:
+            self.window = SendWindow(self, engine.send_window_bytes)
+        self.is_direct = self.ahead is None and self.window is None and not self.starts_at_post
 
     def is_usable(self) -> bool:
         """Whether a request may be posted: this run, still taking requests, and the socket is the one it was."""
@@ -182,98 +173,6 @@ class Channel:
         if self.quiet >= _SMALL_RECEIVES_UNTIL_QUIET:
             self.is_busy = False
 
-    # -- receiving ahead -----------------------------------------------------------------------------------
-
-    def top_up(self, demand: int) -> bool:
-        """Keep receives posted: ``demand`` of them, or as many as read_ahead says. False if memory ran out."""
-        if self.is_at_eof or not self.is_usable():
-            return True
-        engine = self.engine
-        while len(self.posted) + len(self.unread) < max(demand, engine.read_ahead):
-            request = engine.take(large=self.is_busy or not self.is_stream)
-            if request is None:
-                return bool(self.posted or self.unread)
-            slice_: Slice = request.slice  # type: ignore[assignment]
-            request.channel, request.is_receive = self, True
-            request.length = slice_.size_bytes
-            request.happen(Event.POST)
-            queue = self.request_queue
-            if self.is_stream:
-                code = queue.post_receive(
-                    slice_.buffer_id, slice_.offset, slice_.size_bytes, RIO_MSG_DEFER, request.context
-                )
-            else:
-                code = queue.post_receive_from(
-                    slice_.buffer_id, slice_.offset, slice_.size_bytes, slice_.buffer_id, slice_.address_offset,
-                    RIO_MSG_DEFER, request.context,
-                )  # fmt: skip
-            if code:
-                engine.finish(request)
-                raise error_from_status(code)
-            self.posted.append(request)
-        return True
-
-    async def receive_ahead(self, size: int) -> tuple[bytes, Address | None]:
-        """What came first, at most ``size`` bytes of it; 0 waits until something is there and takes nothing.
-
-        A checkpoint; cancelling it takes nothing. Raises BusyResourceError, and the OSError of the receive.
-        """
-        await trio.lowlevel.checkpoint_if_cancelled()
-        if self.unread_waiter is not None:
-            raise trio.BusyResourceError("another task is already reading from this socket")
-        while True:
-            if self.unread or self.is_at_eof:
-                try:
-                    return self.read_unread(size)
-                finally:
-                    await trio.lowlevel.cancel_shielded_checkpoint()
-            if self.top_up(1):
-                break
-            await self.engine.wait_for_slice()
-        self.unread_waiter = (trio.lowlevel.current_task(), size)
-
-        def abort(_: object) -> trio.lowlevel.Abort:
-            self.unread_waiter = None
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        result: tuple[bytes, Address | None] = await trio.lowlevel.wait_task_rescheduled(abort)
-        return result
-
-    def read_unread(self, size: int, *, peek: bool = False) -> tuple[bytes, Address | None]:
-        """Take from the front of what came; the end of a stream again and again."""
-        if size == 0 or not self.unread:
-            return b"", None
-        request = self.unread[0]
-        if request.status and request.status != Status.EMSGSIZE:
-            self.unread.popleft().finish()
-            raise error_from_status(request.status)
-        view = request.slice.view  # type: ignore[union-attr]
-        start = self.unread_offset
-        end = min(request.count, start + size)
-        data = bytes(view[start:end])
-        address = None if self.is_stream else self.address_of(request)
-        if not peek:
-            if end == request.count or not self.is_stream:
-                self.unread_offset = 0
-                self.unread.popleft().finish()
-                self.top_up(0)
-            else:
-                self.unread_offset = end
-        return data, address
-
-    def _keep_receive(self, request: Request) -> None:
-        self.posted.remove(request)
-        if request.status == 0 and request.count == 0 and self.is_stream:
-            self.is_at_eof = True
-            request.finish()
-        else:
-            self.is_busy = request.count == request.length
-            self.unread.append(request)
-        if self.unread_waiter is not None:
-            task, size = self.unread_waiter
-            self.unread_waiter = None
-            trio.lowlevel.reschedule(task, outcome.capture(self.read_unread, size))
-
     # -- sending -------------------------------------------------------------------------------------------
 
     def post_send(self, data: bytes | memoryview, address: bytes | None, *, wait: bool) -> Request | None:
@@ -306,13 +205,16 @@ class Channel:
             else:
                 engine.finish(request)
                 request = None
+        address_offset = 0
         if request is not None:
             slice_: Slice = request.slice  # type: ignore[assignment]
             slice_.view[:size] = data
-            buffer_id, offset = slice_.buffer_id, slice_.offset
+            buffer_id, offset, address_offset = slice_.buffer_id, slice_.offset, slice_.address_offset
+            if address is not None:
+                slice_.address[:] = address
         elif address is None and wait and engine.provider.registers_cheaply:
             request = engine.take_bare()
-            request.registered = engine.provider.register_for_sending(data)
+            request.registered = engine.provider.register_for_sending(memoryview(data))
             buffer_id, offset = request.registered.buffer_id, 0
         else:
             return None
@@ -329,9 +231,8 @@ class Channel:
         if address is None:
             code = queue.post_send(buffer_id, offset, size, RIO_MSG_DEFER, request.context)
         else:
-            slice_.address[:] = address
             code = queue.post_send_to(
-                buffer_id, offset, size, buffer_id, slice_.address_offset, RIO_MSG_DEFER, request.context
+                buffer_id, offset, size, buffer_id, address_offset, RIO_MSG_DEFER, request.context
             )
         if code:
             engine.finish(request)
@@ -343,7 +244,7 @@ class Channel:
 
     def _check_not_blocked(self) -> None:
         """Trio lets two tasks send on one stream as long as neither is blocked; so do we."""
-        if not self.is_stream or self.engine.send_window_bytes:
+        if not self.is_stream or self.window is not None:
             return
         latest = self.engine.manager.ticks - _TICKS_UNTIL_BLOCKED
         if any(request.tick <= latest for request in self.sends):
@@ -355,85 +256,17 @@ class Channel:
         self.engine.finish(request)
         return count
 
-    async def send_windowed(self, data: bytes | memoryview, address: bytes | None) -> int:
-        """Wait for room in the window, post, and return how many bytes were taken.
-
-        A checkpoint. Cancelled while waiting, nothing of ``data`` is sent. Raises the OSError of an earlier send.
-        """
-        await trio.lowlevel.checkpoint_if_cancelled()
-        while True:
-            self._raise_send_error()
-            if not self.is_usable():
-                raise trio.ClosedResourceError("this socket was already closed")
-            if self._has_room():
-                request = self.post_send(data, address, wait=False)
-                if request is not None:
-                    break
-                await self.engine.wait_for_slice()
-            else:
-                await self._wait_for_room()
-        count = request.length
-        self.bytes_in_flight += count
-        await trio.lowlevel.cancel_shielded_checkpoint()
-        return count
-
-    def _raise_send_error(self) -> None:
-        if self.send_error:
-            error = error_from_status(self.send_error)
-            # A stream stays broken: the kernel says EPIPE from now on. A datagram socket goes on.
-            self.send_error = Status.ESHUTDOWN if self.is_stream else 0
-            raise error
-
-    def _has_room(self) -> bool:
-        limits = self.engine
-        return (
-            self.bytes_in_flight < limits.send_window_bytes
-            and len(self.sends) < limits.config.sends_outstanding_max
-        )
-
-    async def _wait_for_room(self) -> None:
-        task = trio.lowlevel.current_task()
-        self.window_waiters.append(task)
-
-        def abort(_: object) -> trio.lowlevel.Abort:
-            self.window_waiters.remove(task)
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        await trio.lowlevel.wait_task_rescheduled(abort)
-
-    def _keep_send(self, request: Request) -> None:
-        self.sends.discard(request)
-        self.bytes_in_flight -= request.length
-        if request.status:
-            self.send_error = request.status
-        request.finish()
-        if self.window_waiters:
-            trio.lowlevel.reschedule(self.window_waiters.popleft())
-        if not self.sends and self.shutdown_when_sent is not None:
-            how, self.shutdown_when_sent = self.shutdown_when_sent, None
-            self._shutdown(how)
-
-    def shutdown(self, how: int) -> bool:
-        """Put off a shutdown of sending until what is in flight is sent; False when nothing is."""
-        if not self.sends or not self.engine.send_window_bytes or how == socket.SHUT_RD:
-            return False
-        self.shutdown_when_sent = how
-        return True
-
-    def _shutdown(self, how: int) -> None:
-        try:
-            self.sock.shutdown(how)
-        except OSError:
-            pass  # the connection is gone; whoever sends or receives next is told
-
     # -- completions that no task waits for, and the end ---------------------------------------------------
 
     def keep(self, request: Request) -> None:
         """A request that no task waits for has completed."""
         if request.is_receive:
-            self._keep_receive(request)
+            assert self.ahead is not None
+            self.ahead.keep(request)
         else:
-            self._keep_send(request)
+            assert self.window is not None
+            self.sends.discard(request)
+            self.window.keep(request)
 
     def forget(self, request: Request) -> None:
         """A request has completed, and is not the channel's any more."""
@@ -442,8 +275,8 @@ class Channel:
         self.sends.discard(request)
 
     def _waiting_requests(self) -> list[Request]:
-        requests = [*self.sends, *self.posted]
-        return requests if self.reader is None else [self.reader, *requests]
+        requests = [] if self.reader is None else [self.reader]
+        return [*requests, *self.sends, *(self.ahead.posted if self.ahead is not None else ())]
 
     def close(self) -> bool:
         """The socket is being closed: wake who waits, and end its requests. Twice is allowed.
@@ -465,10 +298,8 @@ class Channel:
                 self.engine.cancel(request, self)
             request.happen(Event.CLOSE)
         self.reader = None
-        self._wake_waiters()
-        self.posted.clear()
-        while self.unread:
-            self.unread.popleft().finish()
+        for task in self._end_queues():
+            trio.lowlevel.reschedule(task, closed_error())
         if lingers:
             self._linger()
             return False
@@ -477,21 +308,14 @@ class Channel:
         self.engine.manager.commit_from_outside()
         return True
 
-    def _wake_waiters(self) -> None:
-        waiting = list(self.window_waiters)
-        if self.unread_waiter is not None:
-            waiting.append(self.unread_waiter[0])
-        self.window_waiters.clear()
-        self.unread_waiter = None
-        for task in waiting:
-            trio.lowlevel.reschedule(task, closed_error())
+    def _end_queues(self) -> list[Any]:
+        """Drop what was received ahead; the tasks that wait in either queue."""
+        tasks = [] if self.ahead is None else self.ahead.end()
+        return tasks if self.window is None else [*tasks, *self.window.end()]
 
     def _must_linger(self) -> bool:
-        return (
-            bool(self.engine.send_window_bytes and self.sends)
-            and not self.engine.is_closed
-            and self.sock.fileno() == self.fd
-        )
+        sends_in_window = self.window is not None and bool(self.sends)
+        return sends_in_window and not self.engine.is_closed and self.sock.fileno() == self.fd
 
     def _linger(self) -> None:
         own = socket.socket(self.sock.family, self.sock.type, self.sock.proto, self.sock.detach())
@@ -514,8 +338,7 @@ class Channel:
             self.engine.channels.pop(self.fd, None)
             for request in self._waiting_requests():
                 request.happen(Event.CLOSE)
-            while self.unread:
-                self.unread.popleft().finish()
+            self._end_queues()
             self.request_queue.provider.release_socket(self.request_queue)
 
     def __del__(self) -> None:

@@ -10,7 +10,7 @@ import attrs
 from .rio.chooser import check_provider_name
 
 
-def _check_provider(_: object, __: object, value: object) -> None:
+def _check_provider(_: object, __: attrs.Attribute[str | None], value: str | None) -> None:
     if value is not None:
         if not isinstance(value, str):
             raise TypeError(f"provider must be a name or None, not {value!r}")

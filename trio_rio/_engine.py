@@ -1,21 +1,21 @@
 """The engine: one run's provider, completion queue, memory and requests.
 
-A received byte comes up here: the notifier calls :meth:`Engine.turn`, which dequeues, looks the request up by its
-context, and hands it to its channel and task. A byte to be sent goes down through a :class:`~._channel.Channel`, which
-takes request and memory from here.
+A received byte comes up here: the notifier calls :meth:`Engine.turn`, which dequeues, looks the request up by
+its context, and hands it to its channel and task. A byte to be sent goes down through a
+:class:`~._channel.Channel`, which takes request and memory from here.
 
-Rules. Everything hangs on the run, nothing on the module. Only :meth:`turn` dequeues, so results of a socket are seen in
-order. What a completion does is decided by the table in ``_requests.py``; the one state that nearly all of them are in
-is also handled inline.
-"""
+Rules. Everything hangs on the run, nothing on the module. Only :meth:`turn` dequeues, so results of a socket
+are seen in order. What a completion does is decided by the table in ``_requests.py``; the one state that nearly
+all of them are in is also handled inline."""
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
@@ -62,7 +62,7 @@ class Manager(Protocol):
     ticks: int
 
     #: Readiness waits now, by ``fd << 1 | is_write``.
-    waits: dict[int, Any]
+    waits: MutableMapping[int, Any]
 
     def commit_from_outside(self) -> None:
         """Something was staged by a host callback while a worker thread waits: start it now (guest mode)."""
@@ -266,9 +266,9 @@ class Engine:
             return False
         if channel.reader is not None:
             raise trio.BusyResourceError("another task is already reading from this socket")
-        if not (channel.posted or channel.unread or channel.is_at_eof):
+        if channel.ahead is None or not channel.ahead.is_ahead:
             return False
-        await channel.receive_ahead(0)
+        await channel.ahead.receive(0)
         return True
 
     def _is_taking(self) -> bool:
@@ -300,10 +300,9 @@ class Engine:
     def begin_linger(self, channel: Channel) -> None:
         """A closed socket still has sends in flight: close it when they are done, or the time is over."""
         self.lingering.add(channel)
-        try:
+        # At the very end of a run no task can be started: then close() keeps the time.
+        with contextlib.suppress(RuntimeError):
             trio.lowlevel.spawn_system_task(self._end_linger_in_time, channel)
-        except RuntimeError:
-            pass  # the run is ending: close() keeps the time
 
     async def _end_linger_in_time(self, channel: Channel) -> None:
         await trio.sleep(self.config.linger_seconds)
@@ -427,8 +426,8 @@ class Engine:
         )
         channels = list(self.channels.values())
         if receive:
-            return waiting + sum(channel.unread_waiter is not None for channel in channels)
-        return waiting + sum(len(channel.window_waiters) for channel in channels)
+            return waiting + sum(one.ahead is not None and one.ahead.waiter is not None for one in channels)
+        return waiting + sum(len(one.window.waiters) for one in channels if one.window is not None)
 
     def _in_flight(self, *, receive: bool) -> int:
         states = (WAITED, CANCELLED, POSTED, ABANDONED)
@@ -437,9 +436,7 @@ class Engine:
     def statistics(self) -> RioStatistics:
         """A snapshot."""
         counters = self.counters
-        capacity, charged = (
-            (0, 0) if self.is_closed else self.provider.completion_queue_usage(self.completion_queue)
-        )
+        capacity, charged = (0, 0) if self.is_closed else self.provider.completion_queue_usage(self.completion_queue)
         mean = counters.completions / counters.dequeues_with_results if counters.dequeues_with_results else 0.0
         return RioStatistics(
             provider=self.provider.name,
@@ -466,4 +463,3 @@ class Engine:
             drained_late=counters.drained_late,
             leaked_bytes=counters.leaked_bytes,
         )
-

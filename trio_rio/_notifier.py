@@ -1,19 +1,19 @@
 """The notifier: one task per run that collects completions.
 
-Facts. A completion queue notifies once per RIONotify, and at once if it holds something. So "dequeue until empty, then
-arm" loses no wake-up, and as long as results keep coming nobody needs to arm, wait, or enter the kernel. A dequeue that
-brings less than was asked for has emptied the queue. A tick of Trio's run loop costs as much as handing out several
-results; waking a task costs a tick.
+Facts. A completion queue notifies once per RIONotify, and at once if it holds something. So "dequeue until
+empty, then arm" loses no wake-up, and as long as results keep coming nobody needs to arm, wait, or enter the
+kernel. A dequeue that brings less than was asked for has emptied the queue. A tick of Trio's run loop costs as
+much as handing out several results; waking a task costs a tick.
 
-Consequence. While there is more than a turn's worth of results the notifier stays in the run queue and polls. Between a
-dequeue and the arming nothing may block. When one turn empties the queue, which is the rule, a task of its own would
-double the ticks of a lone request and its answer.
+Consequence. While there is more than a turn's worth of results the notifier stays in the run queue and polls.
+Between a dequeue and the arming nothing may block. When one turn empties the queue, which is the rule, a task
+of its own would double the ticks of a lone request and its answer.
 
 Decision. A system task, which owns the cycle. A packet that comes between two ticks is served in place
-(:meth:`Engine.serve_packet` does the notifier's next step for it); the notifier runs when a turn was not enough, and when
-a packet came inside a task's step. Trio cancels system tasks when the main task is done, but other system tasks may still
-wait for requests, which end only with their completions: so the notifier then stops taking new requests and goes on,
-shielded, until nobody waits. After that sockets go Trio's own way.
+(:meth:`Engine.serve_packet` does the notifier's next step for it); the notifier runs when a turn was not
+enough, and when a packet came inside a task's step. Trio cancels system tasks when the main task is done, but
+other system tasks may still wait for requests, which end only with their completions: so the notifier then
+stops taking new requests and goes on, shielded, until nobody waits. After that sockets go Trio's own way.
 
 ::
 

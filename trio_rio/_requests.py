@@ -33,8 +33,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import attrs
 from trio.lowlevel import Abort
 
-from ._trio import WaitTaskRescheduled
 from ._errors import RioInternalError, error_from_status
+from ._trio import WaitTaskRescheduled
 from .rio import Status
 
 if TYPE_CHECKING:

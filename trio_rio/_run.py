@@ -1,16 +1,15 @@
 """How trio_rio gets into Trio, and out again.
 
-Facts. ``trio.run`` makes its I/O manager from a module global, but uses ``runner.io_manager`` at every step; an instrument's
-``before_run`` is called before the first. The socket class is a module global too. Several threads may be inside
-``trio.run`` at once, with and without trio_rio.
+Facts. ``trio.run`` makes its I/O manager from a module global, but uses ``runner.io_manager`` at every step; an
+instrument's ``before_run`` is called before the first. The socket class is a module global too. Several threads
+may be inside ``trio.run`` at once, with and without trio_rio.
 
-Consequence. A run of its own can be given a manager without touching anything global. The socket class must be bound while
-such a run is under way; it behaves like Trio's own in every other run.
+Consequence. A run of its own can be given a manager without touching anything global. The socket class must be
+bound while such a run is under way; it behaves like Trio's own in every other run.
 
-Decision. :func:`run` and :func:`start_guest_run` make the manager first (so that an error is raised before anything has
-started), and put it in by an instrument. The socket class is bound as long as any run or :func:`install` wants it.
-:func:`install` binds the manager's class for every later run of the process.
-"""
+Decision. :func:`run` and :func:`start_guest_run` make the manager first (so that an error is raised before
+anything has started), and put it in by an instrument. The socket class is bound as long as any run or
+:func:`install` wants it. :func:`install` binds the manager's class for every later run of the process."""
 
 from __future__ import annotations
 
@@ -82,13 +81,13 @@ class _Binding:
     def bind_sockets(self) -> None:
         with self.lock:
             self.wishes += 1
-            _trio.SOCKET_MODULE._SocketType = RioSocket  # type: ignore[misc]
+            _trio.SOCKET_MODULE._SocketType = RioSocket
 
     def release_sockets(self) -> None:
         with self.lock:
             self.wishes -= 1
             if not self.wishes:
-                _trio.SOCKET_MODULE._SocketType = _trio.StockSocketType  # type: ignore[misc]
+                _trio.SOCKET_MODULE._SocketType = _trio.StockSocketType
 
 
 _binding = _Binding()
@@ -219,7 +218,7 @@ def install(config: RioConfig | None = None) -> None:
             raise RuntimeError("trio_rio is installed already; uninstall() first")
         _binding.is_installed = True
     chosen = type(manager_class.__name__, (manager_class,), {"config": config, "because": because})
-    _trio.RUN_MODULE.TheIOManager = chosen  # type: ignore[misc, assignment]
+    _trio.RUN_MODULE.TheIOManager = chosen
     _binding.bind_sockets()
 
 
@@ -229,7 +228,7 @@ def uninstall() -> None:
         if not _binding.is_installed:
             return
         _binding.is_installed = False
-    _trio.RUN_MODULE.TheIOManager = _trio.StockIOManager  # type: ignore[misc]
+    _trio.RUN_MODULE.TheIOManager = _trio.StockIOManager
     _binding.release_sockets()
 
 

@@ -1,11 +1,12 @@
 """The socket class that Trio's own functions make while trio_rio is in place.
 
-Facts. Trio makes every socket from one class: ``socket()``, ``from_stdlib_socket``, ``fromfd``, ``socketpair``, ``accept`` and
-``dup`` end there. Programs and tests lean on more than the documented interface: ``_sock`` is read, replaced and closed
-behind our back. RIO has neither peeking nor ancillary data, and serves neither UNIX nor raw sockets.
+Facts. Trio makes every socket from one class: ``socket()``, ``from_stdlib_socket``, ``fromfd``, ``socketpair``,
+``accept`` and ``dup`` end there. Programs and tests lean on more than the documented interface: ``_sock`` is
+read, replaced and closed behind our back. RIO has neither peeking nor ancillary data, and serves neither UNIX
+nor raw sockets.
 
-Consequence. The class must adopt the very stdlib socket that it is given, must do without RIO at any moment, and must not
-mind being used outside of a run.
+Consequence. The class must adopt the very stdlib socket that it is given, must do without RIO at any moment,
+and must not mind being used outside of a run.
 
 Decision. A subclass that overrides what RIO serves and inherits the rest. A socket gets its channel at the first
 receive or send inside a run that has an engine; each call decides anew whether the channel can serve it.
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
+    from ._ahead import ReadAhead
     from ._channel import Channel
     from ._engine import Engine
     from ._requests import Request
@@ -131,15 +133,13 @@ class RioSocket(_trio.StockSocketType):
                 return channel.take_into(request, target), address
         return await super().recvfrom_into(buffer, nbytes, flags)
 
-    async def _receive_first(
-        self, size: int, flags: int, *, with_address: bool
-    ) -> Request | tuple[bytes, Any] | None:
+    async def _receive_first(self, size: int, flags: int, *, with_address: bool) -> Request | tuple[bytes, Any] | None:
         """One receive: a completed request, or what was received ahead, or ``None``: go Trio's own way."""
         channel = self._usable_channel()
         if channel is None or type(size) is not int or size <= 0:
             return None
-        if not channel.is_on_demand:
-            return await self._receive_ahead(channel, size, flags)
+        if channel.ahead is not None:
+            return await self._receive_ahead(channel.ahead, size, flags)
         if flags:
             return None
         if channel.starts_at_post:
@@ -151,23 +151,20 @@ class RioSocket(_trio.StockSocketType):
         return request
 
     @staticmethod
-    async def _receive_ahead(channel: Channel, size: int, flags: int) -> tuple[bytes, Any] | None:
-        peeks = flags == socket.MSG_PEEK
-        if flags and not peeks:
-            if not (channel.posted or channel.unread or channel.is_at_eof):
-                return None
-            raise OSError(
-                f"flags {flags:#x} cannot be used while receives are posted ahead; see RioConfig(read_ahead=0)"
-            )
-        if peeks:
-            await channel.receive_ahead(0)
-            return channel.read_unread(size, peek=True)
-        return await channel.receive_ahead(size)
+    async def _receive_ahead(ahead: ReadAhead, size: int, flags: int) -> tuple[bytes, Any] | None:
+        if flags == socket.MSG_PEEK:
+            await ahead.receive(0)
+            return ahead.read(size, peek=True)
+        if not flags:
+            return await ahead.receive(size)
+        if not ahead.is_ahead:
+            return None
+        raise OSError(f"flags {flags:#x} cannot be used while receives are posted ahead: RioConfig(read_ahead=...)")
 
     def is_readable(self) -> bool:
         """Whether a receive would return at once; counts what was received ahead."""
         channel = self._channel
-        if channel is not None and (channel.unread or channel.is_at_eof):
+        if channel is not None and channel.ahead is not None and (channel.ahead.unread or channel.ahead.is_at_eof):
             return True
         return super().is_readable()
 
@@ -177,10 +174,11 @@ class RioSocket(_trio.StockSocketType):
     async def send(self, data: Buffer, flags: int = 0, /) -> int:
         """See :meth:`socket.socket.send`. A checkpoint. Cancelled, it has sent nothing; else what it returns."""
         channel = self._channel
-        if channel is not None and channel.is_direct and not flags and data:
-            kind = type(data)
-            if kind is bytes or (kind is memoryview and data.format == "B" and data.contiguous):
-                request = channel.post_send(data, None, wait=True)
+        flat: Any = data
+        if channel is not None and channel.is_direct and not flags and flat:
+            kind = type(flat)
+            if kind is bytes or (kind is memoryview and flat.format == "B" and flat.contiguous):
+                request = channel.post_send(flat, None, wait=True)
                 if request is not None:
                     woken = await async_yield(request.message)
                     if woken is not request or request.status:
@@ -201,8 +199,8 @@ class RioSocket(_trio.StockSocketType):
     @staticmethod
     async def _send_on(channel: Channel, data: bytes | memoryview, address: bytes | None) -> int | None:
         """One send; ``None``: go Trio's own way."""
-        if channel.engine.send_window_bytes:
-            return await channel.send_windowed(data, address)
+        if channel.window is not None:
+            return await channel.window.send(data, address)
         if channel.starts_at_post:
             await checkpoint_if_cancelled()
         request = channel.post_send(data, address, wait=True)
@@ -254,7 +252,7 @@ class RioSocket(_trio.StockSocketType):
     def shutdown(self, flag: int) -> None:
         """See :meth:`socket.socket.shutdown`. What is in flight is sent first."""
         channel = self._channel
-        if channel is not None and channel.shutdown(flag):
+        if channel is not None and channel.window is not None and channel.window.put_off_shutdown(flag):
             self._did_shutdown_SHUT_WR = True
             return
         super().shutdown(flag)
@@ -278,7 +276,7 @@ class RioSocket(_trio.StockSocketType):
         """See :meth:`socket.socket.detach`. Tasks that wait on the socket get ClosedResourceError."""
         channel, self._channel = self._channel, None
         if channel is not None:
-            if channel.unread or (channel.sends and channel.engine.send_window_bytes):
+            if (channel.ahead is not None and channel.ahead.unread) or (channel.window is not None and channel.sends):
                 self._channel = channel
                 raise OSError("detach() would lose bytes that were received ahead, or that are being sent")
             channel.close()

@@ -20,21 +20,27 @@ from typing import TYPE_CHECKING, Any
 from trio import _socket
 from trio._core import _run
 from trio._core._run import GLOBAL_RUN_CONTEXT, Runner, Task
-from trio._core._traps import WaitTaskRescheduled
-from trio._core._traps import _async_yield as async_yield
+from trio._core._traps import WaitTaskRescheduled, _async_yield
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    # What a manager has in common on every platform; which class it is makes no difference to types.
+    from trio._core._io_epoll import EpollIOManager as StockIOManager
+
     from ._requests import Request
 
 #: The module whose globals ``TheIOManager`` and ``_SocketType`` are bound in.
-RUN_MODULE = _run
-SOCKET_MODULE = _socket
+RUN_MODULE: Any = _run
+SOCKET_MODULE: Any = _socket
 
 #: Trio's own classes, whatever is bound in their place later.
-StockIOManager = _run.TheIOManager
+if not TYPE_CHECKING:
+    StockIOManager = _run.TheIOManager
 StockSocketType = _socket._SocketType
+
+#: ``await async_yield(message)``: hand a message to the scheduler; what the task is resumed with comes back.
+async_yield: Any = _async_yield
 
 
 def current_runner() -> Runner | None:

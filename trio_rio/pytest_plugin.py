@@ -17,7 +17,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--rio-provider",
         default=None,
         metavar="NAME",
-        help="provider that trio_rio uses (winsock, uring, portable); default: TRIO_RIO_PROVIDER, else the first that works",
+        help="provider: winsock, uring or portable; default: TRIO_RIO_PROVIDER, else the first that works",
     )
 
 

@@ -1,14 +1,14 @@
 """An I/O manager on readiness: Trio's own of the platform, with the ``portable`` provider beside it.
 
-Facts. The portable provider has a poll set of its own, whose descriptor is readable when a socket in it is ready. Trio's
-manager can wait for any descriptor.
+Facts. The portable provider has a poll set of its own, whose descriptor is readable when a socket in it is
+ready. Trio's manager can wait for any descriptor.
 
 Consequence. One readiness wait, on that descriptor, serves all RIO sockets; Trio's manager needs no change, and its
 private structures stay private.
 
-Decision. A subclass of whatever manager Trio has here, with an engine. The *pump*, a system task, waits for the poll
-set and lets the provider make progress; a packet wakes the notifier directly, since it is made in the run's own thread.
-"""
+Decision. A subclass of whatever manager Trio has here, with an engine. The *pump*, a system task, waits for the
+poll set and lets the provider make progress; a packet wakes the notifier directly, since it is made in the
+run's own thread."""
 
 from __future__ import annotations
 

@@ -5,10 +5,10 @@ Facts
 Trio asks an I/O manager for four things: wait for events, process them, readiness waits, and a wake-up from any thread.
 ``get_events`` must be falsy exactly if its full time passed. In guest mode it is called in a worker thread too.
 
-io_uring polls a descriptor once per POLL_ADD, whatever else happens to it: two waits never disturb each other, and a new
-file under an old number cannot see the old file's events. A poll holds its file, so the file closes for its peer
-only when the poll has ended. The kernel ends an operation with the thread that submitted it; Trio's worker threads end
-after ten idle seconds.
+io_uring polls a descriptor once per POLL_ADD, whatever else happens to it: two waits never disturb each other,
+and a new file under an old number cannot see the old file's events. A poll holds its file, so the file closes
+for its peer only when the poll has ended. The kernel ends an operation with the thread that submitted it;
+Trio's worker threads end after ten idle seconds.
 
 Consequence
 ===========
@@ -18,7 +18,7 @@ close. Only the run's own thread may submit, cancel or reap.
 Decision
 ========
 - ``get_events`` is one ``rio_wait``. In another thread it only watches the ring's descriptor and the wake-up's.
-- Each readiness wait is one poll operation with a token of its own; the table of waits says who waits on which descriptor.
+- Each readiness wait is one poll operation with a token of its own; the table of waits says who waits for what.
 - ``notify_closing`` cancels the polls and enters the kernel at once, so that the caller's close is the last reference.
 - RIO results arrive as packets of the engine's completion queue, under the ring's own port.
 """
@@ -43,8 +43,8 @@ from .._statistics import RioIOStatistics
 from ..rio.uring import UringProvider
 
 if TYPE_CHECKING:
-    from ..rio.types import Port
     from .._trio import Task
+    from ..rio.types import Port
 
 _EVENT = struct.Struct("=IiQ")  # rio_event
 _PACKET = 1
@@ -111,9 +111,7 @@ class UringIOManager:
         if threading.get_ident() != self._thread:
             return self._watch_ring(timeout)
         self.ticks += 1
-        count: int = self._lib.rio_wait(
-            self._core, 0, math.ceil(timeout * _NANOSECONDS), self._events, _EVENTS_AT_ONCE
-        )
+        count: int = self._lib.rio_wait(self._core, 0, math.ceil(timeout * _NANOSECONDS), self._events, _EVENTS_AT_ONCE)
         if count >= 0:
             return count
         if count == -errno.EINTR:

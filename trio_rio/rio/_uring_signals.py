@@ -52,9 +52,7 @@ class UringPort(Port):
         keys: list[int] = []
 
         def look(timeout_ns: int) -> bool:
-            count = self.provider.wait(
-                self.index, 0 if self._is_woken else timeout_ns, self._events, _EVENTS_AT_ONCE
-            )
+            count = self.provider.wait(self.index, 0 if self._is_woken else timeout_ns, self._events, _EVENTS_AT_ONCE)
             keys.extend(self._events[i].key for i in range(count))
             return bool(keys) or self._is_woken
 

@@ -107,8 +107,7 @@ _REMEDIES = {
     ),
     errno.EPERM: (
         "the system forbids io_uring to this process (a seccomp filter, or the sysctl kernel.io_uring_disabled)",
-        "allow io_uring_setup and io_uring_enter in the container's seccomp profile, or set"
-        " kernel.io_uring_disabled=0",
+        "allow io_uring_setup and io_uring_enter in the container's seccomp profile, or set kernel.io_uring_disabled=0",
     ),
     errno.ENOMEM: (
         "there is no memory for the ring, or the limit on locked memory is reached (kernels before 5.12 count it)",
@@ -134,7 +133,6 @@ def _forked_error() -> RioError:
         f"this provider belongs to the process that made it, not to its forked child {os.getpid()}; "
         "make a new one in the child"
     )
-
 
 
 class UringProvider(Provider):
@@ -214,9 +212,7 @@ class UringProvider(Provider):
         if not 0 <= queue_size <= _MASK32:
             raise RioCallError(function, Status.EINVAL, f"queue_size is {queue_size}")
         handle = self.ffi.new("uint64_t *")
-        code = self.lib.rio_create_completion_queue(
-            self.core, queue_size, kind, event_fd, reset, port, key, handle
-        )
+        code = self.lib.rio_create_completion_queue(self.core, queue_size, kind, event_fd, reset, port, key, handle)
         self._check(function, code, f"queue_size is {queue_size}")
         return CompletionQueue(
             provider=self,

@@ -1,11 +1,12 @@
 /* The registry of buffers.
  *
- * Facts. RIO wants every slice inside one registration, and the memory to stay until the completion is dequeued. A
- * plain io_uring send or receive takes an address, not a registered buffer; it copies, and needs no pinned memory.
- * Consequence. Registration can be a table in user space that checks slices: it costs no locked memory, and the limit on
- * locked memory cannot end a program.
- * Decision. An id is slot | generation << 32. A deregistered id is dead at once for new requests; its slot is reused only
- * when the last request that used it has been dequeued.
+ * Facts. RIO wants every slice inside one registration, and the memory to stay until the completion is
+ * dequeued. A plain io_uring send or receive takes an address, not a registered buffer; it copies, and needs no
+ * pinned memory.
+ * Consequence. Registration can be a table in user space that checks slices: it costs no locked memory, and the
+ * limit on locked memory cannot end a program.
+ * Decision. An id is slot | generation << 32. A deregistered id is dead at once for new requests; its slot is
+ * reused only when the last request that used it has been dequeued.
  */
 #include "core.h"
 

@@ -1,12 +1,14 @@
 /* Completion queues: a circle of results in user space, with an admission rule and a one-shot notification.
  *
- * Facts. RIO promises at the creation of a request queue that its completion queue will have room for every result; a
- * result leaves the queue, and frees its credit, only by dequeueing; a notification fires once per RIONotify, for
- * results that were not posted with DONT_NOTIFY [Microsoft Learn: RIOCreateRequestQueue, RIODequeueCompletion, RIONotify].
- * Consequence. A completion queue cannot overflow, whatever the kernel's ring does, if memory for all that is promised is
- * there before the promise.
- * Decision. cq_reserve() grows the circle to the charge before a request queue is made; cq_push() then cannot fail. A
- * packet is a count in the queue itself, and the port a list of queues: posting one needs no memory either.
+ * Facts. RIO promises at the creation of a request queue that its completion queue will have room for every
+ * result; a result leaves the queue, and frees its credit, only by dequeueing; a notification fires once per
+ * RIONotify, for results that were not posted with DONT_NOTIFY [Microsoft Learn: RIOCreateRequestQueue,
+ * RIODequeueCompletion, RIONotify].
+ * Consequence. A completion queue cannot overflow, whatever the kernel's ring does, if memory for all that is
+ * promised is there before the promise.
+ * Decision. cq_reserve() grows the circle to the charge before a request queue is made; cq_push() then cannot
+ * fail. A packet is a count in the queue itself, and the port a list of queues: posting one needs no memory
+ * either.
  */
 #include "core.h"
 

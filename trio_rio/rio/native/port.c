@@ -1,11 +1,12 @@
 /* The port: where the ring's completions become results, packets and readiness.
  *
- * Facts. One io_uring_enter(2) both submits and waits. It reports a timeout or a signal only if it submitted nothing. A
- * pending completion makes the ring's descriptor readable.
- * Consequence. A tick of an event loop costs at most one system call, and none when nothing is staged and the time is 0.
- * Whether the time is over must be read from a clock.
- * Decision. rio_wait() submits what is staged in the call that waits, goes on waiting while what came is nobody's news,
- * and never returns 0 before the time is over. Waiting happens without the lock, so that other threads may post meanwhile.
+ * Facts. One io_uring_enter(2) both submits and waits. It reports a timeout or a signal only if it submitted
+ * nothing. A pending completion makes the ring's descriptor readable.
+ * Consequence. A tick of an event loop costs at most one system call, and none when nothing is staged and the
+ * time is 0. Whether the time is over must be read from a clock.
+ * Decision. rio_wait() submits what is staged in the call that waits, goes on waiting while what came is
+ * nobody's news, and never returns 0 before the time is over. Waiting happens without the lock, so that other
+ * threads may post meanwhile.
  */
 #include "core.h"
 

@@ -1,12 +1,12 @@
 /* Readiness waits: poll(2) on the ring, and where that cannot serve, on an epoll set beside it.
  *
- * Facts. A one-shot POLL_ADD holds its file until it ends. poll(2) says that a regular file is always ready, where epoll(7)
- * refuses it with EPERM. POLL_ADD cannot be told to ignore POLLRDHUP: once the peer has shut down sending, a wait for
- * writability ends at once, writable or not (Linux 5.1 to 6.18).
- * Consequence. Whoever waits for writability of such a socket would spin. epoll reports only what it was asked for, and
- * errors.
- * Decision. A wait for writability that ends with nothing but POLLRDHUP goes on in an epoll set, whose own descriptor is
- * polled on the ring while there is such a wait. The same set tells what epoll refuses.
+ * Facts. A one-shot POLL_ADD holds its file until it ends. poll(2) says that a regular file is always ready,
+ * where epoll(7) refuses it with EPERM. POLL_ADD cannot be told to ignore POLLRDHUP: once the peer has shut
+ * down sending, a wait for writability ends at once, writable or not (Linux 5.1 to 6.18).
+ * Consequence. Whoever waits for writability of such a socket would spin. epoll reports only what it was asked
+ * for, and errors.
+ * Decision. A wait for writability that ends with nothing but POLLRDHUP goes on in an epoll set, whose own
+ * descriptor is polled on the ring while there is such a wait. The same set tells what epoll refuses.
  */
 #include "core.h"
 

@@ -1,12 +1,13 @@
 /* Requests: posting, the kernel's answers, and cancelling.
  *
- * Facts. A receive or send in io_uring may end short, or with EINTR or EAGAIN, for reasons that are no news to a caller
- * of RIO: a RIO send completes when all of it went, a WAITALL receive when all of it came. A cancelled operation ends with
- * ECANCELED, with EINTR, or with its result if that was first [io_uring_cancelation(7)]. A datagram that is longer than its
- * slice is reported by a length beyond the slice (MSG_TRUNC in a plain receive) or by a flag (recvmsg).
+ * Facts. A receive or send in io_uring may end short, or with EINTR or EAGAIN, for reasons that are no news to
+ * a caller of RIO: a RIO send completes when all of it went, a WAITALL receive when all of it came. A cancelled
+ * operation ends with ECANCELED, with EINTR, or with its result if that was first [io_uring_cancelation(7)]. A
+ * datagram that is longer than its slice is reported by a length beyond the slice (MSG_TRUNC in a plain
+ * receive) or by a flag (recvmsg).
  * Consequence. One request may be several operations in a row; only the last of them is a completion.
- * Decision. request_finish() decides from the answer: again, or complete. A request that has not reached the kernel is
- * aborted without touching its socket.
+ * Decision. request_finish() decides from the answer: again, or complete. A request that has not reached the
+ * kernel is aborted without touching its socket.
  *
  *             post          submit             answer
  *   (none) ─┬──────▶ STAGED ──────▶ IN_KERNEL ────────▶ complete ─▶ completion queue

@@ -1,13 +1,14 @@
 /* Request queues: one socket's credits, and the order of its requests.
  *
- * Facts. RIO fills posted receives, and sends posted sends, in the order of posting. io_uring promises no order among
- * several operations of one direction of a socket [io_uring(7)]. A request in the kernel holds the file: close(2) alone
- * neither ends it nor sends FIN.
- * Consequence. At most one request per direction may be in the kernel, and a socket can be closed only after its
- * requests have been cancelled.
- * Decision. Each direction is a list whose head alone is staged or in the kernel; when it completes, the next is staged.
- * Closing aborts what has not started, cancels what has, and enters the kernel once, so that the caller's close(2) is the
- * last reference. A queue's place, and its charge on the completion queues, come back when its last result is dequeued.
+ * Facts. RIO fills posted receives, and sends posted sends, in the order of posting. io_uring promises no order
+ * among several operations of one direction of a socket [io_uring(7)]. A request in the kernel holds the file:
+ * close(2) alone neither ends it nor sends FIN.
+ * Consequence. At most one request per direction may be in the kernel, and a socket can be closed only after
+ * its requests have been cancelled.
+ * Decision. Each direction is a list whose head alone is staged or in the kernel; when it completes, the next
+ * is staged. Closing aborts what has not started, cancels what has, and enters the kernel once, so that the
+ * caller's close(2) is the last reference. A queue's place, and its charge on the completion queues, come back
+ * when its last result is dequeued.
  */
 #include "core.h"
 

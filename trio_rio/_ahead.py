@@ -1,0 +1,148 @@
+"""Receiving ahead: receives that stay posted, and what they brought that nobody has read yet.
+
+Facts. Where one request cannot be cancelled, a receive outlives the task that wanted it. What it brings belongs
+to the socket, and must reach the next reader, in order, once.
+
+Decision. Receives are posted for no task in particular. What completes is kept in order; a task reads from the
+front, or waits until there is something. A task that is cancelled leaves nothing behind but a posted receive.
+The number of slices that one socket holds, posted and unread, is bounded by ``read_ahead``, so a reader that
+stops reading stops its peer."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import outcome
+import trio
+
+from ._errors import error_from_status
+from ._requests import Event, Request
+from .rio import RIO_MSG_DEFER, Address, Status
+
+if TYPE_CHECKING:
+    from ._buffers import Slice
+    from ._channel import Channel
+
+
+@attrs.define(eq=False)
+class ReadAhead:
+    """One socket's receives, when they are not made on demand."""
+
+    channel: Channel
+    posted: deque[Request] = attrs.field(factory=deque)  # in flight
+    unread: deque[Request] = attrs.field(factory=deque)  # completed, in order
+    offset: int = 0  # bytes of the first unread one that were read
+    waiter: tuple[Any, int] | None = None  # the task that waits, and how many bytes it wants
+    is_at_eof: bool = False
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether the socket's next bytes are here, or will come here: nobody else may read them."""
+        return bool(self.posted or self.unread or self.is_at_eof)
+
+    def top_up(self, demand: int) -> bool:
+        """Keep receives posted: ``demand`` of them, or as many as read_ahead says. False if memory ran out."""
+        channel = self.channel
+        if self.is_at_eof or not channel.is_usable():
+            return True
+        while len(self.posted) + len(self.unread) < max(demand, channel.engine.read_ahead):
+            request = channel.engine.take(large=channel.is_busy or not channel.is_stream)
+            if request is None:
+                return bool(self.posted or self.unread)
+            self._post(request)
+        return True
+
+    def _post(self, request: Request) -> None:
+        channel, slice_ = self.channel, request.slice
+        assert slice_ is not None
+        request.channel, request.is_receive, request.length = channel, True, slice_.size_bytes
+        request.happen(Event.POST)
+        queue = channel.request_queue
+        if channel.is_stream:
+            code = queue.post_receive(
+                slice_.buffer_id, slice_.offset, slice_.size_bytes, RIO_MSG_DEFER, request.context
+            )
+        else:
+            code = queue.post_receive_from(
+                slice_.buffer_id, slice_.offset, slice_.size_bytes, slice_.buffer_id, slice_.address_offset,
+                RIO_MSG_DEFER, request.context,
+            )  # fmt: skip
+        if code:
+            channel.engine.finish(request)
+            raise error_from_status(code)
+        self.posted.append(request)
+
+    async def receive(self, size: int) -> tuple[bytes, Address | None]:
+        """What came first, at most ``size`` bytes of it; 0 waits until something is there and takes nothing.
+
+        A checkpoint; cancelling it takes nothing. Raises BusyResourceError, and the OSError of the receive.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if self.waiter is not None:
+            raise trio.BusyResourceError("another task is already reading from this socket")
+        while not (self.unread or self.is_at_eof):
+            if self.top_up(1):
+                return await self._wait(size)
+            await self.channel.engine.wait_for_slice()
+        try:
+            return self.read(size)
+        finally:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+
+    async def _wait(self, size: int) -> tuple[bytes, Address | None]:
+        self.waiter = (trio.lowlevel.current_task(), size)
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            self.waiter = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        result: tuple[bytes, Address | None] = await trio.lowlevel.wait_task_rescheduled(abort)
+        return result
+
+    def read(self, size: int, *, peek: bool = False) -> tuple[bytes, Address | None]:
+        """Take from the front of what came; the end of a stream again and again. Never waits."""
+        if size == 0 or not self.unread:
+            return b"", None
+        request = self.unread[0]
+        if request.status and request.status != Status.EMSGSIZE:
+            self.unread.popleft().finish()
+            raise error_from_status(request.status)
+        channel = self.channel
+        slice_: Slice = request.slice  # type: ignore[assignment]
+        end = min(request.count, self.offset + size)
+        data = slice_.view[self.offset : end].tobytes()
+        address = None if channel.is_stream else channel.address_of(request)
+        if peek:
+            return data, address
+        if end == request.count or not channel.is_stream:
+            self.offset = 0
+            self.unread.popleft().finish()
+            self.top_up(0)
+        else:
+            self.offset = end
+        return data, address
+
+    def keep(self, request: Request) -> None:
+        """A receive has completed: keep what it brought, and give it to the task that waits."""
+        self.posted.remove(request)
+        if request.status == 0 and request.count == 0 and self.channel.is_stream:
+            self.is_at_eof = True
+            request.finish()
+        else:
+            self.channel.is_busy = request.count == request.length
+            self.unread.append(request)
+        if self.waiter is not None:
+            task, size = self.waiter
+            self.waiter = None
+            trio.lowlevel.reschedule(task, outcome.capture(self.read, size))
+
+    def end(self) -> list[Any]:
+        """The socket is being closed: drop what nobody read. Returns the tasks that wait."""
+        self.posted.clear()
+        while self.unread:
+            self.unread.popleft().finish()
+        tasks = [] if self.waiter is None else [self.waiter[0]]
+        self.waiter = None
+        return tasks

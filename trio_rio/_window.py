@@ -1,0 +1,107 @@
+"""The send window: bytes in flight on one socket while nobody waits for them.
+
+Facts. On Windows a send completes when the peer has acknowledged it. A task that waited for each completion
+would send one slice per round trip; and a posted send cannot be taken back.
+
+Decision. A task waits *before* it posts, until less than the window is in flight: cancelled there, nothing of
+its data is sent. Once posted, the send is done for the caller. Its error reaches the next send, and a shutdown
+of sending is put off until all is sent. Closing lets it complete first (:meth:`Channel.close`)."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import trio
+
+from ._errors import error_from_status
+
+if TYPE_CHECKING:
+    from ._channel import Channel
+    from ._requests import Request
+
+
+@attrs.define(eq=False)
+class SendWindow:
+    """One socket's sends in flight, when tasks do not wait for each."""
+
+    channel: Channel
+    size_bytes: int
+    bytes_in_flight: int = 0
+    waiters: deque[Any] = attrs.field(factory=deque)
+    error_status: int = 0  # of a send that nobody has been told about
+    shutdown_when_sent: int | None = None
+
+    async def send(self, data: bytes | memoryview, address: bytes | None) -> int:
+        """Wait for room, post, and return how many bytes were taken.
+
+        A checkpoint. Cancelled while waiting, nothing of ``data`` is sent.
+
+        Raises:
+          OSError: of an earlier send on this socket.
+          ClosedResourceError: the socket was closed meanwhile.
+        """
+        channel = self.channel
+        await trio.lowlevel.checkpoint_if_cancelled()
+        while True:
+            if self.error_status:
+                status, self.error_status = self.error_status, 0
+                raise error_from_status(status)
+            if not channel.is_usable():
+                raise trio.ClosedResourceError("this socket was already closed")
+            if not self._has_room():
+                await self._wait_for_room()
+                continue
+            request = channel.post_send(data, address, wait=False)
+            if request is not None:
+                break
+            await channel.engine.wait_for_slice()
+        count = request.length
+        self.bytes_in_flight += count
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        return count
+
+    def _has_room(self) -> bool:
+        channel = self.channel
+        sends_max = channel.engine.config.sends_outstanding_max
+        return self.bytes_in_flight < self.size_bytes and len(channel.sends) < sends_max
+
+    async def _wait_for_room(self) -> None:
+        task = trio.lowlevel.current_task()
+        self.waiters.append(task)
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            self.waiters.remove(task)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)
+
+    def keep(self, request: Request) -> None:
+        """A send has completed: there is room again."""
+        self.bytes_in_flight -= request.length
+        if request.status:
+            self.error_status = request.status
+        request.finish()
+        if self.waiters:
+            trio.lowlevel.reschedule(self.waiters.popleft())
+        if self.shutdown_when_sent is not None and not self.channel.sends:
+            how, self.shutdown_when_sent = self.shutdown_when_sent, None
+            # The connection may be gone: whoever sends or receives next is told.
+            with contextlib.suppress(OSError):
+                self.channel.sock.shutdown(how)
+
+    def put_off_shutdown(self, how: int) -> bool:
+        """Shut sending down when all is sent; False when nothing is in flight."""
+        if not self.channel.sends or how == socket.SHUT_RD:
+            return False
+        self.shutdown_when_sent = how
+        return True
+
+    def end(self) -> list[Any]:
+        """The socket is being closed. Returns the tasks that wait."""
+        tasks = list(self.waiters)
+        self.waiters.clear()
+        return tasks

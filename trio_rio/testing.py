@@ -1,0 +1,70 @@
+"""What tests of programs on trio_rio need: the ledger of a run.
+
+A :class:`Ledger` is the books of one run at one moment, from both sides: what the engine thinks that it has given out,
+and what the provider says. Whatever the moment, the two must agree; once the run is over, everything must be back.
+
+>>> import trio_rio, trio_rio.testing
+>>> async def main() -> None:
+...     trio_rio.testing.assert_ledger_balanced()
+>>> with trio_rio.testing.ledgers_of_runs() as ledgers:
+...     trio_rio.run(main)
+>>> ledgers[0].problems()
+[]
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from . import _trio
+from ._engine import Engine
+from ._errors import RioError
+from ._statistics import Ledger
+
+
+def current_ledger() -> Ledger:
+    """The books of the run of this thread. Not a checkpoint.
+
+    Raises:
+      RioError: there is none, or it is not on trio_rio.
+    """
+    engine: Engine | None = getattr(getattr(_trio.current_runner(), "io_manager", None), "engine", None)
+    if engine is None:
+        raise RioError("no run on trio_rio is under way in this thread; start it with trio_rio.run()")
+    return engine.ledger()
+
+
+def assert_ledger_balanced() -> None:
+    """Raise :class:`AssertionError` unless the books of the run of this thread balance now. Not a checkpoint.
+
+    Raises:
+      RioError: as :func:`current_ledger`.
+    """
+    current_ledger().assert_balanced()
+
+
+@contextlib.contextmanager
+def ledgers_of_runs() -> Iterator[list[Ledger]]:
+    """Collect the last books of each run on trio_rio that ends inside the block, in whatever thread.
+
+    For the time of the block the engine's ``close`` is wrapped. Blocks may be nested, and must end in reverse order.
+    """
+    ledgers: list[Ledger] = []
+    close = Engine.close
+
+    def close_and_keep(engine: Engine) -> None:
+        try:
+            close(engine)
+        finally:
+            if engine.last_ledger is not None and engine.last_ledger not in ledgers:
+                ledgers.append(engine.last_ledger)
+
+    Engine.close = close_and_keep  # type: ignore[method-assign]
+    try:
+        yield ledgers
+    finally:
+        Engine.close = close  # type: ignore[method-assign]
+
+
+__all__ = ["Ledger", "assert_ledger_balanced", "current_ledger", "ledgers_of_runs"]
