@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+import time
 
 import pytest
 
@@ -58,13 +59,14 @@ def test_rc_58b_two_threads_dequeue_one_queue(table: Table) -> None:
         table.send(rq, block.slice(0, 1), context)
     table.provider.commit_all()
     seen: list[int] = []
+    deadline = time.monotonic() + PATIENCE_SECONDS
 
     def drain() -> None:
-        while len(seen) < total:
+        while len(seen) < total and time.monotonic() < deadline:
             seen.extend(result.request_context for result in table.provider.dequeue_completion(cq, 7))
 
     with running(drain):
-        while len(seen) < total:
+        while len(seen) < total and time.monotonic() < deadline:
             assert table.port.wait(0) == []
             seen.extend(result.request_context for result in table.provider.dequeue_completion(cq, 7))
     assert sorted(seen) == list(range(total))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import select
-import selectors
 import socket
 import threading
 import time
@@ -442,86 +441,6 @@ def test_a_number_that_is_in_use_again(table: Table) -> None:
     other.send(b"still mine")
     assert table.one(cq) == (0, 10, 2, 3)
     assert peer.recv(10) == b""
-
-
-# -- SelectorWaits ---------------------------------------------------------------------------------------
-
-
-@pytest.fixture(params=["default", "select"])
-def selector_waits(request: pytest.FixtureRequest) -> Iterator[SelectorWaits]:
-    """Waits over the platform's best selector, and over select(), which has no descriptor."""
-    made = SelectorWaits() if request.param == "default" else SelectorWaits(selectors.SelectSelector())
-    yield made
-    made.close()
-    made.close()
-
-
-def test_waits_report_what_is_watched(selector_waits: SelectorWaits, table: Table) -> None:
-    """Only the directions that are asked for are reported, until the descriptor is unwatched."""
-    ours, peer = table.tcp()
-    fd = ours.fileno()
-    assert selector_waits.poll(0) == []
-    selector_waits.watch(fd, True, False)
-    assert selector_waits.poll(0) == []
-    selector_waits.watch(fd, True, True)
-    assert (fd, False, True) in selector_waits.poll(PATIENCE_SECONDS)
-    peer.send(b"x")
-    selector_waits.watch(fd, True, False)
-    while not (reported := selector_waits.poll(PATIENCE_SECONDS)):
-        pass
-    assert reported == [(fd, True, False)]
-    selector_waits.unwatch(fd)
-    selector_waits.unwatch(fd)
-    assert selector_waits.poll(0) == []
-
-
-def test_a_wake_ends_one_poll(selector_waits: SelectorWaits) -> None:
-    """A wake before the poll ends it at once; however many there were, the next one waits."""
-    for _ in range(100):
-        selector_waits.wake()
-    assert selector_waits.poll(None) == []
-    assert selector_waits.poll(0) == []
-    with running(selector_waits.wake):
-        assert selector_waits.poll(None) == []
-
-
-def test_a_wake_after_the_end_is_nothing(selector_waits: SelectorWaits) -> None:
-    """Waking closed waits raises nothing."""
-    selector_waits.close()
-    selector_waits.wake()
-
-
-def test_a_full_pipe_of_wakes(selector_waits: SelectorWaits) -> None:
-    """However often it is woken, wake never blocks or raises."""
-    for _ in range(2000):
-        selector_waits.wake()
-    assert selector_waits.poll(0) == []
-
-
-def test_the_descriptor_of_waits() -> None:
-    """Where the selector has a descriptor, fileno() is it; elsewhere -1."""
-    with_one, without = SelectorWaits(), SelectorWaits(selectors.SelectSelector())
-    try:
-        assert without.fileno() == -1
-        if hasattr(select, "epoll") or hasattr(select, "kqueue"):
-            assert with_one.fileno() >= 0
-    finally:
-        with_one.close()
-        without.close()
-
-
-@pytest.mark.skipif(not hasattr(select, "epoll"), reason="about epoll, which forgets closed descriptors")
-def test_watching_a_number_that_epoll_forgot(table: Table) -> None:
-    """A descriptor that was closed and is open again can be watched anew."""
-    waits = SelectorWaits()
-    (first, _), (second, peer) = table.tcp(), table.tcp()
-    fd = first.fileno()
-    waits.watch(fd, True, False)
-    os.dup2(second.fileno(), fd)
-    waits.watch(fd, True, True)
-    peer.send(b"x")
-    assert waits.poll(PATIENCE_SECONDS)[0][0] == fd
-    waits.close()
 
 
 # -- addresses -------------------------------------------------------------------------------------------
