@@ -18,7 +18,7 @@ Rules. One reader at a time. The busy mark ends with the completion, not when th
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import attrs
 import outcome
@@ -48,6 +48,13 @@ _ADDRESSES_MAX = 4096
 def closed_error() -> outcome.Error:
     """What a task gets whose socket is closed while it waits."""
     return outcome.Error(trio.ClosedResourceError("another task closed this socket"))
+
+
+def raise_refused(channel: Channel, code: int) -> NoReturn:
+    """A post was refused. What Winsock has a code for is an OSError, as from the socket; the rest is ours."""
+    if code in Status.__members__.values():
+        raise error_from_status(code)
+    channel.engine.provider.raise_for("post", code)
 
 
 @attrs.define(eq=False)
@@ -126,7 +133,7 @@ class Channel:
             code = queue.post_receive(slice_.buffer_id, slice_.offset, size, RIO_MSG_DEFER, request.context)
         if code:
             engine.finish(request)
-            raise error_from_status(code)
+            raise_refused(self, code)
         self.reader = request
         return request
 
@@ -238,7 +245,7 @@ class Channel:
             engine.finish(request)
             if code == Status.ENOBUFS:
                 return None
-            raise error_from_status(code)
+            raise_refused(self, code)
         self.sends.add(request)
         return request
 

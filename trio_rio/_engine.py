@@ -15,7 +15,7 @@ import socket
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
@@ -61,8 +61,9 @@ class Manager(Protocol):
     #: Ticks of the run loop so far: a request that was posted two ticks ago has been tried by the kernel.
     ticks: int
 
-    #: Readiness waits now, by ``fd << 1 | is_write``.
-    waits: MutableMapping[int, Any]
+    @property
+    def waits(self) -> Container[int]:
+        """Readiness waits now, by ``fd << 1 | is_write``."""
 
     def commit_from_outside(self) -> None:
         """Something was staged by a host callback while a worker thread waits: start it now (guest mode)."""
@@ -156,8 +157,10 @@ class Engine:
         number = len(results)
         counters.completions += number
         counters.dequeues_with_results += 1
-        counters.results_max = max(counters.results_max, number)
-        counters.results_min = min(counters.results_min or number, number)
+        if number > counters.results_max:
+            counters.results_max = number
+        if number < counters.results_min or not counters.results_min:
+            counters.results_min = number
         return number
 
     def _complete(self, request: Request, woken: list[Request]) -> None:
@@ -316,7 +319,7 @@ class Engine:
         """RIONotify. A queue that is armed already is as good."""
         code = self.completion_queue.arm()
         if code and code != Status.EALREADY:
-            raise RioCallError("RIONotify", code)
+            self.provider.raise_for("RIONotify", code)
         self.counters.armed += 1
 
     def on_packet(self, _key: int = _KEY) -> None:

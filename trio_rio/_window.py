@@ -18,6 +18,7 @@ import attrs
 import trio
 
 from ._errors import error_from_status
+from .rio import Status
 
 if TYPE_CHECKING:
     from ._channel import Channel
@@ -48,8 +49,7 @@ class SendWindow:
         await trio.lowlevel.checkpoint_if_cancelled()
         while True:
             if self.error_status:
-                status, self.error_status = self.error_status, 0
-                raise error_from_status(status)
+                raise error_from_status(self._take_error())
             if not channel.is_usable():
                 raise trio.ClosedResourceError("this socket was already closed")
             if not self._has_room():
@@ -63,6 +63,11 @@ class SendWindow:
         self.bytes_in_flight += count
         await trio.lowlevel.cancel_shielded_checkpoint()
         return count
+
+    def _take_error(self) -> int:
+        # A stream stays broken, and the kernel says EPIPE from now on; a datagram socket goes on.
+        status, self.error_status = self.error_status, Status.ESHUTDOWN if self.channel.is_stream else 0
+        return status
 
     def _has_room(self) -> bool:
         channel = self.channel
@@ -85,8 +90,9 @@ class SendWindow:
         if request.status:
             self.error_status = request.status
         request.finish()
-        if self.waiters:
-            trio.lowlevel.reschedule(self.waiters.popleft())
+        # All of them: the first may end with the error, and then nobody would wake the next.
+        for task in self.end():
+            trio.lowlevel.reschedule(task)
         if self.shutdown_when_sent is not None and not self.channel.sends:
             how, self.shutdown_when_sent = self.shutdown_when_sent, None
             # The connection may be gone: whoever sends or receives next is told.
@@ -101,7 +107,7 @@ class SendWindow:
         return True
 
     def end(self) -> list[Any]:
-        """The socket is being closed. Returns the tasks that wait."""
+        """Nobody waits any more. Returns the tasks that did."""
         tasks = list(self.waiters)
         self.waiters.clear()
         return tasks

@@ -264,7 +264,7 @@ def uses_in_a_child(table: Table) -> list[Callable[[], object]]:
         lambda: table.receive(rq, block.slice()),
         lambda: table.send(rq, block.slice()),
         lambda: cq.dequeue(1),
-        lambda: cq.arm(),
+        lambda: provider.notify(cq),
         lambda: table.port.wait(0),
         lambda: provider.cancel(rq, 1),
         lambda: provider.resize_completion_queue(cq, 100),

@@ -41,7 +41,6 @@ class UringPort(Port):
     def __init__(self, provider: UringProvider, index: int) -> None:
         self.provider = provider
         self.index = index
-        self._events = provider.ffi.new("rio_event[]", _EVENTS_AT_ONCE)
         self._is_woken = False
         self._is_closed = False
 
@@ -50,10 +49,12 @@ class UringPort(Port):
         if self._is_closed:
             raise RioError("this port is closed")
         keys: list[int] = []
+        events = self.provider.ffi.new("rio_event[]", _EVENTS_AT_ONCE)  # one for each waiting thread
 
         def look(timeout_ns: int) -> bool:
-            count = self.provider.wait(self.index, 0 if self._is_woken else timeout_ns, self._events, _EVENTS_AT_ONCE)
-            keys.extend(self._events[i].key for i in range(count))
+            left = 0 if self._is_woken else timeout_ns
+            count = self.provider.wait(self.index, left, events, _EVENTS_AT_ONCE)
+            keys.extend(events[i].key for i in range(count))
             return bool(keys) or self._is_woken
 
         self.provider.wait_until(look, timeout_seconds)
@@ -80,6 +81,8 @@ class UringEvent(Event):
         self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._poll = select.poll()
         self._poll.register(self.fd, select.POLLIN)
+        self._is_closed = False
+        self.users = 0  # completion queues that write to the descriptor
 
     @property
     def is_set(self) -> bool:
@@ -108,7 +111,14 @@ class UringEvent(Event):
 
     def close(self) -> None:
         """See :meth:`Event.close`."""
-        if self.fd >= 0:
+        self._is_closed = True
+        if self.fd >= 0 and not self.users:
             self._poll.unregister(self.fd)
             os.close(self.fd)
             self.fd = -1
+
+    def leave(self) -> None:
+        """A completion queue that used the event is closed. Until the last is, the descriptor stays open."""
+        self.users -= 1
+        if self._is_closed:
+            self.close()

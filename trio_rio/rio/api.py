@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import abc
 import socket
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 from ._checks import problem_with
 from .addresses import SOCKADDR_INET_SIZE_BYTES, Address, pack_address, unpack_address
@@ -242,7 +242,7 @@ class Provider(abc.ABC):
         """
         code = completion_queue.arm()
         if code:
-            raise RioCallError("RIONotify", code)
+            self.raise_for("RIONotify", code)
 
     @abc.abstractmethod
     def register_buffer(self, memory: bytearray | memoryview) -> RegisteredBuffer:
@@ -337,6 +337,10 @@ class Provider(abc.ABC):
         Twice is allowed. Sockets that are still open stay open.
         """
 
+    def raise_for(self, function: str, code: int, detail: str = "") -> NoReturn:
+        """Raise what a code other than 0 from a flat call means: :class:`RioCallError`, or that all is over."""
+        raise RioCallError(function, code, detail)
+
     # ------------------------------------------------------------------------------------------------
     # Shared checks
     # ------------------------------------------------------------------------------------------------
@@ -378,7 +382,7 @@ class Provider(abc.ABC):
                 post_ex = request_queue.post_send_to if is_send else request_queue.post_receive_from
                 code = post_ex(buffer_id, offset, length, address.buffer_id, address.offset, flags, context)
         if code:
-            raise RioCallError(function, code)
+            request_queue.provider.raise_for(function, code)
 
 
 __all__ = [

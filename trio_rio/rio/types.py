@@ -158,7 +158,8 @@ def _closed_queue(*_: object) -> NoReturn:
 class RequestQueue:
     """RIO_RQ: one socket's credits and the order of its requests. Made by a provider, never by hand.
 
-    The ``post_*`` functions are the flat forms. Each returns 0 or a Winsock code, and takes
+    The ``post_*`` functions are the flat forms. Each returns 0 or a code that :meth:`Provider.raise_for` can raise (a
+    Winsock code, or one of the provider's own when it is closed or belongs to another process), and takes
     ``(buffer_id, offset, length, flags, request_context)``; the addressed ones have
     ``address_buffer_id, address_offset`` after ``length``. ``NO_BUFFER`` stands for NULL.
     """

@@ -33,12 +33,14 @@ import errno
 import os
 import socket
 import struct
+import threading
 import time
 import warnings
+import weakref
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
 
-from ._checks import check_request_queue_arguments, leak
+from ._checks import CONTEXT_MAX, check_request_queue_arguments, leak
 from ._uring_signals import UringEvent, UringPort, nanoseconds
 from .api import (
     CompletionQueue,
@@ -85,6 +87,7 @@ FEATURES = (
     _Feature("FAST_POLL", "Linux 5.7", "receives wait without a thread", ring_feature=1 << 5),
     _Feature("SUBMIT_ALL", "Linux 5.18", "a bad request does not hold up a batch", setup_flag=1 << 7),
     _Feature("COOP_TASKRUN", "Linux 5.19", "no interrupt for a completion", setup_flag=1 << 8),
+    _Feature("RECV_POLL_FIRST", "Linux 5.19", "a receive that must wait does not try first", setup_flag=1 << 8),
     _Feature("NO_IOWAIT", "Linux 6.15", "an idle program is not shown as waiting for I/O", ring_feature=1 << 17),
 )
 
@@ -171,6 +174,10 @@ class UringProvider(Provider):
         self._memory: dict[int, object] = {}
         self._postponed: set[int] = set()
         self._sockets: dict[int, RequestQueue] = {}
+        self._descriptors: dict[object, int] = {}  # by handle: the descriptor may be closed by then
+        self._events: weakref.WeakSet[UringEvent] = weakref.WeakSet()
+        self._completion_queues: weakref.WeakSet[CompletionQueue] = weakref.WeakSet()
+        self._dequeue_lock = threading.Lock()  # the results below are one array
         self._results = self.ffi.new("rio_result[]", 64)
         self._results_view = memoryview(self.ffi.buffer(self._results))
         self._results_room = 64
@@ -181,8 +188,8 @@ class UringProvider(Provider):
         if code:
             self.raise_for(function, code, detail)
 
-    def raise_for(self, function: str, code: int, detail: str = "") -> None:
-        """Raise what a code other than 0 from the C core means."""
+    def raise_for(self, function: str, code: int, detail: str = "") -> NoReturn:
+        """See :meth:`Provider.raise_for`."""
         if code == _FORKED:
             raise _forked_error()
         if code == _CLOSED:
@@ -209,37 +216,39 @@ class UringProvider(Provider):
             if not isinstance(notification.port, UringPort) or notification.port.provider is not self:
                 raise RioCallError(function, Status.EINVAL, "the port is another provider's")
             kind, port, key = 2, notification.port.index, notification.completion_key
+            if not 0 <= key <= CONTEXT_MAX:
+                raise RioCallError(function, Status.EINVAL, "completion_key must be within 0 .. 2**63-1")
         if not 0 <= queue_size <= _MASK32:
             raise RioCallError(function, Status.EINVAL, f"queue_size is {queue_size}")
         handle = self.ffi.new("uint64_t *")
         code = self.lib.rio_create_completion_queue(self.core, queue_size, kind, event_fd, reset, port, key, handle)
         self._check(function, code, f"queue_size is {queue_size}")
-        return CompletionQueue(
+        if isinstance(notification, EventNotification):
+            uses: Any = notification.event
+            uses.users += 1
+        completion_queue = CompletionQueue(
             provider=self,
             notification=notification,
             dequeue=partial(self._dequeue, handle[0]),
-            arm=partial(self._guarded, self.lib.rio_notify, handle[0]),
+            arm=partial(self.lib.rio_notify, self.core, handle[0]),
             handle=handle[0],
         )
-
-    def _guarded(self, function: Callable[[object, int], int], handle: int) -> int:
-        code = function(self.core, handle)
-        if code in (_FORKED, _CLOSED):
-            self.raise_for(function.__name__, code)
-        return code
+        self._completion_queues.add(completion_queue)
+        return completion_queue
 
     def _dequeue(self, handle: int, limit: int) -> list[RawResult]:
-        if limit > self._results_room:
-            self._results_room = min(limit, 1 << 16)
-            self._results = self.ffi.new("rio_result[]", self._results_room)
-            self._results_view = memoryview(self.ffi.buffer(self._results))
-        count = self.lib.rio_dequeue(self.core, handle, self._results, min(limit, self._results_room))
-        if not count:
-            return []
-        if count < 0:
-            self.raise_for("RIODequeueCompletion", -count)
-        taken = count & _MASK32
-        results: list[RawResult] = list(_RESULT.iter_unpack(self._results_view[: taken * _RESULT.size]))
+        with self._dequeue_lock:
+            if limit > self._results_room:
+                self._results_room = min(limit, 1 << 16)
+                self._results = self.ffi.new("rio_result[]", self._results_room)
+                self._results_view = memoryview(self.ffi.buffer(self._results))
+            count = self.lib.rio_dequeue(self.core, handle, self._results, min(limit, self._results_room))
+            if not count:
+                return []
+            if count < 0:
+                self.raise_for("RIODequeueCompletion", -count)
+            taken = count & _MASK32
+            results: list[RawResult] = list(_RESULT.iter_unpack(self._results_view[: taken * _RESULT.size]))
         if count & _HAS_ERRORS:
             results = [(status_from_errno(number), *rest) for number, *rest in results]  # type: ignore[misc]
         if self._postponed:
@@ -299,11 +308,14 @@ class UringProvider(Provider):
             handle=number,
         )
         self._sockets[fd] = queue
+        self._descriptors[number] = fd
         return queue
 
     def deregister_buffer(self, buffer: RegisteredBuffer) -> None:
         """See :meth:`Provider.deregister_buffer`."""
         self._check_alive()
+        if buffer.provider is not self:
+            return  # an id of another provider is an invalid one here
         uses = self.lib.rio_deregister_buffer(self.core, buffer.buffer_id)
         if uses == 0:
             self._memory.pop(buffer.buffer_id, None)
@@ -354,11 +366,13 @@ class UringProvider(Provider):
         self._check(function, code)
 
     def _close_completion_queue(self, completion_queue: CompletionQueue) -> None:
-        if not self._is_closed:
-            self._check(
-                "RIOCloseCompletionQueue",
-                self.lib.rio_close_completion_queue(self.core, completion_queue.handle),
-            )
+        if self._is_closed:
+            return
+        code = self.lib.rio_close_completion_queue(self.core, completion_queue.handle)
+        self._check("RIOCloseCompletionQueue", code)
+        if isinstance(completion_queue.notification, EventNotification):
+            event: Any = completion_queue.notification.event
+            event.leave()
 
     # -- beside the thirteen -----------------------------------------------------------------------------
 
@@ -373,7 +387,8 @@ class UringProvider(Provider):
             return
         handle = request_queue.handle
         request_queue.mark_closed()
-        for fd in [fd for fd, queue in self._sockets.items() if queue is request_queue]:
+        fd = self._descriptors.pop(handle, -1)
+        if self._sockets.get(fd) is request_queue:
             del self._sockets[fd]
         if not self._is_closed:
             self._check("closesocket", self.lib.rio_close_request_queue(self.core, handle))
@@ -400,12 +415,14 @@ class UringProvider(Provider):
 
     def create_event(self) -> UringEvent:
         """See :meth:`Provider.create_event`."""
-        return UringEvent(self, self.create_port())
+        event = UringEvent(self, self.create_port())
+        self._events.add(event)
+        return event
 
     def completion_queue_usage(self, completion_queue: CompletionQueue) -> tuple[int, int]:
         """See :meth:`Provider.completion_queue_usage`."""
         if completion_queue.is_closed:
-            return 0, 0
+            raise RioCallError("completion_queue_usage", Status.EINVAL, "this CompletionQueue is closed")
         capacity, charged = self.ffi.new("uint32_t *"), self.ffi.new("uint32_t *")
         code = self.lib.rio_completion_queue_usage(self.core, completion_queue.handle, capacity, charged)
         self._check("completion_queue_usage", code)
@@ -462,6 +479,12 @@ class UringProvider(Provider):
         for queue in list(self._sockets.values()):
             queue.mark_closed()
         self._sockets.clear()
+        self._descriptors.clear()
+        for completion_queue in list(self._completion_queues):
+            completion_queue.mark_closed()
+        for event in list(self._events):
+            event.users = 0
+            event.close()
         if held and not forked:
             # The kernel still owns memory: freeing it would corrupt whatever comes next, so it is kept for good.
             leak(self._memory)

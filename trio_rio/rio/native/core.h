@@ -80,6 +80,7 @@ struct request_queue {
     uint32_t index, generation;
     int fd;
     bool is_stream, is_closed, is_live;
+    bool is_drained; /* the last receive took all there was: the next will have to wait */
     uint64_t socket_context;
     struct completion_queue *cq[2];
     uint32_t max[2], outstanding[2];
@@ -154,9 +155,9 @@ struct request_queue *rq_find(rio_core *core, uint64_t handle);
 void rq_credit(rio_core *core, struct request_queue *rq, enum direction direction);
 
 /* request.c */
-void request_prepare(const struct op *op, struct uring_sqe *sqe);
+void request_prepare(const rio_core *core, const struct op *op, struct uring_sqe *sqe);
 void request_cancel(rio_core *core, struct op *op);
-void request_finish(rio_core *core, struct op *op, int32_t result); /* the kernel's answer */
+void request_finish(rio_core *core, struct op *op, int32_t result, uint32_t flags); /* the kernel's answer */
 
 /* buffers.c */
 int buffer_take(rio_core *core, uint64_t id, uint64_t offset, uint64_t length, bool for_writing, uint32_t *slot,

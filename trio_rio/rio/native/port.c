@@ -81,10 +81,10 @@ static uint32_t take_events(rio_core *core, uint32_t port_index, rio_event *even
 
 /* ---- the ring ---- */
 
-static void prepare(struct op *op, struct uring_sqe *sqe) {
+static void prepare(rio_core *core, struct op *op, struct uring_sqe *sqe) {
     sqe->user_data = op_user_data(op);
     if (op->kind == KIND_REQUEST) {
-        request_prepare(op, sqe);
+        request_prepare(core, op, sqe);
     } else {
         sqe->opcode = URING_OP_POLL_ADD;
         sqe->fd = op->fd;
@@ -106,7 +106,7 @@ static bool fill(rio_core *core) {
         op->state = OP_IN_KERNEL;
         core->in_kernel++;
         core->submissions++;
-        prepare(op, sqe);
+        prepare(core, op, sqe);
     }
     while ((op = core->cancels.first)) {
         if (!(sqe = ring_prepare(&core->ring)))
@@ -145,7 +145,7 @@ int ring_flush(rio_core *core) {
     }
 }
 
-static void answer(rio_core *core, uint64_t user_data, int32_t result) {
+static void answer(rio_core *core, uint64_t user_data, int32_t result, uint32_t flags) {
     struct op *op = slab_at(&core->ops, (uint32_t)user_data);
     if (user_data >> 60 == KIND_CANCEL)
         return;
@@ -153,7 +153,7 @@ static void answer(rio_core *core, uint64_t user_data, int32_t result) {
     core->in_kernel--;
     core->completions++;
     if (op->kind == KIND_REQUEST) {
-        request_finish(core, op, result);
+        request_finish(core, op, result, flags);
         return;
     }
     if (op->state == OP_CANCELLING && !op->is_cancel_sent)
@@ -181,8 +181,9 @@ uint32_t ring_reap(rio_core *core) {
     for (; (cqe = ring_peek(&core->ring)); count++) {
         uint64_t user_data = cqe->user_data;
         int32_t result = cqe->result;
+        uint32_t flags = cqe->flags;
         ring_advance(&core->ring);
-        answer(core, user_data, result);
+        answer(core, user_data, result, flags);
     }
     return count;
 }

@@ -60,7 +60,7 @@ static void complete(rio_core *core, struct op *op, int32_t status) {
     cq_push(core, completion.queue->cq[completion.direction], &completion); /* may retire the queue: last */
 }
 
-void request_prepare(const struct op *op, struct uring_sqe *sqe) {
+void request_prepare(const rio_core *core, const struct op *op, struct uring_sqe *sqe) {
     bool is_send = op->direction == SEND;
     sqe->fd = op->fd;
     if (op->address) {
@@ -72,6 +72,9 @@ void request_prepare(const struct op *op, struct uring_sqe *sqe) {
         sqe->address = (uint64_t)(uintptr_t)(op->data + op->done);
         sqe->length = op->length - op->done;
     }
+    /* A try that must fail costs as much as one that succeeds. The kernel that brought COOP_TASKRUN has this too. */
+    if (!is_send && op->queue->is_drained && core->ring.setup_flags & URING_SETUP_COOP_TASKRUN)
+        sqe->ioprio = URING_RECV_POLL_FIRST;
     if (is_send)
         sqe->op_flags = MSG_NOSIGNAL;
     else if (!op->queue->is_stream && !op->address)
@@ -82,9 +85,11 @@ static bool is_wanted_whole(const struct op *op) {
     return op->queue->is_stream && (op->direction == SEND || op->flags & RIO_FLAG_WAITALL);
 }
 
-void request_finish(rio_core *core, struct op *op, int32_t result) {
+void request_finish(rio_core *core, struct op *op, int32_t result, uint32_t flags) {
     bool is_cancelled = op->state == OP_CANCELLING;
     int32_t status = 0;
+    if (op->direction == RECEIVE)
+        op->queue->is_drained = result > 0 && !(flags & URING_CQE_SOCK_NONEMPTY);
     if (is_cancelled && !op->is_cancel_sent)
         list_remove(&core->cancels, op);
     if (result >= 0) {
