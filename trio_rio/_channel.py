@@ -30,6 +30,7 @@ from ._requests import POSTED, WAITED, Event, Request
 from ._trio import GLOBAL_RUN_CONTEXT
 from ._window import SendWindow
 from .rio import RIO_MSG_DEFER, Address, RequestQueue, Status, unpack_address
+from .rio._checks import raw_type
 
 if TYPE_CHECKING:
     from ._buffers import Slice
@@ -82,7 +83,7 @@ class Channel:
     def __attrs_post_init__(self) -> None:
         self.fd = self.sock.fileno()
         self.read_key = self.fd << 1
-        self.is_stream = self.sock.type == socket.SOCK_STREAM
+        self.is_stream = raw_type(self.sock) == socket.SOCK_STREAM
         engine = self.engine
         self.starts_at_post = engine.provider.starts_at_post
         if not engine.cancels_requests or engine.read_ahead:

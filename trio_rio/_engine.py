@@ -42,6 +42,7 @@ from ._requests import (
 )
 from ._statistics import Ledger, RioStatistics
 from .rio import CompletionQueue, Port, PortNotification, Provider, Status
+from .rio._checks import can_serve
 from .rio.types import RIO_MAX_CQ_SIZE
 
 if TYPE_CHECKING:
@@ -236,9 +237,7 @@ class Engine:
         """
         if not self._is_taking():
             return None
-        if sock.family not in (socket.AF_INET, socket.AF_INET6):
-            return None
-        if sock.type not in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        if not can_serve(sock):
             return None
         earlier = self.channels.get(sock.fileno())
         if earlier is not None:
@@ -347,8 +346,8 @@ class Engine:
             self.wake_notifier()
 
     def has_waiters(self) -> bool:
-        """Whether a task waits for a request, or a closed socket for its sends."""
-        return bool(self.lingering) or any(request.state in (WAITED, CANCELLED) for request in self.requests)
+        """Whether a task waits for a request. Not sockets that linger: :meth:`close` gives them the time they have."""
+        return any(request.state in (WAITED, CANCELLED) for request in self.requests)
 
     # -- the end -------------------------------------------------------------------------------------------
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import _socket
 import ctypes
 import socket
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .addresses import SOCKADDR_INET_SIZE_BYTES
@@ -14,6 +16,10 @@ if TYPE_CHECKING:
     from .api import Provider
 
 CONTEXT_MAX = (1 << 63) - 1
+
+# Family and type as plain numbers: the properties of socket.socket make an enum member of each, every time.
+raw_family: Callable[[socket.socket], int] = _socket.socket.family.__get__
+raw_type: Callable[[socket.socket], int] = _socket.socket.type.__get__
 _OUTSTANDING_MAX = (1 << 32) - 1
 
 
@@ -43,10 +49,16 @@ def check_request_queue_arguments(
         raise RioCallError(function, Status.EINVAL, "socket_context must be within 0 .. 2**63-1")
     if sock.fileno() == -1:
         raise RioCallError(function, Status.ENOTSOCK, "the socket is closed")
-    if sock.family not in (socket.AF_INET, socket.AF_INET6):
-        raise RioCallError(function, Status.EOPNOTSUPP, "RIO serves IPv4 and IPv6")
-    if sock.type not in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-        raise RioCallError(function, Status.EOPNOTSUPP, "RIO serves stream and datagram sockets")
+    if not can_serve(sock):
+        raise RioCallError(function, Status.EOPNOTSUPP, "RIO serves stream and datagram sockets over IPv4 and IPv6")
+
+
+def can_serve(sock: socket.socket) -> bool:
+    """Whether RIO has such sockets at all."""
+    return raw_family(sock) in (socket.AF_INET, socket.AF_INET6) and raw_type(sock) in (
+        socket.SOCK_STREAM,
+        socket.SOCK_DGRAM,
+    )
 
 
 def problem_with(

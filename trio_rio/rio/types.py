@@ -194,7 +194,8 @@ class CompletionQueue:
     """RIO_CQ: results of one or many sockets. Made by a provider, never by hand.
 
     ``dequeue(limit)`` returns at most ``limit`` results as raw tuples whose first member is a *Winsock code*;
-    ``arm()`` is RIONotify and returns 0 or a code. Both never block. ``dequeue`` raises
+    ``arm()`` is RIONotify and returns 0 or a code. Both never block; one caller of ``dequeue`` at a time, as RIO
+    demands (:meth:`Provider.dequeue_completion` takes care of that). ``dequeue`` raises
     :class:`RioInternalError` when the queue is corrupt.
     """
 

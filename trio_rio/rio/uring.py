@@ -40,7 +40,7 @@ import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
 
-from ._checks import CONTEXT_MAX, check_request_queue_arguments, leak
+from ._checks import CONTEXT_MAX, check_request_queue_arguments, leak, raw_type
 from ._uring_signals import UringEvent, UringPort, nanoseconds
 from .api import (
     CompletionQueue,
@@ -52,6 +52,7 @@ from .api import (
     RawResult,
     RegisteredBuffer,
     RequestQueue,
+    RioResult,
 )
 from .errors import RioCallError, RioError, RioInternalError, RioUnavailableError, Status, status_from_errno
 
@@ -177,7 +178,7 @@ class UringProvider(Provider):
         self._descriptors: dict[object, int] = {}  # by handle: the descriptor may be closed by then
         self._events: weakref.WeakSet[UringEvent] = weakref.WeakSet()
         self._completion_queues: weakref.WeakSet[CompletionQueue] = weakref.WeakSet()
-        self._dequeue_lock = threading.Lock()  # the results below are one array
+        self._dequeue_lock = threading.Lock()  # for threads that share a queue: the results below are one array
         self._results = self.ffi.new("rio_result[]", 64)
         self._results_view = memoryview(self.ffi.buffer(self._results))
         self._results_room = 64
@@ -237,18 +238,17 @@ class UringProvider(Provider):
         return completion_queue
 
     def _dequeue(self, handle: int, limit: int) -> list[RawResult]:
-        with self._dequeue_lock:
-            if limit > self._results_room:
-                self._results_room = min(limit, 1 << 16)
-                self._results = self.ffi.new("rio_result[]", self._results_room)
-                self._results_view = memoryview(self.ffi.buffer(self._results))
-            count = self.lib.rio_dequeue(self.core, handle, self._results, min(limit, self._results_room))
-            if not count:
-                return []
-            if count < 0:
-                self.raise_for("RIODequeueCompletion", -count)
-            taken = count & _MASK32
-            results: list[RawResult] = list(_RESULT.iter_unpack(self._results_view[: taken * _RESULT.size]))
+        if limit > self._results_room:
+            self._results_room = min(limit, 1 << 16)
+            self._results = self.ffi.new("rio_result[]", self._results_room)
+            self._results_view = memoryview(self.ffi.buffer(self._results))
+        count = self.lib.rio_dequeue(self.core, handle, self._results, min(limit, self._results_room))
+        if not count:
+            return []
+        if count < 0:
+            self.raise_for("RIODequeueCompletion", -count)
+        taken = count & _MASK32
+        results: list[RawResult] = list(_RESULT.iter_unpack(self._results_view[: taken * _RESULT.size]))
         if count & _HAS_ERRORS:
             results = [(status_from_errno(number), *rest) for number, *rest in results]  # type: ignore[misc]
         if self._postponed:
@@ -290,7 +290,7 @@ class UringProvider(Provider):
             self.release_socket(earlier)  # its socket was closed behind our back, and the number used again
         handle = self.ffi.new("uint64_t *")
         code = self.lib.rio_create_request_queue(
-            self.core, fd, sock.type == socket.SOCK_STREAM, max_outstanding_receive, max_outstanding_send,
+            self.core, fd, raw_type(sock) == socket.SOCK_STREAM, max_outstanding_receive, max_outstanding_send,
             receive_cq.handle, send_cq.handle, socket_context, handle,
         )  # fmt: skip
         self._check(function, code)
@@ -310,6 +310,11 @@ class UringProvider(Provider):
         self._sockets[fd] = queue
         self._descriptors[number] = fd
         return queue
+
+    def dequeue_completion(self, completion_queue: CompletionQueue, array_length: int) -> list[RioResult]:
+        """See :meth:`Provider.dequeue_completion`."""
+        with self._dequeue_lock:
+            return super().dequeue_completion(completion_queue, array_length)
 
     def deregister_buffer(self, buffer: RegisteredBuffer) -> None:
         """See :meth:`Provider.deregister_buffer`."""
