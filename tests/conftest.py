@@ -14,7 +14,6 @@ import functools
 import gc
 import inspect
 import os
-import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Protocol, TypeVar
@@ -25,6 +24,7 @@ import trio
 from trio.testing import MockClock
 
 import trio_rio
+import trio_rio.testing
 
 PROVIDERS = ("uring", "portable")
 FORCED = os.environ.get("TRIO_RIO_PROVIDER")
@@ -184,6 +184,7 @@ def differences(descriptors: dict[int, str], threads: set[threading.Thread]) -> 
 def ledger(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test that leaves a descriptor, a thread, or a request, lease or credit of the engine behind.
 
+    The books of each run that ended are checked, those of runs in threads too (:mod:`trio_rio.testing`).
     A ResourceWarning or an exception in a finaliser fails the test through pytest's own hooks, because
     warnings are errors. Memory is collected only when there is a difference, which keeps this cheap.
     """
@@ -191,17 +192,16 @@ def ledger(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
         return
     descriptors, threads = open_descriptors(), running_threads()
-    yield
+    with trio_rio.testing.ledgers_of_runs() as ledgers:
+        yield
     if differences(descriptors, threads):
         gc.collect()
         for thread in running_threads() - threads:
             thread.join(1)
     left = differences(descriptors, threads)
     assert not left, "left behind: " + "; ".join(left)
-    testing = sys.modules.get("trio_rio.testing")
-    assert_balanced = getattr(testing, "assert_ledger_balanced", None)
-    if assert_balanced is not None:
-        assert_balanced()
+    for books in ledgers:
+        books.assert_balanced()
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -60,7 +60,7 @@ def ledgers_of_runs() -> Iterator[list[Ledger]]:
             if engine.last_ledger is not None and engine.last_ledger not in ledgers:
                 ledgers.append(engine.last_ledger)
 
-    Engine.close = close_and_keep  # type: ignore[method-assign]
+    Engine.close = close_and_keep  # type: ignore[assignment, method-assign]
     try:
         yield ledgers
     finally:

@@ -1,0 +1,176 @@
+"""What the engine's tests share: sockets on loopback, numbered bytes, other processes, and how large a test is.
+
+``TRIO_RIO_TEST_SCALE`` multiplies the sizes of the heavy tests: 1, the default, is for each change; 16 reaches the
+figures of the guarantees.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import trio
+
+ROOT = Path(__file__).resolve().parents[2]
+SCALE = float(os.environ.get("TRIO_RIO_TEST_SCALE", "1"))
+
+# How long anything may take that ought to happen at once; only a failing test waits that long.
+PATIENCE_SECONDS = 10.0
+
+# Runs each test of a module in the mode of the provider's own, and in the one that Windows needs.
+BOTH_MODES = [
+    pytest.mark.usefixtures("mode"),
+    pytest.mark.parametrize(
+        "mode",
+        ["request", pytest.param("detach", marks=pytest.mark.rio_config(cancellation="detach"))],
+        indirect=True,
+    ),
+]
+
+
+def scaled(small: int, full: int) -> int:
+    """``small`` at scale 1, in proportion above, and never more than ``full``."""
+    return max(1, min(full, round(small * SCALE)))
+
+
+# ----------------------------------------------------------------------------------------------------------
+# Sockets
+# ----------------------------------------------------------------------------------------------------------
+
+
+async def tcp_pair(family: int = socket.AF_INET) -> tuple[trio.socket.SocketType, trio.socket.SocketType]:
+    """Two ends of a TCP connection on loopback: the one that connected, the one that was accepted."""
+    address = ("127.0.0.1" if family == socket.AF_INET else "::1", 0)
+    with trio.socket.socket(family) as listener:
+        await listener.bind(address)
+        listener.listen()
+        client = trio.socket.socket(family)
+        await client.connect(listener.getsockname())
+        server, _ = await listener.accept()
+    return client, server
+
+
+@contextlib.asynccontextmanager
+async def open_pair(
+    family: int = socket.AF_INET,
+) -> AsyncIterator[tuple[trio.socket.SocketType, trio.socket.SocketType]]:
+    """:func:`tcp_pair`, closed at the end."""
+    client, server = await tcp_pair(family)
+    with client, server:
+        yield client, server
+
+
+def stdlib_pair() -> tuple[socket.socket, socket.socket]:
+    """Two ends of a TCP connection on loopback, blocking."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname())
+        server, _ = listener.accept()
+    return client, server
+
+
+async def udp_socket(family: int = socket.AF_INET) -> trio.socket.SocketType:
+    """A UDP socket with an address on loopback, and room for many datagrams."""
+    sock = trio.socket.socket(family, socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+    await sock.bind(("127.0.0.1" if family == socket.AF_INET else "::1", 0))
+    return sock
+
+
+async def receive_exactly(sock: trio.socket.SocketType, count: int) -> bytes:
+    """``count`` bytes; fewer only if the stream ended."""
+    received = bytearray()
+    while len(received) < count:
+        data = await sock.recv(count - len(received))
+        if not data:
+            break
+        received += data
+    return bytes(received)
+
+
+async def receive_all(sock: trio.socket.SocketType) -> bytes:
+    """Everything up to the end of the stream."""
+    received = bytearray()
+    while data := await sock.recv(65536):
+        received += data
+    return bytes(received)
+
+
+async def send_all(sock: trio.socket.SocketType, data: bytes) -> None:
+    """All of ``data``, by as many sends as it takes."""
+    view = memoryview(data)
+    while view:
+        view = view[await sock.send(view) :]
+
+
+def fill(sock: socket.socket) -> int:
+    """Send from a stdlib socket until the kernel takes no more; how many bytes."""
+    sock.setblocking(False)
+    count = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            count += sock.send(bytes(65536))
+    return count
+
+
+# ----------------------------------------------------------------------------------------------------------
+# Numbered bytes
+# ----------------------------------------------------------------------------------------------------------
+
+
+def numbered(stream: int, start: int, stop: int) -> bytes:
+    """Bytes ``start`` to ``stop`` of a stream whose eight-byte words are unlike those of any other place or stream."""
+    first = start // 8
+    words = array.array("Q", range((stream << 32) + first, (stream << 32) + -(-stop // 8)))
+    offset = start - first * 8
+    return words.tobytes()[offset : offset + stop - start]
+
+
+# ----------------------------------------------------------------------------------------------------------
+# Other processes
+# ----------------------------------------------------------------------------------------------------------
+
+
+def python(
+    code: str, *arguments: str, provider: str, timeout_seconds: float = 60.0
+) -> subprocess.CompletedProcess[str]:
+    """Run Python code in a process of its own, with this provider; fails the test if it fails."""
+    done = subprocess.run(
+        command(code, *arguments), env=environment(provider), capture_output=True, text=True, timeout=timeout_seconds
+    )
+    assert done.returncode == 0, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+@contextlib.contextmanager
+def started(code: str, *arguments: str, provider: str) -> Iterator[subprocess.Popen[str]]:
+    """Python code in a process of its own, with pipes to its input and output, which is killed at the end."""
+    with subprocess.Popen(
+        command(code, *arguments),
+        env=environment(provider),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def command(code: str, *arguments: str) -> list[str]:
+    """What runs Python code with warnings as errors."""
+    return [sys.executable, "-W", "error", "-c", code, *arguments]
+
+
+def environment(provider: str) -> dict[str, str]:
+    """The environment of a process that finds the package here, and uses this provider."""
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**os.environ, "PYTHONPATH": path, "TRIO_RIO_PROVIDER": provider}

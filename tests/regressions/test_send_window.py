@@ -1,0 +1,52 @@
+"""Sends inside a window: what went wrong once."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from ..engine.harness import fill, stdlib_pair
+
+pytestmark = pytest.mark.rio_config(cancellation="detach", send_window_bytes=1)
+
+
+async def test_a_broken_stream_stays_broken() -> None:
+    """Once a send has failed, each later one fails too."""
+    ours, theirs = stdlib_pair()
+    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    with trio.socket.from_stdlib_socket(ours) as sock:
+        theirs.close()
+        outcomes: list[str] = []
+        while outcomes.count("error") < 5:
+            try:
+                await sock.send(b"x")
+                outcomes.append("sent")
+            except OSError:
+                outcomes.append("error")
+    assert outcomes[outcomes.index("error") :] == ["error"] * 5
+
+
+async def test_every_task_that_waits_for_room_is_told() -> None:
+    """One send is in flight and five tasks wait for room: when it fails, all five hear of it."""
+    ours, theirs = stdlib_pair()
+    failed = 0
+
+    async def send() -> None:
+        nonlocal failed
+        with pytest.raises(OSError):
+            while True:
+                await sock.send(b"x")
+        failed += 1
+
+    with trio.socket.from_stdlib_socket(ours) as sock:
+        fill(ours)
+        with trio.fail_after(5):
+            async with trio.open_nursery() as nursery:
+                for _ in range(5):
+                    nursery.start_soon(send)
+                await wait_all_tasks_blocked()
+                theirs.close()
+    assert failed == 5
