@@ -357,3 +357,12 @@ def test_an_idle_server_that_sleeps_has_no_wake_ups() -> None:
     """A server that only waits for events does not wake up, however many connections it has."""
     idle = measure_idle(opponent("c_epoll"), 50, 0.2, {}, settle_seconds=0.1)
     assert (idle["voluntary_switches"], idle["involuntary_switches"]) == (0, 0)
+
+
+def test_the_floor_is_measured_and_bad_numbers_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """``floor`` prints one figure above 0, and refuses numbers below 1."""
+    assert command_line.main(["floor", "--connections", "2", "--messages", "20", "--rounds", "2"]) == 0
+    figure = float(capsys.readouterr().out.split("I/O: ")[1].split()[0])
+    assert figure > 0
+    with pytest.raises(SystemExit):
+        command_line.main(["floor", "--rounds", "0"])
