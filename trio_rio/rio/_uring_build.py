@@ -12,7 +12,6 @@ from pathlib import Path
 from cffi import FFI
 
 _NATIVE = Path(__file__).parent / "native"
-_SOURCES = ("core", "buffers", "completion_queue", "request_queue", "request", "port", "readiness", "ring")
 _ROOT = Path(__file__).parents[2]
 
 
@@ -29,7 +28,7 @@ ffibuilder.set_source(
     "trio_rio.rio._uring_native",
     '#include "rio.h"',
     # Relative to the project's root, where setuptools runs.
-    sources=[str((_NATIVE / f"{name}.c").relative_to(_ROOT)) for name in _SOURCES],
+    sources=[str(path.relative_to(_ROOT)) for path in sorted(_NATIVE.glob("*.c"))],
     depends=[str(path.relative_to(_ROOT)) for path in sorted(_NATIVE.glob("*.h"))],
     include_dirs=[str(_NATIVE.relative_to(_ROOT))],
     extra_compile_args=["-std=c11", "-Wall", "-Wextra"],

@@ -24,11 +24,15 @@ if TYPE_CHECKING:
 
 _NANOSECONDS = 1_000_000_000
 _EVENTS_AT_ONCE = 256
+_PACKET = 1  # the kind of an event; the others are the end of a readiness wait, and a wake-up
+
+# A wait of a hundred years is one for ever, and its nanoseconds fit in 64 bits.
+_FOREVER_SECONDS = 100 * 365 * 86_400
 
 
 def nanoseconds(timeout_seconds: float | None) -> int:
     """Rounded up, so that a positive time never becomes 0; -1 for ever."""
-    if timeout_seconds is None or timeout_seconds == math.inf:
+    if timeout_seconds is None or timeout_seconds >= _FOREVER_SECONDS:
         return -1
     if not timeout_seconds >= 0:
         raise ValueError(f"timeout_seconds must not be negative: {timeout_seconds}")
@@ -52,19 +56,16 @@ class UringPort(Port):
         events = self.provider.ffi.new("rio_event[]", _EVENTS_AT_ONCE)  # one for each waiting thread
 
         def look(timeout_ns: int) -> bool:
-            left = 0 if self._is_woken else timeout_ns
-            count = self.provider.wait(self.index, left, events, _EVENTS_AT_ONCE)
-            keys.extend(events[i].key for i in range(count))
-            return bool(keys) or self._is_woken
+            count = self.provider.wait(self.index, timeout_ns, events, _EVENTS_AT_ONCE)
+            keys.extend(events[i].key for i in range(count) if events[i].kind == _PACKET)
+            return count > 0
 
         self.provider.wait_until(look, timeout_seconds)
-        self._is_woken = False
         return keys
 
     def wake(self) -> None:
         """See :meth:`Port.wake`."""
-        self._is_woken = True
-        self.provider.wake()
+        self.provider.wake(self.index)
 
     def close(self) -> None:
         """See :meth:`Port.close`."""
@@ -76,7 +77,7 @@ class UringEvent(Event):
 
     def __init__(self, provider: UringProvider, port: UringPort) -> None:
         self.provider = provider
-        self._port = port  # its own and always empty: waiting for it takes nobody else's packets
+        self.port = port  # its own: waits for it end when the event is set, and take nobody else's packets
         self._events = provider.ffi.new("rio_event[]", 1)
         self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._poll = select.poll()
@@ -94,7 +95,7 @@ class UringEvent(Event):
 
         def look(timeout_ns: int) -> bool:
             if not self.is_set:
-                self.provider.wait(self._port.index, timeout_ns, self._events, 1)
+                self.provider.wait(self.port.index, timeout_ns, self._events, 1)
             return self.is_set
 
         return self.provider.wait_until(look, timeout_seconds)
@@ -102,7 +103,7 @@ class UringEvent(Event):
     def set(self) -> None:
         """See :meth:`Event.set`."""
         os.eventfd_write(self.fd, 1)
-        self.provider.wake()
+        self.provider.wake(self.port.index)
 
     def reset(self) -> None:
         """See :meth:`Event.reset`."""

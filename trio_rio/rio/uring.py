@@ -169,7 +169,7 @@ class UringProvider(Provider):
         error = self.lib.rio_core_open(core, ring_entries, withhold_setup_flags, step)
         if error:
             raise _unavailable(self.ffi.string(step[0]).decode(), -error)
-        self.core = core[0]
+        self.core = self.ffi.gc(core[0], self.lib.rio_core_free)  # freed when nobody can name it any more
         self._is_closed = False
         # Memory that the kernel may use, by buffer id; and ids that are deregistered while still in use.
         self._memory: dict[int, object] = {}
@@ -212,7 +212,7 @@ class UringProvider(Provider):
             event = notification.event
             if not isinstance(event, UringEvent) or event.provider is not self:
                 raise RioCallError(function, Status.EINVAL, "the event is another provider's")
-            kind, event_fd, reset = 1, event.fd, int(notification.notify_reset)
+            kind, event_fd, reset, port = 1, event.fd, int(notification.notify_reset), event.port.index
         elif isinstance(notification, PortNotification):
             if not isinstance(notification.port, UringPort) or notification.port.provider is not self:
                 raise RioCallError(function, Status.EINVAL, "the port is another provider's")
@@ -470,9 +470,9 @@ class UringProvider(Provider):
                     return look(0)
         return True
 
-    def wake(self) -> None:
-        """Make a wait return; from any thread."""
-        self._check("wake", self.lib.rio_wake(self.core))
+    def wake(self, port: int = 0) -> None:
+        """Make a wait for the port return; from any thread."""
+        self._check("wake", self.lib.rio_wake(self.core, port))
 
     def close(self) -> None:
         """See :meth:`Provider.close`."""

@@ -41,6 +41,20 @@ bool cq_reserve(struct completion_queue *cq, uint32_t room) {
     return true;
 }
 
+static struct completion_queue *cq_new(rio_core *core) {
+    struct completion_queue *cq = core->free_cq;
+    uint32_t index;
+    if (cq) {
+        core->free_cq = cq->next_free;
+        return cq;
+    }
+    if (slab_add(&core->completion_queues, &index))
+        return NULL;
+    cq = slab_at(&core->completion_queues, index);
+    cq->index = index;
+    return cq;
+}
+
 int rio_create_completion_queue(rio_core *core, uint32_t size, int notification, int event_fd, int notify_reset,
                                 uint32_t port, uint64_t key, uint64_t *handle) {
     if (size < 1 || size > CQ_SIZE_MAX)
@@ -48,23 +62,15 @@ int rio_create_completion_queue(rio_core *core, uint32_t size, int notification,
     int error = core_enter(core);
     if (error)
         return error;
-    struct completion_queue *cq = core->free_cq;
-    uint32_t index;
-    if (notification == PORT && !slab_at(&core->ports, port)) {
+    struct completion_queue *cq = NULL;
+    if (notification != POLLED && !slab_at(&core->ports, port))
         error = RIO_E_INVAL;
-    } else if (cq) {
-        core->free_cq = cq->next_free;
-    } else if (slab_add(&core->completion_queues, &index)) {
+    else if (!(cq = cq_new(core)))
         error = RIO_E_NOBUFS;
-    } else {
-        cq = slab_at(&core->completion_queues, index);
-        cq->index = index;
-    }
-    if (!error) {
-        index = cq->index;
+    if (cq) {
         uint32_t generation = (cq->generation + 1) & 0x7fffffff;
         *cq = (struct completion_queue){
-            .index = index,
+            .index = cq->index,
             .generation = generation + (generation == 0),
             .capacity = size,
             .notification = notification,
@@ -73,7 +79,7 @@ int rio_create_completion_queue(rio_core *core, uint32_t size, int notification,
             .port = port,
             .key = key,
         };
-        *handle = make_handle(index, cq->generation);
+        *handle = make_handle(cq->index, cq->generation);
     }
     core_leave(core);
     return error;
@@ -155,7 +161,7 @@ static void fire(rio_core *core, struct completion_queue *cq) {
     } else {
         ssize_t written = write(cq->event_fd, &one, sizeof one);
         (void)written; /* EAGAIN: the counter is at its top, so the event is set */
-        core->was_woken = true; /* whoever drives the ring should look at the event */
+        port_wake(core, cq->port);
     }
 }
 

@@ -5,10 +5,12 @@
  * Consequence. Whether we are in the process and the thread that made the core costs one memory read each, and no
  * system call.
  * Decision. Every public function goes through core_enter(): first the guard (before the lock, which another thread
- * may have held at the moment of the fork), then the lock.
+ * may have held at the moment of the fork), then the lock. A thread that waits in the kernel leaves the lock, and is
+ * counted: whoever closes the core wakes it and lets it go first.
  */
 #include "core.h"
 
+#include <limits.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -22,7 +24,7 @@ bool core_is_owner(const rio_core *core) { return core->owner == &thread_marker;
 int rio_core_is_usable(rio_core *core) {
     if (*core->guard != GUARD_ALIVE)
         return RIO_E_FORKED;
-    return core->is_closed ? RIO_E_CLOSED : 0;
+    return __atomic_load_n(&core->is_closed, __ATOMIC_RELAXED) ? RIO_E_CLOSED : 0;
 }
 
 int core_enter(rio_core *core) {
@@ -37,6 +39,21 @@ int core_enter(rio_core *core) {
 }
 
 void core_leave(rio_core *core) { pthread_mutex_unlock(&core->lock); }
+
+void core_step_out(rio_core *core) {
+    core->inside++;
+    core_leave(core);
+}
+
+int core_step_in(rio_core *core) {
+    pthread_mutex_lock(&core->lock);
+    core->inside--;
+    if (!core->is_closed)
+        return 0;
+    pthread_cond_broadcast(&core->left);
+    pthread_mutex_unlock(&core->lock);
+    return RIO_E_CLOSED;
+}
 
 /* ---- slabs ---- */
 
@@ -148,12 +165,25 @@ static int open_descriptors(rio_core *core, const char **failed_step) {
     return 0;
 }
 
-static void free_all(rio_core *core) {
-    ring_close(&core->ring);
+static void close_descriptors(rio_core *core) {
+    if (core->ring.fd >= 0)
+        close(core->ring.fd);
     if (core->wake_fd >= 0)
         close(core->wake_fd);
     if (core->epoll_fd >= 0)
         close(core->epoll_fd);
+    core->ring.fd = core->wake_fd = core->epoll_fd = -1;
+    for (uint32_t i = 0; i < core->ports.used; i++) {
+        struct port *port = slab_at(&core->ports, i);
+        if (port->has_event)
+            close(port->event_fd);
+        port->has_event = false;
+    }
+}
+
+static void free_all(rio_core *core) {
+    close_descriptors(core);
+    ring_close(&core->ring);
     for (uint32_t i = 0; i < core->completion_queues.used; i++) {
         struct completion_queue *cq = slab_at(&core->completion_queues, i);
         free(cq->entries);
@@ -180,6 +210,11 @@ int rio_core_open(rio_core **result, uint32_t entries, uint32_t withhold, const 
     core->ports.item_size_bytes = sizeof(struct port);
     core->owner = &thread_marker;
     pthread_mutex_init(&core->lock, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&core->left, &attributes);
+    pthread_condattr_destroy(&attributes);
     /* Slot 0 of buffers means "none", and port 0 is the core's own. */
     int error = slab_add(&core->buffers, &index) || slab_add(&core->ports, &index) ? -ENOMEM : 0;
     if (!error)
@@ -201,10 +236,13 @@ int rio_core_open(rio_core **result, uint32_t entries, uint32_t withhold, const 
     return 0;
 }
 
-/* Ends everything and waits until the kernel has answered each operation, or the time is over. */
-static void drain(rio_core *core, int64_t timeout_ns) {
-    struct timespec start, now;
-    clock_gettime(CLOCK_MONOTONIC, &start);
+static int64_t now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+static void cancel_all(rio_core *core) {
     for (uint32_t i = 0; i < core->request_queues.used; i++)
         ((struct request_queue *)slab_at(&core->request_queues, i))->is_closed = true; /* start nothing more */
     for (uint32_t i = 0; i < core->ops.used; i++) {
@@ -220,45 +258,79 @@ static void drain(rio_core *core, int64_t timeout_ns) {
             list_append(&core->cancels, op);
         }
     }
+}
+
+/* Ends everything and waits until the kernel has answered each operation, or the time is over. */
+static void drain(rio_core *core, int64_t end) {
     core->is_draining = true;
+    cancel_all(core);
     while (core->in_kernel) {
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        int64_t left = timeout_ns - ((now.tv_sec - start.tv_sec) * 1000000000LL + now.tv_nsec - start.tv_nsec);
+        int64_t left = end - now_ns();
         if (left <= 0 || ring_flush(core) < 0)
             return;
         ring_reap(core);
-        if (core->in_kernel)
-            ring_enter(&core->ring, ring_prepared(&core->ring), 1, left);
+        if (!core->in_kernel)
+            return;
+        int error = ring_enter(&core->ring, 0, 1, left);
+        if (error && error != -EINTR && error != -EAGAIN && error != -EBUSY)
+            return; /* the time is over, or somebody has closed the ring's descriptor */
         ring_reap(core);
     }
+}
+
+/* Makes those who wait without the lock return, until the time is over. How many are left. */
+static uint32_t see_out(rio_core *core, int64_t end) {
+    uint64_t one = 1;
+    struct timespec time = {end / 1000000000, end % 1000000000};
+    ports_announce(core);
+    ssize_t written = write(core->wake_fd, &one, sizeof one);
+    (void)written; /* EAGAIN: it is readable already */
+    while (core->inside)
+        if (pthread_cond_timedwait(&core->left, &core->lock, &time))
+            break;
+    return core->inside;
+}
+
+static uint32_t requests_in_kernel(const rio_core *core) {
+    uint32_t count = 0; /* readiness waits hold no memory of ours */
+    for (uint32_t i = 0; i < core->ops.used; i++) {
+        const struct op *op = slab_at(&core->ops, i);
+        count += op->kind == KIND_REQUEST && (op->state == OP_IN_KERNEL || op->state == OP_CANCELLING);
+    }
+    return count;
 }
 
 int rio_core_close(rio_core *core, int64_t timeout_ns) {
     int error = core_enter(core);
     if (error == RIO_E_FORKED) {
-        /* A child's copy: its descriptors are its own, the ring and its operations are the parent's. */
+        /* A child's copy: its descriptors are its own, the ring and its operations are the parent's. Where the ring is
+         * mapped in the parent, the child may have something else by now. */
+        core->ring.map = NULL;
+        core->ring.sqes = NULL;
         free_all(core);
         return 0;
     }
     if (error)
         return 0;
+    int64_t end = now_ns() + (timeout_ns < TIMEOUT_MAX ? timeout_ns : TIMEOUT_MAX);
     if (core_is_owner(core))
-        drain(core, timeout_ns);
-    int held = 0; /* readiness waits hold no memory of ours */
-    for (uint32_t i = 0; i < core->ops.used; i++) {
-        struct op *op = slab_at(&core->ops, i);
-        held += op->kind == KIND_REQUEST && (op->state == OP_IN_KERNEL || op->state == OP_CANCELLING);
-    }
-    core->is_closed = true;
-    if (held) {
-        /* The kernel may still write: the memory of operations must outlive it. Closing the ring cancels them. */
-        close(core->ring.fd);
-        core->ring.fd = -1;
-    } else {
+        drain(core, end);
+    __atomic_store_n(&core->is_closed, true, __ATOMIC_RELAXED);
+    uint32_t held = requests_in_kernel(core), inside = see_out(core, end);
+    core->is_leaked = held || inside;
+    if (!core->is_leaked)
         free_all(core);
-    }
+    else if (!inside)
+        close_descriptors(core); /* which cancels: the kernel may still write, so the memory must outlive it */
     core_leave(core);
-    return held;
+    return held + inside > INT_MAX ? INT_MAX : (int)(held + inside);
+}
+
+void rio_core_free(rio_core *core) {
+    if (!core || core->is_leaked || (*core->guard == GUARD_ALIVE && !core->is_closed))
+        return;
+    munmap(core->guard, sizeof *core->guard);
+    free(core);
 }
 
 int rio_core_info(rio_core *core, rio_info *info) {
@@ -273,8 +345,8 @@ int rio_core_info(rio_core *core, rio_info *info) {
         .sq_entries = core->ring.sq_entries,
         .cq_entries = core->ring.cq_entries,
         .requests_outstanding = core->requests_outstanding,
-        .operations_in_kernel = core->in_kernel - core->wake_is_armed - core->epoll_is_armed,
-        .enters = core->ring.enters,
+        .operations_in_kernel = core->in_kernel - core->own_in_kernel,
+        .enters = ring_enters(&core->ring),
         .submissions = core->submissions,
         .completions = core->completions,
         .overflows = *core->ring.cq_overflow,

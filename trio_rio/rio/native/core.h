@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -43,7 +44,7 @@ struct op {
     char *data;
     uint32_t length, done;
     uint32_t buffer, address_buffer; /* registry slots; 0 for none */
-    struct sockaddr *address;
+    char *address; /* 28 bytes, as aligned as the caller made them; NULL for none */
     struct iovec vector;
     struct msghdr message;
 };
@@ -98,6 +99,9 @@ struct buffer {
 
 struct port {
     struct completion_queue *first, *last; /* queues with packets */
+    bool is_woken;                         /* the next wait brings a wake-up */
+    bool has_event;                        /* a thread other than the owner has waited here */
+    int event_fd;                          /* for such threads: written whenever there is news */
 };
 
 /* A table of things that never move: chunks of pointers to blocks. */
@@ -112,7 +116,10 @@ struct rio_core {
     pthread_mutex_t lock;
     uint64_t *guard; /* a page that a forked child sees as zeros */
     void *owner;     /* address of the owner thread's marker */
-    bool is_closed, is_draining, must_submit, wake_is_armed, was_woken, epoll_is_armed;
+    bool is_closed, is_leaked, is_draining, must_submit, epoll_is_armed;
+    bool is_owner_waiting;         /* in the kernel, without the lock: only the owner may reap now */
+    uint32_t inside, others_waiting; /* threads in a wait without the lock; those of them that are not the owner */
+    pthread_cond_t left;           /* one of them has come back to a closed core */
     struct ring ring;
     int wake_fd, epoll_fd;
     uint32_t epoll_waits;
@@ -122,15 +129,21 @@ struct rio_core {
     struct completion_queue *free_cq;
     struct request_queue *free_rq;
     struct op_list staged, cancels, polls_ready;
-    uint32_t requests_outstanding, in_kernel;
+    uint32_t requests_outstanding;
+    uint32_t in_kernel, own_in_kernel; /* all operations; those that serve the core itself */
     uint64_t submissions, completions;
 };
+
+/* Longer times are for ever: 146 years and a clock reading fit in 64 bits. */
+#define TIMEOUT_MAX (INT64_MAX / 2)
 
 #define GUARD_ALIVE 0x7472696f5f72696fULL
 
 /* core.c */
 int core_enter(rio_core *core); /* lock, or a code */
 void core_leave(rio_core *core);
+void core_step_out(rio_core *core);  /* unlock for a wait; the core stays allocated */
+int core_step_in(rio_core *core);    /* lock after it, or a code */
 bool core_is_owner(const rio_core *core);
 void *slab_at(const struct slab *slab, uint32_t index);
 int slab_add(struct slab *slab, uint32_t *index); /* a zeroed new item */
@@ -164,12 +177,19 @@ int buffer_take(rio_core *core, uint64_t id, uint64_t offset, uint64_t length, b
                 char **address);
 void buffer_release(rio_core *core, uint32_t slot);
 
+/* operations.c */
+bool ring_fill(rio_core *core);     /* prepare what is staged; false if the ring is full before all is in */
+int ring_flush(rio_core *core);     /* submit all that is staged; owner's thread */
+uint32_t ring_reap(rio_core *core); /* take what the kernel has posted; how many */
+int arm_wake(rio_core *core);
+void nudge_owner(rio_core *core);   /* let it look at what it must submit, or at its port, if it waits */
+
 /* port.c */
 void port_post(rio_core *core, struct completion_queue *cq);
 void port_forget(rio_core *core, struct completion_queue *cq);
-int ring_flush(rio_core *core);              /* submit all that is staged; owner's thread */
-uint32_t ring_reap(rio_core *core);          /* take what the kernel has posted; how many */
-int arm_wake(rio_core *core);
+void port_wake(rio_core *core, uint32_t index);
+void ports_announce(rio_core *core); /* let all that wait, anywhere, look again */
+void port_announce(rio_core *core, uint32_t index);
 
 /* readiness.c */
 void poll_finish(rio_core *core, struct op *op, int32_t result);

@@ -44,6 +44,7 @@ int64_t rio_poll_add(rio_core *core, int fd, uint32_t mask) {
         op->state = OP_STAGED;
         list_append(&core->staged, op);
         token = (int64_t)make_handle(op->index, op->generation);
+        nudge_owner(core);
     }
     core_leave(core);
     return token;
@@ -53,19 +54,29 @@ static void ready(rio_core *core, struct op *op, int32_t result) {
     op->state = OP_READY;
     op->poll_result = result;
     list_append(&core->polls_ready, op);
+    port_announce(core, 0);
 }
 
-/* Polls the epoll set on the ring, if it is not polled already. */
-static void arm_epoll(rio_core *core) {
-    struct op *op = core->epoll_is_armed ? NULL : op_new(core, KIND_EPOLL);
+/* Polls the epoll set on the ring, if it is not polled already. False without memory. */
+static bool arm_epoll(rio_core *core) {
+    if (core->epoll_is_armed)
+        return true;
+    struct op *op = op_new(core, KIND_EPOLL);
     if (!op)
-        return;
+        return false;
     op->fd = core->epoll_fd;
     op->poll_mask = POLLIN;
     op->state = OP_STAGED;
     list_append(&core->staged, op);
     core->epoll_is_armed = true;
     core->must_submit = true;
+    return true;
+}
+
+static void leave_epoll(rio_core *core, struct op *op) {
+    struct epoll_event event = {0};
+    epoll_ctl(core->epoll_fd, EPOLL_CTL_DEL, op->fd, &event);
+    core->epoll_waits--;
 }
 
 static void go_on_in_epoll(rio_core *core, struct op *op) {
@@ -78,13 +89,10 @@ static void go_on_in_epoll(rio_core *core, struct op *op) {
     }
     op->state = OP_IN_EPOLL;
     core->epoll_waits++;
-    arm_epoll(core);
-}
-
-static void leave_epoll(rio_core *core, struct op *op) {
-    struct epoll_event event = {0};
-    epoll_ctl(core->epoll_fd, EPOLL_CTL_DEL, op->fd, &event);
-    core->epoll_waits--;
+    if (!arm_epoll(core)) {
+        leave_epoll(core, op);
+        ready(core, op, -ENOMEM);
+    }
 }
 
 void epoll_is_readable(rio_core *core) {
@@ -99,7 +107,7 @@ void epoll_is_readable(rio_core *core) {
         }
     }
     if (core->epoll_waits && !core->is_draining)
-        arm_epoll(core);
+        arm_epoll(core); /* the operation that ended has left its place */
 }
 
 /* The ring's answer to a wait. */
@@ -139,6 +147,7 @@ int rio_poll_remove(rio_core *core, uint64_t token) {
         default: /* over, or being cancelled */
             break;
         }
+        nudge_owner(core);
     }
     core_leave(core);
     return 0;

@@ -130,6 +130,7 @@ void request_cancel(rio_core *core, struct op *op) {
     case OP_IN_KERNEL:
         op->state = OP_CANCELLING;
         list_append(&core->cancels, op);
+        core->must_submit = true;
         break;
     default: /* cancelling already */
         break;
@@ -143,10 +144,12 @@ struct post {
     uint64_t context;
 };
 
-static int address_length(const struct sockaddr *address, socklen_t *length) {
-    if (address->sa_family == AF_INET)
+static int address_length(const char *address, socklen_t *length) {
+    sa_family_t family; /* copied: a slice has no alignment */
+    memcpy(&family, address + offsetof(struct sockaddr, sa_family), sizeof family);
+    if (family == AF_INET)
         *length = sizeof(struct sockaddr_in);
-    else if (address->sa_family == AF_INET6)
+    else if (family == AF_INET6)
         *length = sizeof(struct sockaddr_in6);
     else
         return RIO_E_INVAL;
@@ -170,7 +173,7 @@ static int take_memory(rio_core *core, struct op *op, const struct post *post) {
         error = buffer_take(core, post->address_buffer_id, post->address_offset, SOCKADDR_INET_SIZE, is_receive,
                             &op->address_buffer, &address);
         if (!error && !is_receive) {
-            error = address_length((struct sockaddr *)address, &address_size);
+            error = address_length(address, &address_size);
             if (error)
                 buffer_release(core, op->address_buffer);
         }
@@ -180,7 +183,7 @@ static int take_memory(rio_core *core, struct op *op, const struct post *post) {
         }
         if (is_receive)
             memset(address, 0, SOCKADDR_INET_SIZE);
-        op->address = (struct sockaddr *)address;
+        op->address = address;
         op->vector = (struct iovec){op->data, post->length};
         op->message = (struct msghdr){
             .msg_name = address, .msg_namelen = address_size, .msg_iov = &op->vector, .msg_iovlen = 1};
@@ -202,7 +205,8 @@ static int submit_soon(rio_core *core) {
     if (core_is_owner(core))
         return ring_flush(core) < 0 ? RIO_E_NOBUFS : 0;
     core->must_submit = true;
-    return rio_wake(core);
+    nudge_owner(core);
+    return 0;
 }
 
 static int post_locked(rio_core *core, uint64_t handle, const struct post *post) {
@@ -302,6 +306,7 @@ int rio_cancel(rio_core *core, uint64_t handle, uint64_t context) {
         for (struct op *op = rq->head[direction]; op; op = op->behind)
             if (op->context == context) {
                 request_cancel(core, op);
+                nudge_owner(core);
                 core_leave(core);
                 return 0;
             }

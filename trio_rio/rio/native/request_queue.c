@@ -147,8 +147,7 @@ int rio_close_request_queue(rio_core *core, uint64_t handle) {
         }
         if (in_kernel && core_is_owner(core))
             ring_flush(core);
-        else if (in_kernel)
-            core->must_submit = true;
+        nudge_owner(core);
         retire(core, rq);
     }
     core_leave(core);

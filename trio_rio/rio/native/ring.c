@@ -21,6 +21,9 @@
 #define LOAD_ACQUIRE(pointer) __atomic_load_n((pointer), __ATOMIC_ACQUIRE)
 #define STORE_RELEASE(pointer, value) __atomic_store_n((pointer), (value), __ATOMIC_RELEASE)
 
+/* The kernel's own limit [io_uring_setup(2), IORING_SETUP_CLAMP]; eight times as many must fit in 32 bits. */
+#define ENTRIES_MAX 32768u
+
 /* What the provider cannot do without; Linux 5.11 has all of it. */
 static const uint32_t REQUIRED_FEATURES =
     URING_FEAT_SINGLE_MMAP | URING_FEAT_NODROP | URING_FEAT_FAST_POLL | URING_FEAT_EXT_ARG;
@@ -76,6 +79,7 @@ int ring_open(struct ring *ring, uint32_t entries, uint32_t withhold, const char
     memset(ring, 0, sizeof *ring);
     ring->fd = -1;
     *failed_step = "io_uring_setup";
+    entries = entries < ENTRIES_MAX ? entries : ENTRIES_MAX;
     size_t tries = sizeof OPTIONAL_SETUP_FLAGS / sizeof OPTIONAL_SETUP_FLAGS[0];
     for (size_t i = 0; i < tries && fd == -EINVAL; i++) {
         memset(&params, 0, sizeof params);
@@ -124,14 +128,16 @@ struct uring_sqe *ring_prepare(struct ring *ring) {
 
 uint32_t ring_prepared(const struct ring *ring) { return ring->sqe_tail - LOAD_ACQUIRE(ring->sq_head); }
 
+void ring_publish(struct ring *ring) { STORE_RELEASE(ring->sq_tail, ring->sqe_tail); }
+
+uint64_t ring_enters(const struct ring *ring) { return __atomic_load_n(&ring->enters, __ATOMIC_RELAXED); }
+
 int ring_enter(struct ring *ring, uint32_t submit, uint32_t wait_for, int64_t timeout_ns) {
     struct uring_timespec timespec = {timeout_ns / 1000000000, timeout_ns % 1000000000};
     struct uring_getevents_arg argument = {0};
     uint32_t flags = URING_ENTER_GETEVENTS;
     void *argument_pointer = NULL;
     size_t argument_size = 0;
-    if (submit)
-        STORE_RELEASE(ring->sq_tail, ring->sqe_tail);
     if (wait_for && timeout_ns >= 0) {
         argument.timespec = (uint64_t)(uintptr_t)&timespec;
         flags |= URING_ENTER_EXT_ARG;
@@ -141,7 +147,7 @@ int ring_enter(struct ring *ring, uint32_t submit, uint32_t wait_for, int64_t ti
     /* An idle server waits all day; that is not I/O wait, and tools should not show it as such. */
     if (wait_for && (ring->features & URING_FEAT_NO_IOWAIT))
         flags |= URING_ENTER_NO_IOWAIT;
-    ring->enters++;
+    __atomic_fetch_add(&ring->enters, 1, __ATOMIC_RELAXED); /* several threads may be in here */
     int taken = (int)syscall(URING_NR_ENTER, ring->fd, submit, wait_for, flags, argument_pointer, argument_size);
     return taken < 0 ? -errno : taken;
 }

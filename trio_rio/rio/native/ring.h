@@ -30,7 +30,10 @@ void ring_close(struct ring *ring);
 struct uring_sqe *ring_prepare(struct ring *ring);
 uint32_t ring_prepared(const struct ring *ring);
 
-/* Hands `submit` prepared entries over and, when `wait_for` > 0, waits for that many completions or the timeout
+/* Makes what is prepared visible to the kernel, which takes it at the next ring_enter(). */
+void ring_publish(struct ring *ring);
+
+/* Hands `submit` published entries over and, when `wait_for` > 0, waits for that many completions or the timeout
  * (nanoseconds; < 0 for ever). Returns entries taken, or -errno (-ETIME when the time is over, -EINTR). */
 int ring_enter(struct ring *ring, uint32_t submit, uint32_t wait_for, int64_t timeout_ns);
 
@@ -40,5 +43,8 @@ void ring_advance(struct ring *ring);
 
 /* Whether the kernel holds completions back until it is entered. */
 bool ring_needs_enter(const struct ring *ring);
+
+/* How often the kernel was entered. */
+uint64_t ring_enters(const struct ring *ring);
 
 #endif

@@ -34,9 +34,10 @@ typedef struct {
     uint64_t request_context;
 } rio_result;
 
-/* What a wait brings: a packet of a completion queue, or the end of a readiness wait. */
+/* What a wait brings: a packet of a completion queue, the end of a readiness wait, or a wake-up. */
 #define RIO_EVENT_PACKET 1
 #define RIO_EVENT_POLL 2
+#define RIO_EVENT_WAKE 3
 typedef struct {
     uint32_t kind;
     int32_t result; /* POLL: poll(2) mask, or -errno */
@@ -53,9 +54,11 @@ typedef struct {
 
 /* ---- core.c ---- */
 int rio_core_open(rio_core **core, uint32_t entries, uint32_t withhold, const char **failed_step);
-/* Waits at most timeout_ns for the kernel to let go of all memory. 0, or the number of operations that it still
- * holds: then the core stays allocated on purpose. */
+/* Waits at most timeout_ns for the kernel to let go of all memory, and for other threads to leave their waits. 0, or
+ * the number of operations and threads that are left: then what they use stays allocated on purpose. */
 int rio_core_close(rio_core *core, int64_t timeout_ns);
+/* Frees a closed core; nobody may name it any more. NULL is allowed. */
+void rio_core_free(rio_core *core);
 int rio_core_info(rio_core *core, rio_info *info);
 int rio_core_is_usable(rio_core *core); /* 0, RIO_E_FORKED or RIO_E_CLOSED */
 
@@ -66,7 +69,8 @@ int rio_deregister_buffer(rio_core *core, uint64_t buffer_id);
 int rio_buffer_uses(rio_core *core, uint64_t buffer_id);
 
 /* ---- completion_queue.c ---- */
-/* notification: 0 polled, 1 event, 2 port. port 0 is the core's own. */
+/* notification: 0 polled, 1 event, 2 port. port 0 is the core's own. With an event, its descriptor stays open until the
+ * queue is closed, and the port is one at which waits end when the event is set. */
 int rio_create_completion_queue(rio_core *core, uint32_t size, int notification, int event_fd, int notify_reset,
                                 uint32_t port, uint64_t key, uint64_t *handle);
 int rio_resize_completion_queue(rio_core *core, uint64_t handle, uint32_t size);
@@ -99,11 +103,13 @@ int rio_cancel(rio_core *core, uint64_t handle, uint64_t context);
 /* ---- port.c ---- */
 int rio_port_create(rio_core *core, uint32_t *port);
 /* Submits what is staged and waits until something has come for the port (port 0: readiness too), the time is over
- * (timeout_ns < 0: never), rio_wake, or a signal. Events taken, or -EINTR; 0 means: the full time is over. */
+ * (timeout_ns < 0: never), or a signal. Events taken, or -EINTR; 0 means: the full time is over. Any thread may wait,
+ * also several for one port; in a thread that is not the owner it submits nothing. */
 int rio_wait(rio_core *core, uint32_t port, int64_t timeout_ns, rio_event *events, uint32_t limit);
-/* From any thread. */
-int rio_wake(rio_core *core);
-/* One-shot poll(2) on the ring. A token > 0, or -errno: -EBADF, -EPERM for a file that epoll refuses. */
+/* Makes a wait for the port that is running, or else the next one, bring RIO_EVENT_WAKE. From any thread. */
+int rio_wake(rio_core *core, uint32_t port);
+/* One-shot poll(2) on the ring. A token > 0, or -errno: -EBADF, -EPERM for a file that epoll refuses. At most one wait
+ * for writability of a descriptor at a time. */
 int64_t rio_poll_add(rio_core *core, int fd, uint32_t mask);
 /* Its event will not come any more. */
 int rio_poll_remove(rio_core *core, uint64_t token);

@@ -1,0 +1,149 @@
+/* The operations of the ring: what is staged goes in, what the kernel answers comes out.
+ *
+ * Facts. Without room for completions, or memory for requests, io_uring_enter(2) takes nothing and says EBUSY or
+ * EAGAIN. A thread that sleeps in it is woken by a completion that is posted after it has begun to sleep, or sees one that is
+ * still there then; one that another thread has taken in between is gone for it.
+ * Consequence. A submission may need several attempts. If threads besides the sleeper take completions, it may sleep on
+ * although news has come for it.
+ * Decision. While the owner waits in the kernel, only the owner takes completions. Whoever has something for it in that
+ * time writes to the wake-up descriptor, which is polled on the ring all the time.
+ */
+#include "core.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+static void prepare(rio_core *core, struct op *op, struct uring_sqe *sqe) {
+    sqe->user_data = op_user_data(op);
+    if (op->kind == KIND_REQUEST) {
+        request_prepare(core, op, sqe);
+    } else {
+        sqe->opcode = URING_OP_POLL_ADD;
+        sqe->fd = op->fd;
+        sqe->op_flags = op->poll_mask; /* poll32_events; the kernel swaps halves on big-endian machines */
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+        sqe->op_flags = op->poll_mask << 16 | op->poll_mask >> 16;
+#endif
+    }
+}
+
+static bool is_own(const struct op *op) { return op->kind == KIND_WAKE || op->kind == KIND_EPOLL; }
+
+bool ring_fill(rio_core *core) {
+    struct uring_sqe *sqe;
+    struct op *op;
+    while ((op = core->staged.first)) {
+        if (!(sqe = ring_prepare(&core->ring)))
+            return false;
+        list_remove(&core->staged, op);
+        op->state = OP_IN_KERNEL;
+        core->in_kernel++;
+        core->own_in_kernel += is_own(op);
+        core->submissions++;
+        prepare(core, op, sqe);
+    }
+    while ((op = core->cancels.first)) {
+        if (!(sqe = ring_prepare(&core->ring)))
+            return false;
+        list_remove(&core->cancels, op);
+        op->is_cancel_sent = true;
+        sqe->opcode = URING_OP_ASYNC_CANCEL;
+        sqe->fd = -1;
+        sqe->address = op_user_data(op);
+        sqe->user_data = (uint64_t)KIND_CANCEL << 60;
+    }
+    core->must_submit = false;
+    return true;
+}
+
+int ring_flush(rio_core *core) {
+    for (int tries = 0;;) {
+        bool is_all = ring_fill(core);
+        uint32_t prepared = ring_prepared(&core->ring);
+        if (!prepared && !ring_needs_enter(&core->ring))
+            return 0;
+        ring_publish(&core->ring);
+        int taken = ring_enter(&core->ring, prepared, 0, 0);
+        if (taken == -EBUSY || taken == -EAGAIN || taken == -EINTR) {
+            /* No room for completions, or no memory for requests: make room, and give the kernel a moment. */
+            ring_reap(core);
+            if (taken == -EAGAIN)
+                usleep(1000);
+            if (++tries <= 100)
+                continue;
+        }
+        if (taken < 0) {
+            core->must_submit = true; /* still prepared: it goes with the next submission */
+            return taken;
+        }
+        if (is_all && ring_prepared(&core->ring) == 0)
+            return 0;
+    }
+}
+
+static void finish_wake(rio_core *core, struct op *op) {
+    uint64_t count;
+    ssize_t size = read(core->wake_fd, &count, sizeof count);
+    (void)size; /* EAGAIN: taken already */
+    op_free(core, op);
+    if (!core->is_draining)
+        arm_wake(core); /* cannot fail: the operation that ended has left its place */
+}
+
+static void answer(rio_core *core, uint64_t user_data, int32_t result, uint32_t flags) {
+    struct op *op = slab_at(&core->ops, (uint32_t)user_data);
+    if (user_data >> 60 == KIND_CANCEL)
+        return;
+    assert(op && op_user_data(op) == user_data && (op->state == OP_IN_KERNEL || op->state == OP_CANCELLING));
+    core->in_kernel--;
+    core->own_in_kernel -= is_own(op);
+    core->completions++;
+    if (op->kind == KIND_REQUEST) {
+        request_finish(core, op, result, flags);
+        return;
+    }
+    if (op->state == OP_CANCELLING && !op->is_cancel_sent)
+        list_remove(&core->cancels, op);
+    if (op->kind == KIND_WAKE) {
+        finish_wake(core, op);
+    } else if (op->kind == KIND_EPOLL) {
+        op_free(core, op);
+        epoll_is_readable(core);
+    } else {
+        poll_finish(core, op, result);
+    }
+}
+
+uint32_t ring_reap(rio_core *core) {
+    const struct uring_cqe *cqe;
+    uint32_t count = 0;
+    if (core->is_owner_waiting)
+        return 0;
+    for (; (cqe = ring_peek(&core->ring)); count++) {
+        uint64_t user_data = cqe->user_data;
+        int32_t result = cqe->result;
+        uint32_t flags = cqe->flags;
+        ring_advance(&core->ring);
+        answer(core, user_data, result, flags);
+    }
+    return count;
+}
+
+int arm_wake(rio_core *core) {
+    struct op *op = op_new(core, KIND_WAKE);
+    if (!op)
+        return -ENOMEM;
+    op->fd = core->wake_fd;
+    op->poll_mask = POLLIN;
+    op->state = OP_STAGED;
+    list_append(&core->staged, op);
+    return 0;
+}
+
+void nudge_owner(rio_core *core) {
+    uint64_t one = 1;
+    if (!core->is_owner_waiting)
+        return;
+    ssize_t written = write(core->wake_fd, &one, sizeof one);
+    (void)written; /* EAGAIN: nudged more often than a counter can hold, so nudged */
+}
