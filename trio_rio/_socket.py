@@ -27,6 +27,7 @@ from ._trio import async_yield
 from .rio import pack_address
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import TracebackType
 
     from typing_extensions import Buffer
@@ -161,6 +162,42 @@ class RioSocket(_trio.StockSocketType):
             return None
         raise OSError(f"flags {flags:#x} cannot be used while receives are posted ahead: RioConfig(read_ahead=...)")
 
+    async def recvmsg(
+        self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /
+    ) -> tuple[bytes, list[tuple[int, int, bytes]], int, Any]:
+        """See :meth:`socket.socket.recvmsg`. What was received ahead comes first, without ancillary data."""
+        ahead = self._ahead_of_us()
+        if ahead is None or type(bufsize) is not int or bufsize <= 0:
+            return await super().recvmsg(bufsize, ancbufsize, flags)
+        if ancbufsize and not ahead.channel.is_stream:
+            raise OSError("ancillary data is lost while receives are posted ahead: RioConfig(read_ahead=...)")
+        await ahead.receive(0)
+        is_truncated = not ahead.channel.is_stream and bool(ahead.unread) and ahead.unread[0].count > bufsize
+        received = await self._receive_ahead(ahead, bufsize, flags)
+        data, address = received or (b"", None)
+        return data, [], socket.MSG_TRUNC if is_truncated else 0, address
+
+    async def recvmsg_into(
+        self, buffers: Iterable[Buffer], ancbufsize: int = 0, flags: int = 0, /
+    ) -> tuple[int, list[tuple[int, int, bytes]], int, Any]:
+        """See :meth:`socket.socket.recvmsg_into`. What was received ahead comes first, as for :meth:`recvmsg`."""
+        if self._ahead_of_us() is None:
+            return await super().recvmsg_into(buffers, ancbufsize, flags)
+        views = [memoryview(buffer).cast("B") for buffer in buffers]
+        data, ancillary, message_flags, address = await self.recvmsg(sum(map(len, views)), ancbufsize, flags)
+        rest = memoryview(data)
+        for view in views:
+            size = min(len(view), len(rest))
+            view[:size] = rest[:size]
+            rest = rest[size:]
+        return len(data), ancillary, message_flags, address
+
+    def _ahead_of_us(self) -> ReadAhead | None:
+        """What receives ahead, if it has anything that a receive past it would overtake."""
+        channel = self._usable_channel()
+        ahead = None if channel is None else channel.ahead
+        return ahead if ahead is not None and ahead.is_ahead else None
+
     def is_readable(self) -> bool:
         """Whether a receive would return at once; counts what was received ahead."""
         channel = self._channel
@@ -194,7 +231,14 @@ class RioSocket(_trio.StockSocketType):
                 sent = await self._send_on(channel, view, None)
                 if sent is not None:
                     return sent
+        await self._let_window_pass()
         return await super().send(data, flags)
+
+    async def _let_window_pass(self) -> None:
+        """Trio's own way of sending must not overtake what is in flight."""
+        channel = self._channel
+        if channel is not None and channel.window is not None:
+            await channel.window.wait_until_sent()
 
     @staticmethod
     async def _send_on(channel: Channel, data: bytes | memoryview, address: bytes | None) -> int | None:
@@ -223,7 +267,13 @@ class RioSocket(_trio.StockSocketType):
                     sent = await self._send_on(channel, view, packed)
                     if sent is not None:
                         return sent
+        await self._let_window_pass()
         return await super().sendto(*args)
+
+    async def sendmsg(self, *args: Any) -> int:
+        """See :meth:`socket.socket.sendmsg`. Trio's own way, after what is in flight."""
+        await self._let_window_pass()
+        return await super().sendmsg(*args)
 
     def _pack_known(self, address: object) -> bytes | None:
         try:

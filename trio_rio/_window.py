@@ -84,6 +84,11 @@ class SendWindow:
 
         await trio.lowlevel.wait_task_rescheduled(abort)
 
+    async def wait_until_sent(self) -> None:
+        """Wait until nothing is in flight. A checkpoint if it has to wait; cancelling it changes nothing."""
+        while self.channel.sends and not self.channel.is_closed:
+            await self._wait_for_room()
+
     def keep(self, request: Request) -> None:
         """A send has completed: there is room again."""
         self.bytes_in_flight -= request.length
