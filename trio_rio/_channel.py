@@ -78,6 +78,7 @@ class Channel:
     window: SendWindow | None = None  # None: each send is waited for
     is_closed: bool = False
     is_lingering: bool = False
+    lingered: trio.Event | None = None  # set when a socket that lingers is closed for good
     addresses: dict[bytes, Address] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
@@ -329,12 +330,15 @@ class Channel:
         own = socket.socket(self.sock.family, self.sock.type, self.sock.proto, self.sock.detach())
         self.sock = self.request_queue.socket = own
         self.is_lingering = True
+        self.lingered = trio.Event()
         self.engine.begin_linger(self)
 
     def end_linger(self) -> None:
         """All is sent, or the time is over: close the socket for good."""
         if self.is_lingering:
             self.is_lingering = False
+            assert self.lingered is not None
+            self.lingered.set()
             self.engine.lingering.discard(self)
             self.request_queue.provider.close_socket(self.request_queue)
 

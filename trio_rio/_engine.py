@@ -80,7 +80,6 @@ class _Counters:
     armed: int = 0
     received: int = 0
     drained_late: int = 0
-    leaked_bytes: int = 0
 
 
 class Engine:
@@ -307,7 +306,9 @@ class Engine:
             trio.lowlevel.spawn_system_task(self._end_linger_in_time, channel)
 
     async def _end_linger_in_time(self, channel: Channel) -> None:
-        await trio.sleep(self.config.linger_seconds)
+        assert channel.lingered is not None
+        with trio.move_on_after(self.config.linger_seconds):
+            await channel.lingered.wait()
         if channel.is_lingering:
             self.counters.drained_late += len(channel.sends)
             channel.end_linger()
@@ -463,5 +464,5 @@ class Engine:
             completion_queue_capacity=capacity,
             completion_queue_used=charged,
             drained_late=counters.drained_late,
-            leaked_bytes=counters.leaked_bytes,
+            leaked_bytes=self.provider.leaked_bytes,
         )

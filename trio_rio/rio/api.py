@@ -77,6 +77,9 @@ class Provider(abc.ABC):
     #: for one request.
     registers_cheaply: ClassVar[bool]
 
+    #: Memory that the kernel did not let go of in time at :meth:`close`; kept for good.
+    leaked_bytes: int = 0
+
     # ------------------------------------------------------------------------------------------------
     # The thirteen functions
     # ------------------------------------------------------------------------------------------------

@@ -172,7 +172,7 @@ class UringProvider(Provider):
         self.core = self.ffi.gc(core[0], self.lib.rio_core_free)  # freed when nobody can name it any more
         self._is_closed = False
         # Memory that the kernel may use, by buffer id; and ids that are deregistered while still in use.
-        self._memory: dict[int, object] = {}
+        self._memory: dict[int, Any] = {}
         self._postponed: set[int] = set()
         self._sockets: dict[int, RequestQueue] = {}
         self._descriptors: dict[object, int] = {}  # by handle: the descriptor may be closed by then
@@ -493,6 +493,7 @@ class UringProvider(Provider):
         if held and not forked:
             # The kernel still owns memory: freeing it would corrupt whatever comes next, so it is kept for good.
             leak(self._memory)
+            self.leaked_bytes = sum(len(memory) for memory in self._memory.values())
             warnings.warn(
                 f"{held} requests did not end within {_DRAIN_SECONDS} s; their memory is leaked on purpose",
                 ResourceWarning,
