@@ -24,7 +24,7 @@ Decision
 - :meth:`UringProvider.cancel` is IORING_OP_ASYNC_CANCEL for the one request, by its user_data.
 - Closing a socket cancels first and enters the kernel once: close(2) alone would send no FIN while a request
   holds the file.
-- Features are found by trying them; ``FEATURES`` says which kernel brought each, and what it is used for.
+- Features are found by trying them; ``_uring_system.FEATURES`` says which kernel brought each, and what it is used for.
 """
 
 from __future__ import annotations
@@ -38,10 +38,11 @@ import time
 import warnings
 import weakref
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from ._checks import CONTEXT_MAX, check_request_queue_arguments, leak, raw_type
 from ._uring_signals import UringEvent, UringPort, nanoseconds
+from ._uring_system import FEATURES, load_native, unavailable
 from .api import (
     CompletionQueue,
     EventNotification,
@@ -54,7 +55,7 @@ from .api import (
     RequestQueue,
     RioResult,
 )
-from .errors import RioCallError, RioError, RioInternalError, RioUnavailableError, Status, status_from_errno
+from .errors import RioCallError, RioError, RioInternalError, Status, status_from_errno
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,64 +73,6 @@ DEFAULT_RING_ENTRIES = 512
 # How long close() waits for the kernel to let go of memory. Cancelling takes microseconds; this is for a
 # machine that is swapping.
 _DRAIN_SECONDS = 5.0
-
-
-class _Feature(NamedTuple):
-    name: str
-    since: str
-    used_for: str
-    setup_flag: int = 0
-    ring_feature: int = 0
-
-
-FEATURES = (
-    _Feature("EXT_ARG", "Linux 5.11", "a timeout in the call that submits and waits", ring_feature=1 << 8),
-    _Feature("NODROP", "Linux 5.5", "a full completion ring loses nothing", ring_feature=1 << 1),
-    _Feature("FAST_POLL", "Linux 5.7", "receives wait without a thread", ring_feature=1 << 5),
-    _Feature("SUBMIT_ALL", "Linux 5.18", "a bad request does not hold up a batch", setup_flag=1 << 7),
-    _Feature("COOP_TASKRUN", "Linux 5.19", "no interrupt for a completion", setup_flag=1 << 8),
-    _Feature("RECV_POLL_FIRST", "Linux 5.19", "a receive that must wait does not try first", setup_flag=1 << 8),
-    _Feature("NO_IOWAIT", "Linux 6.15", "an idle program is not shown as waiting for I/O", ring_feature=1 << 17),
-)
-
-
-def load_native() -> Any:
-    """The C core, or :class:`RioUnavailableError` with the reason why there is none."""
-    try:
-        from . import _uring_native  # type: ignore[attr-defined]
-    except ImportError as error:
-        reason = f"the C core is not there ({error})"
-        remedy = "reinstall with a C compiler and the Python headers present (Debian: gcc, python3-dev)"
-        raise RioUnavailableError("uring", reason, remedy) from None
-    return _uring_native
-
-
-_REMEDIES = {
-    errno.ENOSYS: (
-        "this kernel has no io_uring, or a sandbox hides it",
-        "use Linux 5.11 or later; in a container allow io_uring_setup, io_uring_enter in the seccomp profile",
-    ),
-    errno.EPERM: (
-        "the system forbids io_uring to this process (a seccomp filter, or the sysctl kernel.io_uring_disabled)",
-        "allow io_uring_setup and io_uring_enter in the container's seccomp profile, or set kernel.io_uring_disabled=0",
-    ),
-    errno.ENOMEM: (
-        "there is no memory for the ring, or the limit on locked memory is reached (kernels before 5.12 count it)",
-        "raise the limit on locked memory (ulimit -l, LimitMEMLOCK=), or free memory",
-    ),
-    errno.EMFILE: ("this process has no file descriptor left", "raise the limit (ulimit -n) or close files"),
-    errno.ENFILE: ("the system has no file descriptor left", "raise fs.file-max or close files"),
-}
-_REMEDIES[errno.EACCES] = _REMEDIES[errno.EPERM]
-
-
-def _unavailable(step: str, number: int) -> RioUnavailableError:
-    if step == "features":
-        reason = "this kernel's io_uring lacks a feature that is needed"
-        return RioUnavailableError("uring", reason, "use Linux 5.11 or later")
-    likely, remedy = _REMEDIES.get(number, ("unexpected", "report it, with the output of the probe"))
-    name = errno.errorcode.get(number, str(number))
-    return RioUnavailableError("uring", f"{step} failed with {name}: {likely}", remedy)
 
 
 def _forked_error() -> RioError:
@@ -168,7 +111,7 @@ class UringProvider(Provider):
         core, step = self.ffi.new("rio_core **"), self.ffi.new("const char **")
         error = self.lib.rio_core_open(core, ring_entries, withhold_setup_flags, step)
         if error:
-            raise _unavailable(self.ffi.string(step[0]).decode(), -error)
+            raise unavailable(self.ffi.string(step[0]).decode(), -error)
         self.core = self.ffi.gc(core[0], self.lib.rio_core_free)  # freed when nobody can name it any more
         self._is_closed = False
         # Memory that the kernel may use, by buffer id; and ids that are deregistered while still in use.
