@@ -328,7 +328,8 @@ class Channel:
 
     def _linger(self) -> None:
         own = socket.socket(self.sock.family, self.sock.type, self.sock.proto, self.sock.detach())
-        self.sock = self.request_queue.socket = own
+        self.sock = own
+        self.request_queue.provider.rebind_socket(self.request_queue, own)
         self.is_lingering = True
         self.lingered = trio.Event()
         self.engine.begin_linger(self)

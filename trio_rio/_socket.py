@@ -302,10 +302,12 @@ class RioSocket(_trio.StockSocketType):
     def shutdown(self, flag: int) -> None:
         """See :meth:`socket.socket.shutdown`. What is in flight is sent first."""
         channel = self._channel
-        if channel is not None and channel.window is not None and channel.window.put_off_shutdown(flag):
-            self._did_shutdown_SHUT_WR = True
+        if channel is None or channel.window is None or channel.is_closed:
+            super().shutdown(flag)
             return
-        super().shutdown(flag)
+        channel.window.shutdown(flag)
+        if flag in (socket.SHUT_WR, socket.SHUT_RDWR):
+            self._did_shutdown_SHUT_WR = True
 
     def close(self) -> None:
         """Close at once; tasks that wait get ClosedResourceError. Sends in flight (of a window) go out first."""

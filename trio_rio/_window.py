@@ -34,7 +34,8 @@ class SendWindow:
     bytes_in_flight: int = 0
     waiters: deque[Any] = attrs.field(factory=deque)
     error_status: int = 0  # of a send that nobody has been told about
-    shutdown_when_sent: int | None = None
+    is_shut_down: bool = False  # for the caller; the socket itself follows when all is sent
+    is_shutdown_put_off: bool = False
 
     async def send(self, data: bytes | memoryview, address: bytes | None) -> int:
         """Wait for room, post, and return how many bytes were taken.
@@ -48,6 +49,8 @@ class SendWindow:
         channel = self.channel
         await trio.lowlevel.checkpoint_if_cancelled()
         while True:
+            if self.is_shut_down:
+                raise error_from_status(Status.ESHUTDOWN)
             if self.error_status:
                 raise error_from_status(self._take_error())
             if not channel.is_usable():
@@ -98,18 +101,23 @@ class SendWindow:
         # All of them: the first may end with the error, and then nobody would wake the next.
         for task in self.end():
             trio.lowlevel.reschedule(task)
-        if self.shutdown_when_sent is not None and not self.channel.sends:
-            how, self.shutdown_when_sent = self.shutdown_when_sent, None
+        if self.is_shutdown_put_off and not self.channel.sends:
+            self.is_shutdown_put_off = False
             # The connection may be gone: whoever sends or receives next is told.
             with contextlib.suppress(OSError):
-                self.channel.sock.shutdown(how)
+                self.channel.sock.shutdown(socket.SHUT_WR)
 
-    def put_off_shutdown(self, how: int) -> bool:
-        """Shut sending down when all is sent; False when nothing is in flight."""
-        if not self.channel.sends or how == socket.SHUT_RD:
-            return False
-        self.shutdown_when_sent = how
-        return True
+    def shutdown(self, how: int) -> None:
+        """Shut the socket down; but sending only when all is sent. No send is taken any more."""
+        sock = self.channel.sock
+        is_of_sending = how in (socket.SHUT_WR, socket.SHUT_RDWR)
+        if not (is_of_sending and self.channel.sends):
+            sock.shutdown(how)
+        else:
+            if how == socket.SHUT_RDWR:
+                sock.shutdown(socket.SHUT_RD)
+            self.is_shutdown_put_off = True
+        self.is_shut_down |= is_of_sending
 
     def end(self) -> list[Any]:
         """Nobody waits any more. Returns the tasks that did."""

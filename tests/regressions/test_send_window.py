@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from ..engine.harness import fill, stdlib_pair
+from ..engine.harness import PATIENCE_SECONDS, fill, receive_all, stdlib_pair
 
 pytestmark = pytest.mark.rio_config(cancellation="detach", send_window_bytes=1)
 
@@ -50,3 +50,17 @@ async def test_every_task_that_waits_for_room_is_told() -> None:
                 await wait_all_tasks_blocked()
                 theirs.close()
     assert failed == 5
+
+
+async def test_nothing_is_sent_after_shutdown() -> None:
+    """A send after shutdown(SHUT_WR) fails with EPIPE, though the shutdown itself is put off; the stream is intact."""
+    ours, theirs = stdlib_pair()
+    count = fill(ours)
+    with trio.socket.from_stdlib_socket(ours) as client, theirs:
+        await client.send(b"before")
+        client.shutdown(socket.SHUT_WR)
+        with pytest.raises(BrokenPipeError):
+            await client.send(b"after")
+        theirs.setblocking(False)
+        with trio.socket.from_stdlib_socket(theirs) as server, trio.fail_after(PATIENCE_SECONDS):
+            assert (await receive_all(server))[count:] == b"before"

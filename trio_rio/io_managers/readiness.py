@@ -39,7 +39,7 @@ class ReadinessIOManager(StockIOManager):
         self._has_packet = False
         self._pump_scope = trio.CancelScope(shield=True)
         try:
-            port = self.provider.create_port()
+            port = self._port = self.provider.create_port()
             self.engine = Engine(self, self.provider, port, config or self.config, because or self.because)
         except BaseException:
             self.provider.close()
@@ -90,7 +90,8 @@ class ReadinessIOManager(StockIOManager):
         )
 
     def close(self) -> None:
-        """End of the run."""
+        """End of the run. Packets go to the port again, where the engine waits while it drains."""
+        self._port.on_packet = None
         self.engine.close()
         super().close()
 

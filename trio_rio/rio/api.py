@@ -300,6 +300,10 @@ class Provider(abc.ABC):
     def release_socket(self, request_queue: RequestQueue) -> None:
         """As :meth:`close_socket`, but leave the socket itself open (for ``detach()``)."""
 
+    def rebind_socket(self, request_queue: RequestQueue, sock: socket.socket) -> None:
+        """Use ``sock`` from now on, which has taken the descriptor over from the queue's socket."""
+        request_queue.socket = sock
+
     @abc.abstractmethod
     def cancel(self, request_queue: RequestQueue, request_context: int) -> None:
         """Ask that the outstanding request with this context end now (only where :attr:`can_cancel`).

@@ -207,6 +207,12 @@ class PortableProvider(Provider):
         with self._driver.entry(is_after_end_allowed=True):
             self._end(request_queue)
 
+    def rebind_socket(self, request_queue: RequestQueue, sock: socket.socket) -> None:
+        """See :meth:`Provider.rebind_socket`."""
+        with self._driver.entry():
+            queues = self._queues("rebind_socket", request_queue)
+            request_queue.socket = queues.sock = queues.receives.sock = queues.sends.sock = sock
+
     def cancel(self, request_queue: RequestQueue, request_context: int) -> None:
         """See :meth:`Provider.cancel`. Ends every request with this context, should there be several."""
         with self._driver.entry(is_after_end_allowed=True):
