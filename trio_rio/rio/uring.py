@@ -112,7 +112,7 @@ class UringProvider(Provider):
         error = self.lib.rio_core_open(core, ring_entries, withhold_setup_flags, step)
         if error:
             raise unavailable(self.ffi.string(step[0]).decode(), -error)
-        self.core = self.ffi.gc(core[0], self.lib.rio_core_free)  # freed when nobody can name it any more
+        self.core = core[0]
         self._is_closed = False
         # Memory that the kernel may use, by buffer id; and ids that are deregistered while still in use.
         self._memory: dict[int, Any] = {}

@@ -22,14 +22,17 @@ static __thread char thread_marker;
 bool core_is_owner(const rio_core *core) { return core->owner == &thread_marker; }
 
 int rio_core_is_usable(rio_core *core) {
-    if (*core->guard != GUARD_ALIVE)
-        return RIO_E_FORKED;
-    return __atomic_load_n(&core->is_closed, __ATOMIC_RELAXED) ? RIO_E_CLOSED : 0;
+    /* In this order: a core that is being closed gives its guard away after it says that it is closed. */
+    bool is_ours = __atomic_load_n(core->guard, __ATOMIC_ACQUIRE) == GUARD_ALIVE;
+    if (__atomic_load_n(&core->is_closed, __ATOMIC_ACQUIRE))
+        return RIO_E_CLOSED;
+    return is_ours ? 0 : RIO_E_FORKED;
 }
 
 int core_enter(rio_core *core) {
-    if (*core->guard != GUARD_ALIVE)
-        return RIO_E_FORKED;
+    int error = rio_core_is_usable(core);
+    if (error)
+        return error;
     pthread_mutex_lock(&core->lock);
     if (core->is_closed) {
         pthread_mutex_unlock(&core->lock);
@@ -315,19 +318,20 @@ int rio_core_close(rio_core *core, int64_t timeout_ns) {
     int64_t end = now_ns() + (timeout_ns < TIMEOUT_MAX ? timeout_ns : TIMEOUT_MAX);
     if (core_is_owner(core))
         drain(core, end);
-    __atomic_store_n(&core->is_closed, true, __ATOMIC_RELAXED);
+    __atomic_store_n(&core->is_closed, true, __ATOMIC_RELEASE);
     uint32_t held = requests_in_kernel(core), inside = see_out(core, end);
     core->is_leaked = held || inside;
     if (!core->is_leaked)
         free_all(core);
     else if (!inside)
         close_descriptors(core); /* which cancels: the kernel may still write, so the memory must outlive it */
+    madvise(core->guard, sizeof *core->guard, MADV_DONTNEED); /* it stays readable, and takes no memory */
     core_leave(core);
     return held + inside > INT_MAX ? INT_MAX : (int)(held + inside);
 }
 
 void rio_core_free(rio_core *core) {
-    if (!core || core->is_leaked || (*core->guard == GUARD_ALIVE && !core->is_closed))
+    if (!core || core->is_leaked || !rio_core_is_usable(core))
         return;
     munmap(core->guard, sizeof *core->guard);
     free(core);

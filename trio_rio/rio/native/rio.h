@@ -57,7 +57,8 @@ int rio_core_open(rio_core **core, uint32_t entries, uint32_t withhold, const ch
 /* Waits at most timeout_ns for the kernel to let go of all memory, and for other threads to leave their waits. 0, or
  * the number of operations and threads that are left: then what they use stays allocated on purpose. */
 int rio_core_close(rio_core *core, int64_t timeout_ns);
-/* Frees a closed core; nobody may name it any more. NULL is allowed. */
+/* Frees what a closed core keeps for those who still name it, some hundred bytes: nobody may from here on. A garbage
+ * collector cannot promise that, as it finalizes in any order; it leaves them. NULL is allowed. */
 void rio_core_free(rio_core *core);
 int rio_core_info(rio_core *core, rio_info *info);
 int rio_core_is_usable(rio_core *core); /* 0, RIO_E_FORKED or RIO_E_CLOSED */
