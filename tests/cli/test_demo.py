@@ -105,7 +105,9 @@ def test_an_interrupt_is_clean(when: str) -> None:
         assert process.stderr is not None
         seen = ""
         while when not in seen:
-            seen += process.stdout.read(1)
+            character = process.stdout.read(1)
+            assert character, f"it ended early: {seen}{process.stderr.read()}"
+            seen += character
         children = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGINT)
         rest, errors = process.communicate(timeout=60)
