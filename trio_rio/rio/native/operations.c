@@ -1,8 +1,8 @@
 /* The operations of the ring: what is staged goes in, what the kernel answers comes out.
  *
  * Facts. Without room for completions, or memory for requests, io_uring_enter(2) takes nothing and says EBUSY or
- * EAGAIN. A thread that sleeps in it is woken by a completion that is posted after it has begun to sleep, or sees one that is
- * still there then; one that another thread has taken in between is gone for it.
+ * EAGAIN. A thread that sleeps in it is woken by a completion that is posted after it has begun to sleep, or sees one
+ * that is still there then; one that another thread has taken in between is gone for it.
  * Consequence. A submission may need several attempts. If threads besides the sleeper take completions, it may sleep on
  * although news has come for it.
  * Decision. While the owner waits in the kernel, only the owner takes completions. Whoever has something for it in that
