@@ -31,7 +31,7 @@ trio_rio.run(main)
 def python(program: str, *options: str) -> subprocess.CompletedProcess[str]:
     """Run a program in development mode, where the interpreter checks its memory and complains of everything."""
     command = [sys.executable, "-X", "dev", *options, "-c", program]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, timeout=30)
 
 
 def test_importing_is_silent() -> None:
