@@ -242,7 +242,7 @@ class Engine:
         if earlier is not None:
             if earlier.sock is sock:
                 return earlier
-            earlier.abandon()  # its socket was closed behind our back, and the number is in use again
+            earlier.close()  # its socket was closed behind our back, and the number is in use again
         receives = max(1, self.read_ahead) + 1
         sends = self.config.sends_outstanding_max
         self._reserve(receives + sends)
@@ -341,7 +341,9 @@ class Engine:
         self.counters.received += 1
         if not self.is_notifier_waiting:
             return  # it is in the run queue already
-        if self.turn() < self.config.results_per_turn:
+        if self.runner is None:
+            self.wake_notifier()  # it drains, and must see whether this was the last
+        elif self.turn() < self.config.results_per_turn:
             self.arm()
         else:
             self.wake_notifier()

@@ -65,6 +65,8 @@ async def _step(engine: Engine) -> None:
     if engine.turn() == engine.config.results_per_turn:
         await trio.lowlevel.cancel_shielded_checkpoint()
         return
+    if engine.runner is None and not engine.has_waiters():
+        return  # draining, and that was the last: no packet will come
     engine.arm()
     engine.is_notifier_waiting = True
 

@@ -138,7 +138,8 @@ def run(
 
     Raises:
       RioUnavailableError: the provider that was demanded cannot serve; nothing was started.
-      Everything that :func:`trio.run` and ``async_fn`` raise.
+
+    Also raises everything that :func:`trio.run` and ``async_fn`` raise.
     """
     with _put_in(config) as put_in:
         return trio.run(async_fn, *args, instruments=[put_in, *kwargs.pop("instruments", ())], **kwargs)

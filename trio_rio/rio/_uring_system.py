@@ -13,6 +13,9 @@ from typing import Any, NamedTuple
 
 from .errors import RioUnavailableError
 
+# RIO_INTERFACE of native/rio.h.
+INTERFACE = 1
+
 
 class _Feature(NamedTuple):
     name: str
@@ -41,6 +44,9 @@ def load_native() -> Any:
         reason = f"the C core is not there ({error})"
         remedy = "reinstall with a C compiler and the Python headers present (Debian: gcc, python3-dev)"
         raise RioUnavailableError("uring", reason, remedy) from None
+    if getattr(_uring_native.lib, "RIO_INTERFACE", 0) != INTERFACE:
+        reason = "the C core that is installed was built from other sources than these"
+        raise RioUnavailableError("uring", reason, "reinstall, so that it is built again")
     return _uring_native
 
 
@@ -64,6 +70,7 @@ _REMEDIES[errno.EACCES] = _REMEDIES[errno.EPERM]
 
 
 def unavailable(step: str, number: int) -> RioUnavailableError:
+    """The refusal of a ring: which step failed, with which errno."""
     if step == "features":
         reason = "this kernel's io_uring lacks a feature that is needed"
         return RioUnavailableError("uring", reason, "use Linux 5.11 or later")

@@ -10,6 +10,10 @@
 
 #include <stdint.h>
 
+/* Changes whenever this file does in a way that Python notices: an extension that was built from another one is refused.
+ */
+#define RIO_INTERFACE 1
+
 /* Codes of the function table [winsock2.h]. */
 #define RIO_E_FAULT 10014
 #define RIO_E_INVAL 10022
