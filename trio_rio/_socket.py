@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import operator
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -137,7 +138,8 @@ class RioSocket(_trio.StockSocketType):
     async def _receive_first(self, size: int, flags: int, *, with_address: bool) -> Request | tuple[bytes, Any] | None:
         """One receive: a completed request, or what was received ahead, or ``None``: go Trio's own way."""
         channel = self._usable_channel()
-        if channel is None or type(size) is not int or size <= 0:
+        size = _size_of(size)
+        if channel is None or size < 0 or (size == 0 and (channel.is_stream or channel.ahead is None)):
             return None
         if channel.ahead is not None:
             return await self._receive_ahead(channel.ahead, size, flags)
@@ -157,7 +159,10 @@ class RioSocket(_trio.StockSocketType):
             await ahead.receive(0)
             return ahead.read(size, peek=True)
         if not flags:
-            return await ahead.receive(size)
+            if size:
+                return await ahead.receive(size)
+            await ahead.receive(0)  # no bytes of a datagram: it is gone all the same
+            return b"", ahead.read(1)[1]
         if not ahead.is_ahead:
             return None
         raise OSError(f"flags {flags:#x} cannot be used while receives are posted ahead: RioConfig(read_ahead=...)")
@@ -167,13 +172,14 @@ class RioSocket(_trio.StockSocketType):
     ) -> tuple[bytes, list[tuple[int, int, bytes]], int, Any]:
         """See :meth:`socket.socket.recvmsg`. What was received ahead comes first, without ancillary data."""
         ahead = self._ahead_of_us()
-        if ahead is None or type(bufsize) is not int or bufsize <= 0:
+        size = _size_of(bufsize)
+        if ahead is None or size < 0 or (size == 0 and ahead.channel.is_stream):
             return await super().recvmsg(bufsize, ancbufsize, flags)
         if ancbufsize and not ahead.channel.is_stream:
             raise OSError("ancillary data is lost while receives are posted ahead: RioConfig(read_ahead=...)")
         await ahead.receive(0)
-        is_truncated = not ahead.channel.is_stream and bool(ahead.unread) and ahead.unread[0].count > bufsize
-        received = await self._receive_ahead(ahead, bufsize, flags)
+        is_truncated = not ahead.channel.is_stream and bool(ahead.unread) and ahead.unread[0].count > size
+        received = await self._receive_ahead(ahead, size, flags)
         data, address = received or (b"", None)
         return data, [], socket.MSG_TRUNC if is_truncated else 0, address
 
@@ -342,6 +348,14 @@ class RioSocket(_trio.StockSocketType):
     ) -> None:
         self._end_channel()
         super().__exit__(exc_type, exc_value, traceback)
+
+
+def _size_of(size: Any) -> int:
+    """A size as an integer; -1 for what the inherited code must judge."""
+    try:
+        return operator.index(size)
+    except TypeError:
+        return -1
 
 
 def _flat_view(data: Any) -> Any:

@@ -49,9 +49,8 @@ class SendWindow:
         channel = self.channel
         await trio.lowlevel.checkpoint_if_cancelled()
         while True:
-            if self.is_shut_down:
-                raise error_from_status(Status.ESHUTDOWN)
-            if self.error_status:
+            if self.is_shut_down or self.error_status:
+                await trio.lowlevel.cancel_shielded_checkpoint()
                 raise error_from_status(self._take_error())
             if not channel.is_usable():
                 raise trio.ClosedResourceError("this socket was already closed")
@@ -70,7 +69,7 @@ class SendWindow:
     def _take_error(self) -> int:
         # A stream stays broken, and the kernel says EPIPE from now on; a datagram socket goes on.
         status, self.error_status = self.error_status, Status.ESHUTDOWN if self.channel.is_stream else 0
-        return status
+        return Status.ESHUTDOWN if self.is_shut_down else status
 
     def _has_room(self) -> bool:
         channel = self.channel
