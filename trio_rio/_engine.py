@@ -303,7 +303,7 @@ class Engine:
         self.lingering.add(channel)
         # At the very end of a run no task can be started: then close() keeps the time.
         with contextlib.suppress(RuntimeError):
-            trio.lowlevel.spawn_system_task(self._end_linger_in_time, channel)
+            _trio.spawn_uncounted(self._end_linger_in_time, channel, name="trio_rio linger")
 
     async def _end_linger_in_time(self, channel: Channel) -> None:
         assert channel.lingered is not None

@@ -30,6 +30,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from ._trio import spawn_uncounted
+
 if TYPE_CHECKING:
     from ._engine import Engine
 
@@ -40,7 +42,7 @@ def start_notifier(engine: Engine) -> None:
     At the very end of a run no system task can be started any more; then the engine takes no requests.
     """
     try:
-        engine.notifier_task = trio.lowlevel.spawn_system_task(_notify, engine, name="trio_rio notifier")
+        engine.notifier_task = spawn_uncounted(_notify, engine, name="trio_rio notifier")
     except RuntimeError:
         return
     engine.begin()

@@ -21,9 +21,10 @@ from trio import _socket
 from trio._core import _run
 from trio._core._run import GLOBAL_RUN_CONTEXT, Runner, Task
 from trio._core._traps import WaitTaskRescheduled, _async_yield
+from trio.lowlevel import spawn_system_task
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     # What a manager has in common on every platform; which class it is makes no difference to types.
     from trio._core._io_epoll import EpollIOManager as StockIOManager
@@ -46,6 +47,25 @@ async_yield: Any = _async_yield
 def current_runner() -> Runner | None:
     """The run of this thread; ``None`` outside of one."""
     return getattr(GLOBAL_RUN_CONTEXT, "runner", None)
+
+
+def spawn_uncounted(async_fn: Callable[..., Awaitable[None]], *args: object, name: str) -> Task:
+    """As :func:`trio.lowlevel.spawn_system_task`, for a task that ``tasks_living`` does not count.
+
+    Programs, Trio's own tests among them, read that number to see whether they have left a task behind.
+    """
+    runner: Any = GLOBAL_RUN_CONTEXT.runner
+    task = spawn_system_task(_run_uncounted, runner, async_fn, args, name=name)
+    runner.tasks.remove(task)
+    return task
+
+
+async def _run_uncounted(runner: Any, async_fn: Callable[..., Awaitable[None]], args: tuple[object, ...]) -> None:
+    task = GLOBAL_RUN_CONTEXT.task
+    try:
+        await async_fn(*args)
+    finally:
+        runner.tasks.add(task)  # the task ends in this very step, and then Trio takes it out
 
 
 def reschedule_all(runner: Any, requests: Sequence[Request]) -> None:
@@ -77,4 +97,5 @@ __all__ = [
     "async_yield",
     "current_runner",
     "reschedule_all",
+    "spawn_uncounted",
 ]

@@ -21,7 +21,7 @@ from .. import _notifier, _trio
 from .._config import RioConfig
 from .._engine import Engine
 from .._statistics import RioIOStatistics
-from .._trio import StockIOManager
+from .._trio import StockIOManager, spawn_uncounted
 from ..rio.portable import PortableProvider
 
 
@@ -52,7 +52,7 @@ class ReadinessIOManager(StockIOManager):
         _notifier.start_notifier(engine)
         if engine.notifier_task is not None:
             engine.on_notifier_exit = self._pump_scope.cancel
-            trio.lowlevel.spawn_system_task(self._pump, name="trio_rio readiness")
+            spawn_uncounted(self._pump, name="trio_rio readiness")
 
     async def _pump(self) -> None:
         """Let the provider serve its sockets whenever its poll set is readable; until the notifier is done."""
