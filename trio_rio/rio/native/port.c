@@ -131,7 +131,7 @@ static int wait_in_owner(rio_core *core, int64_t left) {
     if (left == 0 && !submit && !ring_needs_enter(&core->ring))
         return 0;
     ring_publish(&core->ring);
-    core->is_owner_waiting = true;
+    core->is_owner_waiting = left != 0; /* one that only looks misses nothing, and tells nobody that it leaves */
     core_step_out(core);
     int taken = ring_enter(&core->ring, submit, left ? 1 : 0, left);
     int error = core_step_in(core);
