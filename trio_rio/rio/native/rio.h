@@ -10,8 +10,8 @@
 
 #include <stdint.h>
 
-/* Changes whenever this file does in a way that Python notices: an extension that was built from another one is refused.
- */
+/* Changes whenever this file does in a way that Python notices: an extension that was built from another one is
+ * refused. */
 #define RIO_INTERFACE 1
 
 /* Codes of the function table [winsock2.h]. */
