@@ -46,6 +46,17 @@ int main(void) {
         CHECK_EQUAL(rio_deregister_buffer(core, id), -1);
     }
 
+    /* So does the slot of one that was deregistered while in use. */
+    rq = new_rq(core, fds[0], true, 4, cq, 0);
+    for (int i = 0; i < 1000; i++) {
+        id = register_memory(core, other, sizeof other);
+        CHECK((uint32_t)id < 10);
+        CHECK_EQUAL(rio_receive(core, rq, id, 0, 1, 0, 0), 0);
+        CHECK_EQUAL(rio_deregister_buffer(core, id), 1);
+        CHECK_EQUAL(write(fds[1], "x", 1), 1);
+        CHECK_EQUAL(collect_one(core, cq).status, 0);
+    }
+
     /* Memory for sending only. */
     uint64_t read_only, sender = new_rq(core, fds[1], true, 1, cq, 0);
     CHECK_EQUAL(rio_register_buffer(core, other, sizeof other, 1, &read_only), 0);

@@ -29,8 +29,8 @@ static void *caller(void *argument) {
         CHECK(result.status == 0 || result.status == ECANCELED);
     }
     CHECK_EQUAL(rio_receive(core, rq, buffer, 0, 8, 0, ROUNDS), 0);
-    CHECK_EQUAL(rio_close_request_queue(core, rq), 0);
     CHECK_EQUAL(rio_notify(core, cq), 0); /* the packet that the owner waits for */
+    CHECK_EQUAL(rio_close_request_queue(core, rq), 0);
     return NULL;
 }
 

@@ -19,7 +19,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 failures=0
 
-threaded="threads wake wait_in_other_thread wait_while_others_call close_while_others_wait whole_transfers"
+threaded="threads wake sleep_race wait_in_other_thread wait_while_others_call close_while_others_wait whole_transfers"
 memory_flags="-O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all"
 thread_flags="-O1 -fno-omit-frame-pointer -fsanitize=thread"
 export UBSAN_OPTIONS=print_stacktrace=1
