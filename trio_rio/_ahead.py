@@ -43,16 +43,21 @@ class ReadAhead:
         return bool(self.posted or self.unread or self.is_at_eof)
 
     def top_up(self, demand: int) -> bool:
-        """Keep receives posted: ``demand`` of them, or as many as read_ahead says. False if memory ran out."""
+        """Keep receives posted: ``demand`` of them, or as many as read_ahead says, as far as there is memory.
+
+        Returns whether something is there, or will come.
+        """
         channel = self.channel
-        if self.is_at_eof or not channel.is_usable():
-            return True
-        while len(self.posted) + len(self.unread) < max(demand, channel.engine.read_ahead):
+        while (
+            not self.is_at_eof
+            and channel.is_usable()
+            and len(self.posted) + len(self.unread) < max(demand, channel.engine.read_ahead)
+        ):
             request = channel.engine.take(large=channel.is_busy or not channel.is_stream)
             if request is None:
-                return bool(self.posted or self.unread)
+                break
             self._post(request)
-        return True
+        return self.is_ahead
 
     def _post(self, request: Request) -> None:
         channel, slice_ = self.channel, request.slice
@@ -74,18 +79,19 @@ class ReadAhead:
             raise error_from_status(code)
         self.posted.append(request)
 
-    async def receive(self, size: int) -> tuple[bytes, Address | None]:
+    async def receive(self, size: int) -> tuple[bytes, Address | None] | None:
         """What came first, at most ``size`` bytes of it; 0 waits until something is there and takes nothing.
+
+        ``None``: nothing is posted, and nothing can be, since memory is used up or the run is ending. Then the next
+        bytes may be received without us.
 
         A checkpoint; cancelling it takes nothing. Raises BusyResourceError, and the OSError of the receive.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
-        if self.waiter is not None:
+        if self.waiter is not None or self.channel.read_key in self.channel.engine.manager.waits:
             raise trio.BusyResourceError("another task is already reading from this socket")
-        while not (self.unread or self.is_at_eof):
-            if self.top_up(1):
-                return await self._wait(size)
-            await self.channel.engine.wait_for_slice()
+        if not (self.unread or self.is_at_eof):
+            return await self._wait(size) if self.top_up(1) else None
         try:
             return self.read(size)
         finally:
@@ -130,6 +136,9 @@ class ReadAhead:
         if request.status == 0 and request.count == 0 and self.channel.is_stream:
             self.is_at_eof = True
             request.finish()
+        elif request.status == Status.OPERATION_ABORTED and self.channel.engine.runner is None:
+            request.finish()  # called back at the end of the run
+            return
         else:
             self.channel.is_busy = request.count == request.length
             self.unread.append(request)

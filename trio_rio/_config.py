@@ -75,7 +75,7 @@ class RioConfig:
     #: Slice of a receive on a busy connection, and of a send. 64 KiB is where copying stops getting cheaper.
     large_slice_size_bytes: int = attrs.field(default=65536, validator=_integer(4096, 16 * _MIB))
 
-    #: Registered memory of a run. When it is all leased, receives and sends wait for a slice to come back.
+    #: Registered memory of a run. When it is all leased, receives and sends do without: they go Trio's own way.
     registered_bytes_max: int = attrs.field(default=256 * _MIB, validator=_integer(65536, 1 << 40))
 
     #: A send of more bytes than this goes from the caller's own memory, where registering that is cheap; below,

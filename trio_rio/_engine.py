@@ -14,7 +14,6 @@ import contextlib
 import socket
 import time
 import weakref
-from collections import deque
 from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -114,7 +113,6 @@ class Engine:
         self.bare: list[Request] = []
         self.channels: weakref.WeakValueDictionary[int, Channel] = weakref.WeakValueDictionary()
         self.lingering: set[Channel] = set()
-        self.slice_waiters: deque[Any] = deque()
         #: The run while it takes new requests; ``None`` before its first and once it drains.
         self.runner: object = None
         self.notifier_task: Any = None
@@ -211,20 +209,6 @@ class Engine:
         request.context = (request.context + GENERATION) & _CONTEXT_MASK
         request.channel = request.task = None
         request.home.append(request)
-        if self.slice_waiters:
-            trio.lowlevel.reschedule(self.slice_waiters.popleft())
-
-    async def wait_for_slice(self) -> None:
-        """Wait until a slice came back. A checkpoint; cancelling it takes nothing."""
-        lowlevel = trio.lowlevel
-        task = lowlevel.current_task()
-        self.slice_waiters.append(task)
-
-        def abort(_: object) -> Any:
-            self.slice_waiters.remove(task)
-            return lowlevel.Abort.SUCCEEDED
-
-        await lowlevel.wait_task_rescheduled(abort)
 
     # -- channels ----------------------------------------------------------------------------------------
 
@@ -269,8 +253,7 @@ class Engine:
             raise trio.BusyResourceError("another task is already reading from this socket")
         if channel.ahead is None or not channel.ahead.is_ahead:
             return False
-        await channel.ahead.receive(0)
-        return True
+        return await channel.ahead.receive(0) is not None
 
     def _is_taking(self) -> bool:
         if self.runner is None and not self.is_closed and self.start_notifier is not None:
@@ -348,9 +331,22 @@ class Engine:
         else:
             self.wake_notifier()
 
-    def has_waiters(self) -> bool:
-        """Whether a task waits for a request. Not sockets that linger: :meth:`close` gives them the time they have."""
-        return any(request.state in (WAITED, CANCELLED) for request in self.requests)
+    def must_go_on(self) -> bool:
+        """While draining: whether a task waits, or receives that were posted ahead are being called back.
+
+        Not for sockets that linger: :meth:`close` gives them the time they have.
+        """
+        return bool(self.tasks_waiting(receive=True) or self.tasks_waiting(receive=False) or self._call_back())
+
+    def _call_back(self) -> bool:
+        # After the notifier sockets go Trio's own way; what a posted receive took would be lost to them.
+        ahead = [channel for channel in list(self.channels.values()) if channel.ahead is not None]
+        posted = [(channel, request) for channel in ahead for request in channel.ahead.posted]  # type: ignore[union-attr]
+        if self.provider.can_cancel:
+            for channel, request in posted:
+                self.provider.cancel(channel.request_queue, request.context)
+            return bool(posted)
+        return False
 
     # -- the end -------------------------------------------------------------------------------------------
 

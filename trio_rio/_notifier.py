@@ -55,7 +55,7 @@ async def _notify(engine: Engine) -> None:
     except trio.Cancelled:
         engine.begin_draining()
         with trio.CancelScope(shield=True):
-            while engine.has_waiters():
+            while engine.must_go_on():
                 await _step(engine)
         raise
     finally:
@@ -67,7 +67,7 @@ async def _step(engine: Engine) -> None:
     if engine.turn() == engine.config.results_per_turn:
         await trio.lowlevel.cancel_shielded_checkpoint()
         return
-    if engine.runner is None and not engine.has_waiters():
+    if engine.runner is None and not engine.must_go_on():
         return  # draining, and that was the last: no packet will come
     engine.arm()
     engine.is_notifier_waiting = True

@@ -156,12 +156,15 @@ class RioSocket(_trio.StockSocketType):
     @staticmethod
     async def _receive_ahead(ahead: ReadAhead, size: int, flags: int) -> tuple[bytes, Any] | None:
         if flags == socket.MSG_PEEK:
-            await ahead.receive(0)
+            if await ahead.receive(0) is None:
+                return None
             return ahead.read(size, peek=True)
         if not flags:
             if size:
                 return await ahead.receive(size)
-            await ahead.receive(0)  # no bytes of a datagram: it is gone all the same
+            if await ahead.receive(0) is None:
+                return None
+            # No bytes of a datagram: it is gone all the same.
             return b"", ahead.read(1)[1]
         if not ahead.is_ahead:
             return None

@@ -37,8 +37,8 @@ class SendWindow:
     is_shut_down: bool = False  # for the caller; the socket itself follows when all is sent
     is_shutdown_put_off: bool = False
 
-    async def send(self, data: bytes | memoryview, address: bytes | None) -> int:
-        """Wait for room, post, and return how many bytes were taken.
+    async def send(self, data: bytes | memoryview, address: bytes | None) -> int | None:
+        """Wait for room, post, and return how many bytes were taken; ``None`` when there is no memory for them.
 
         A checkpoint. Cancelled while waiting, nothing of ``data`` is sent.
 
@@ -57,10 +57,10 @@ class SendWindow:
             if not self._has_room():
                 await self._wait_for_room()
                 continue
-            request = channel.post_send(data, address, wait=False)
-            if request is not None:
-                break
-            await channel.engine.wait_for_slice()
+            break
+        request = channel.post_send(data, address, wait=False)
+        if request is None:
+            return None
         count = request.length
         self.bytes_in_flight += count
         await trio.lowlevel.cancel_shielded_checkpoint()
