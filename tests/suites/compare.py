@@ -1,0 +1,58 @@
+"""Compare runs of one test suite: what passed in the first must have passed in each of the others.
+
+    python compare.py FIRST.xml OTHER.xml...
+
+Reads the JUnit files of pytest, prints a table, and what a test that did not pass has said. Exits with 1 when a test
+that passed in the first run did not pass in another, or was not there.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+# It knows the names of Trio's own I/O managers and the fields of their statistics, and this is another one.
+ALLOWED = frozenset({"_core._tests.test_io::test_io_manager_statistics"})
+
+# The elements of JUnit's format that say that a test did not pass.
+OUTCOMES = ("failure", "error", "skipped")
+
+
+def outcomes(path: Path) -> dict[str, tuple[str, str]]:
+    """Test id -> its outcome, and what was said about it."""
+    found: dict[str, tuple[str, str]] = {}
+    for case in ElementTree.parse(path).iter("testcase"):
+        name = f"{case.get('classname')}::{case.get('name')}"
+        bad = [child for child in case if child.tag in OUTCOMES]
+        found[name] = (bad[0].tag, bad[0].text or "") if bad else ("passed", "")
+    return found
+
+
+def passed(run: dict[str, tuple[str, str]]) -> set[str]:
+    return {name for name, (outcome, _) in run.items() if outcome == "passed"}
+
+
+def compare(first: Path, others: list[Path]) -> bool:
+    """Print how the other runs differ from the first; whether they may."""
+    reference = outcomes(first)
+    runs = {path.stem: outcomes(path) for path in others}
+    print(f"\n{'run':<14} {'passed':>7} {'skipped':>8} {'failed':>7} {'missing':>8}")
+    for name, run in {first.stem: reference, **runs}.items():
+        counts = [sum(outcome == wanted for outcome, _ in run.values()) for wanted in ("passed", "skipped")]
+        missing = passed(reference) - passed(run)
+        print(f"{name:<14} {counts[0]:>7} {counts[1]:>8} {len(run) - sum(counts):>7} {len(missing):>8}")
+    is_good = True
+    for name, run in runs.items():
+        for test in sorted(passed(reference) - passed(run)):
+            outcome, text = run.get(test, ("not run", ""))
+            if test in ALLOWED:
+                print(f"{name}: {test} may fail: it pins the names of Trio's own backends")
+                continue
+            is_good = False
+            print(f"\n{name}: {test}: {outcome}\n{text}")
+    return is_good
+
+
+if __name__ == "__main__":
+    sys.exit(not compare(Path(sys.argv[1]), [Path(argument) for argument in sys.argv[2:]]))
