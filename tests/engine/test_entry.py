@@ -1,0 +1,126 @@
+"""The ways in and out: run, install, uninstall, and what they refuse."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+
+import pytest
+import trio
+
+import trio_rio
+from trio_rio import _trio
+
+
+@pytest.fixture
+def restored() -> Iterator[None]:
+    """Whatever the test installs is gone afterwards."""
+    yield
+    trio_rio.uninstall()
+    assert _trio.RUN_MODULE.TheIOManager is _trio.StockIOManager
+    assert _trio.SOCKET_MODULE._SocketType is _trio.StockSocketType
+
+
+async def provider_in_use() -> str:
+    return trio_rio.current_statistics().provider
+
+
+def test_install_serves_every_later_run(rio_provider: str, restored: None) -> None:
+    """After install(), trio.run is on trio_rio; after uninstall(), it is Trio's own again."""
+    trio_rio.install(trio_rio.RioConfig(provider=rio_provider))
+    assert trio.run(provider_in_use) == rio_provider
+    trio_rio.uninstall()
+    with pytest.raises(trio_rio.RioError, match=r"start it with trio_rio.run\(\)"):
+        trio.run(provider_in_use)
+
+
+def test_install_twice_is_refused(restored: None) -> None:
+    """A second install() raises, and the first stays in force."""
+    trio_rio.install(trio_rio.RioConfig(provider="portable"))
+    with pytest.raises(RuntimeError, match="uninstall"):
+        trio_rio.install(trio_rio.RioConfig(provider="portable"))
+    assert trio.run(provider_in_use) == "portable"
+
+
+def test_uninstall_twice_is_allowed() -> None:
+    """uninstall() without install() does nothing."""
+    trio_rio.uninstall()
+    trio_rio.uninstall()
+
+
+def test_run_inside_an_installed_process_keeps_its_own_config(rio_provider: str, restored: None) -> None:
+    """run() with a config of its own is not changed by install()."""
+    trio_rio.install(trio_rio.RioConfig(provider="portable"))
+    config = trio_rio.RioConfig(provider=rio_provider)
+    assert trio_rio.run(provider_in_use, config=config) == rio_provider
+
+
+def test_a_run_inside_a_run_is_refused(rio_provider: str) -> None:
+    """trio_rio.run() inside a run raises as trio.run() does, and leaves no descriptor behind."""
+    config = trio_rio.RioConfig(provider=rio_provider)
+
+    async def main() -> None:
+        with pytest.raises(RuntimeError, match="from inside"):
+            trio_rio.run(provider_in_use, config=config)
+
+    trio_rio.run(main, config=config)
+
+
+def test_wrong_arguments_are_refused_as_trio_refuses_them(rio_provider: str) -> None:
+    """What trio.run() says to wrong arguments, trio_rio.run() says too."""
+    config = trio_rio.RioConfig(provider=rio_provider)
+
+    def not_async() -> None: ...
+
+    with pytest.raises(TypeError) as ours:
+        trio_rio.run(not_async, config=config)  # type: ignore[arg-type]
+    with pytest.raises(TypeError) as stock:
+        trio.run(not_async)  # type: ignore[arg-type]
+    assert str(ours.value) == str(stock.value)
+    with pytest.raises(TypeError, match="no_such_option"):
+        trio_rio.run(provider_in_use, config=config, no_such_option=1)
+
+
+def test_instruments_and_clock_of_the_program_are_used(rio_provider: str) -> None:
+    """Keyword arguments of trio.run go through; an instrument sees the whole run."""
+    seen: list[str] = []
+
+    class Witness(trio.abc.Instrument):
+        def before_run(self) -> None:
+            seen.append("before")
+
+        def after_run(self) -> None:
+            seen.append("after")
+
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    config = trio_rio.RioConfig(provider=rio_provider)
+    trio_rio.run(functools.partial(trio.sleep, 1000), config=config, clock=clock, instruments=[Witness()])
+    assert seen == ["before", "after"]
+
+
+def test_a_demanded_provider_that_cannot_serve_starts_nothing() -> None:
+    """run() and install() raise RioUnavailableError with reason and remedy, and change nothing."""
+    config = trio_rio.RioConfig(provider="winsock")
+    for enter in (functools.partial(trio_rio.run, provider_in_use), trio_rio.install):
+        with pytest.raises(trio_rio.RioUnavailableError, match="Remedy") as caught:
+            enter(config=config)
+        assert caught.value.provider == "winsock"
+    assert _trio.RUN_MODULE.TheIOManager is _trio.StockIOManager
+
+
+def test_sockets_are_trios_own_outside_of_runs(rio_provider: str) -> None:
+    """The socket class is bound while a run is under way, and given back after it, also after an error."""
+
+    async def main() -> None:
+        assert _trio.SOCKET_MODULE._SocketType is not _trio.StockSocketType
+        raise KeyError("as it happens")
+
+    with pytest.raises(KeyError):
+        trio_rio.run(main, config=trio_rio.RioConfig(provider=rio_provider))
+    assert _trio.SOCKET_MODULE._SocketType is _trio.StockSocketType
+
+
+def test_statistics_outside_of_a_run_say_what_to_do() -> None:
+    """current_statistics() without a run raises RioError."""
+    with pytest.raises(trio_rio.RioError, match=r"trio_rio\.run"):
+        trio_rio.current_statistics()
