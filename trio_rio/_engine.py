@@ -117,6 +117,8 @@ class Engine:
         self.runner: object = None
         self.notifier_task: Any = None
         self.is_notifier_waiting = False
+        #: A packet came since the notifier looked: it may come from within the arming, while the notifier still runs.
+        self.is_notifier_called = False
         self.is_closed = False
         #: The books as the run ended; ``None`` until then.
         self.last_ledger: Ledger | None = None
@@ -312,6 +314,7 @@ class Engine:
 
     def wake_notifier(self) -> None:
         """Let the notifier go on, in its own time."""
+        self.is_notifier_called = True
         if self.is_notifier_waiting:
             self.is_notifier_waiting = False
             trio.lowlevel.reschedule(self.notifier_task)

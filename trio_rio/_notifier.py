@@ -69,7 +69,11 @@ async def _step(engine: Engine) -> None:
         return
     if engine.runner is None and not engine.must_go_on():
         return  # draining, and that was the last: no packet will come
+    engine.is_notifier_called = False
     engine.arm()
+    if engine.is_notifier_called:
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        return
     engine.is_notifier_waiting = True
 
     def abort(_: object) -> trio.lowlevel.Abort:

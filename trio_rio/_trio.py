@@ -68,6 +68,11 @@ async def _run_uncounted(runner: Any, async_fn: Callable[..., Awaitable[None]], 
         runner.tasks.add(task)  # the task ends in this very step, and then Trio takes it out
 
 
+def is_in_host() -> bool:
+    """Whether the host of a guest run called, between two ticks of the run."""
+    return bool(getattr(current_runner(), "is_guest", False)) and not hasattr(GLOBAL_RUN_CONTEXT, "task")
+
+
 def reschedule_all(runner: Any, requests: Sequence[Request]) -> None:
     """``runner.reschedule(request.task, request)`` for each, in one frame; order is kept."""
     if runner.is_guest or "task_scheduled" in runner.instruments:
@@ -96,6 +101,7 @@ __all__ = [
     "WaitTaskRescheduled",
     "async_yield",
     "current_runner",
+    "is_in_host",
     "reschedule_all",
     "spawn_uncounted",
 ]

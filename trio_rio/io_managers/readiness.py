@@ -101,7 +101,7 @@ class ReadinessIOManager(StockIOManager):
         if self._has_packet:
             self._serve()
             runner = _trio.current_runner()
-            if runner is not None and runner.runq:
+            if self._has_packet or (runner is not None and runner.runq):
                 timeout = 0
         return super().get_events(timeout)
 

@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import outcome
 import trio
 
+from .. import _trio
 from .._config import RioConfig
 from .._engine import Engine
 from .._notifier import start_notifier
@@ -77,7 +78,6 @@ class UringIOManager:
         self._events = self.provider.ffi.new("rio_event[]", _EVENTS_AT_ONCE)
         self._events_view = memoryview(self.provider.ffi.buffer(self._events))
         self._thread = threading.get_ident()
-        self._is_waiting_elsewhere = False
         info = self.provider.info()
         self._watch = select.poll()
         self._watch.register(info.ring_fd, select.POLLIN)
@@ -119,11 +119,7 @@ class UringIOManager:
         raise OSError(-count, f"waiting on the ring failed: {os.strerror(-count)}")
 
     def _watch_ring(self, timeout: float) -> int:
-        self._is_waiting_elsewhere = True
-        try:
-            return _LOOK if self._watch.poll(math.ceil(timeout * 1000)) else 0
-        finally:
-            self._is_waiting_elsewhere = False
+        return _LOOK if self._watch.poll(math.ceil(timeout * 1000)) else 0
 
     def process_events(self, events: Any) -> None:
         """Wake the tasks whose waits ended, and the notifier if its packet came."""
@@ -149,7 +145,7 @@ class UringIOManager:
 
     def commit_from_outside(self) -> None:
         """See :meth:`Manager.commit_from_outside`."""
-        if self._is_waiting_elsewhere:
+        if _trio.is_in_host():
             self._lib.rio_flush(self._core, 0)
             self.provider.wake()
 
