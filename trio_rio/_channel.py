@@ -297,6 +297,8 @@ class Channel:
             return True
         self.is_closed = True
         self.is_direct = False
+        if self.engine.is_foreign:
+            return True
         self.engine.channels.pop(self.fd, None)
         lingers = self._must_linger()
         for request in self._waiting_requests():
@@ -345,7 +347,7 @@ class Channel:
 
     def abandon(self) -> None:
         """The run is over, or the descriptor is somebody else's now: end the requests, leave the socket alone."""
-        if not self.is_closed:
+        if not self.is_closed and not self.engine.is_foreign:
             self.is_closed = True
             self.is_direct = False
             self.engine.channels.pop(self.fd, None)

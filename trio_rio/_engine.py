@@ -11,6 +11,7 @@ all of them are in is also handled inline."""
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import time
 import weakref
@@ -87,6 +88,7 @@ class Engine:
     def __init__(self, manager: Manager, provider: Provider, port: Port, config: RioConfig, because: str) -> None:
         self.manager = manager
         self.provider = provider
+        self._pid = os.getpid()
         self.config = config
         self.because = because
         self.counters = _Counters()
@@ -124,6 +126,16 @@ class Engine:
         self.last_ledger: Ledger | None = None
         self.start_notifier: Callable[[Engine], None] | None = None
         self.on_notifier_exit: Callable[[], None] = lambda: None
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether this is a forked child: the requests, and what waits for them, are its parent's."""
+        return os.getpid() != self._pid
+
+    def check_process(self) -> None:
+        """Raise :class:`RioError` in a forked child."""
+        if self.is_foreign:
+            raise RioError(f"this run belongs to process {self._pid}; a forked child can start one of its own")
 
     # -- results -----------------------------------------------------------------------------------------
 
@@ -368,6 +380,9 @@ class Engine:
             return
         self.is_closed = True
         self.begin_draining()
+        if self.is_foreign:
+            self.provider.close()
+            return
         deadline = time.monotonic() + self.config.linger_seconds
         try:
             while self.lingering and self._drive(deadline):

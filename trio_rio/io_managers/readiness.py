@@ -110,6 +110,7 @@ class ReadinessIOManager(StockIOManager):
 
     async def wait_readable(self, fd: Any) -> None:
         """See :func:`trio.lowlevel.wait_readable`."""
+        self.engine.check_process()
         fd = fd if isinstance(fd, int) else fd.fileno()
         if await self.engine.wait_readable_ahead(fd):
             return
@@ -121,12 +122,18 @@ class ReadinessIOManager(StockIOManager):
 
     async def wait_writable(self, fd: Any) -> None:
         """See :func:`trio.lowlevel.wait_writable`."""
+        self.engine.check_process()
         fd = fd if isinstance(fd, int) else fd.fileno()
         self.waits[fd << 1 | 1] += 1
         try:
             await super().wait_writable(fd)
         finally:
             self._end_wait(fd << 1 | 1)
+
+    def notify_closing(self, fd: Any) -> None:
+        """See :func:`trio.lowlevel.notify_closing`. A forked child shares the poll set, and must leave it alone."""
+        if not self.engine.is_foreign:
+            super().notify_closing(fd)
 
     def _end_wait(self, key: int) -> None:
         self.waits[key] -= 1

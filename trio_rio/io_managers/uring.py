@@ -167,6 +167,7 @@ class UringIOManager:
             raise trio.BusyResourceError("another task is already reading / writing this fd")
         token: int = self._lib.rio_poll_add(self._core, fd, select.POLLOUT if is_write else select.POLLIN)
         if token < 0:
+            self.engine.check_process()
             raise OSError(-token, os.strerror(-token))
         self.waits[key] = token
         self._tasks[token] = (key, trio.lowlevel.current_task())
