@@ -53,8 +53,9 @@ suite() {
     mkdir -p "$scratch/empty"
     # The exit code is no verdict: it is 1 for the one test that may fail. A run that broke off has no JUnit file.
     env -C "$scratch/empty" PATH="$venv/bin:$PATH" timeout 900 "$venv/bin/python" -m pytest --pyargs trio \
-        -p trio._tests.pytest_plugin -p no:cacheprovider -o faulthandler_timeout=200 \
-        -o junit_family=xunit1 --junit-xml="$scratch/$name.xml" --run-slow -k "not pyright_verifytypes" -q --tb=long "$@" >"$scratch/$name.log" 2>&1 || code=$?
+        -p trio._tests.pytest_plugin -p no:cacheprovider --run-slow -k "not pyright_verifytypes" -q --tb=long \
+        -o faulthandler_timeout=200 -o junit_family=xunit1 --junit-xml="$scratch/$name.xml" "$@" \
+        >"$scratch/$name.log" 2>&1 || code=$?
     printf '%-14s %s\n' "$name" "$(tail -n 1 "$scratch/$name.log")"
     if [ $code -gt 1 ]; then
         tail -n 100 "$scratch/$name.log"
