@@ -355,13 +355,13 @@ class Engine:
 
     def _call_back(self) -> bool:
         # After the notifier sockets go Trio's own way; what a posted receive took would be lost to them.
-        ahead = [channel for channel in list(self.channels.values()) if channel.ahead is not None]
-        posted = [(channel, request) for channel in ahead for request in channel.ahead.posted]  # type: ignore[union-attr]
-        if self.provider.can_cancel:
-            for channel, request in posted:
-                self.provider.cancel(channel.request_queue, request.context)
-            return bool(posted)
-        return False
+        if not self.provider.can_cancel:
+            return False
+        channels = list(self.channels.values())
+        posted = [(one, request) for one in channels if one.ahead is not None for request in one.ahead.posted]
+        for channel, request in posted:
+            self.provider.cancel(channel.request_queue, request.context)
+        return bool(posted)
 
     # -- the end -------------------------------------------------------------------------------------------
 
