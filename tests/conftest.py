@@ -69,8 +69,10 @@ def rio_run(request: pytest.FixtureRequest, rio_provider: str) -> RioRun:
 
 
 def make_run(item: pytest.Item, provider: str) -> RioRun:
-    mark = item.get_closest_marker("rio_config")
-    config = trio_rio.RioConfig(provider=provider, **(mark.kwargs if mark else {}))
+    options: dict[str, Any] = {}
+    for mark in reversed(list(item.iter_markers("rio_config"))):
+        options.update(mark.kwargs)  # the closest last
+    config = trio_rio.RioConfig(provider=provider, **options)
     return functools.partial(trio_rio.run, config=config)
 
 

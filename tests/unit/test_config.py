@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 import trio_rio
 from trio_rio import RioConfig
@@ -54,6 +54,7 @@ def test_an_integer_out_of_range_is_refused_by_name(name: str, distance: int) ->
 
 
 @pytest.mark.parametrize("name", INTEGERS)
+@settings(max_examples=25)
 @given(value=st.one_of(st.booleans(), st.floats(), st.text(), st.binary(), st.lists(st.integers())))
 def test_what_is_no_integer_is_refused_by_name(name: str, value: object) -> None:
     """Anything but an integer, a bool included, raises a TypeError that names the option."""
