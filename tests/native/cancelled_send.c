@@ -3,6 +3,15 @@
 
 #define LENGTH (8u << 20)
 
+/* Left to themselves the buffers of a loopback connection may grow until they hold all that the peer has not read. */
+#define SOCKET_BUFFER (256 << 10)
+
+static void bound_buffers(const int fds[2]) {
+    int size = SOCKET_BUFFER;
+    CHECK_EQUAL(setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof size), 0);
+    CHECK_EQUAL(setsockopt(fds[1], SOL_SOCKET, SO_RCVBUF, &size, sizeof size), 0);
+}
+
 int main(void) {
     rio_core *core = open_core();
     static char memory[LENGTH], got[1 << 16];
@@ -10,6 +19,7 @@ int main(void) {
     int fds[2];
     uint64_t cq = new_cq(core, 4), buffer = register_memory(core, memory, LENGTH), total = 0;
     tcp_pair(fds);
+    bound_buffers(fds);
     uint64_t rq = new_rq(core, fds[0], true, 2, cq, 0);
     CHECK_EQUAL(rio_send(core, rq, buffer, 0, LENGTH, 0, 1), 0);
     CHECK_EQUAL(rio_send(core, rq, buffer, 0, 1, 0, 2), 0); /* waits behind it */
