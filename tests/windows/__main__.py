@@ -1,0 +1,45 @@
+"""``python3 -m tests.windows COMMAND``: the Windows lane. See docs/howto/windows-lane.md.
+
+python ARGUMENTS...     run Windows Python with these arguments
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from . import machine, run
+
+TIMEOUT_VARIABLE = "TRIO_RIO_LANE_TIMEOUT_SECONDS"
+
+
+def python(arguments: list[str]) -> int:
+    """Run Windows Python in the folder where this was started."""
+    timeout_seconds = float(os.environ.get(TIMEOUT_VARIABLE, "570"))
+    exe = machine.python_exe()
+    with machine.prefix() as prefix:
+        return run.run_exe(prefix, exe, arguments, run.python_environment(), timeout_seconds, cwd=Path.cwd())
+
+
+COMMANDS = {"python": python}
+
+
+def main(arguments: list[str]) -> int:
+    """Run what is asked for; the exit code is that of the program, or 2 when the lane cannot be built."""
+    if not arguments or arguments[0] not in COMMANDS:
+        print(__doc__)
+        return 2
+    problem = machine.missing()
+    if problem is not None:
+        print(f"the Windows lane cannot run: {problem}", file=sys.stderr)
+        return 2
+    try:
+        return COMMANDS[arguments[0]](arguments[1:])
+    except machine.LaneError as error:
+        print(f"the Windows lane cannot run: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,74 @@
+"""Run a program of Windows in the lane, with its output copied through and an end to it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from . import machine
+
+TIMED_OUT = 124
+
+
+def copy_through(source: IO[bytes], target: IO[bytes], log: IO[bytes] | None) -> None:
+    """Copy what a program says, line by line."""
+    for line in source:
+        for sink in (target, log):
+            if sink is not None:
+                sink.write(line)
+                sink.flush()
+
+
+def run_exe(
+    prefix: Path,
+    exe: Path,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    timeout_seconds: float,
+    *,
+    cwd: Path | None = None,
+    log: Path | None = None,
+) -> int:
+    """Run ``exe`` under Wine; its exit code, or :data:`TIMED_OUT`, and then all of the prefix is killed.
+
+    Windows programs here need pipes: CPython refuses to start on a regular file (WinError 6). ``log`` gets a copy
+    of the output.
+    """
+    everything = {**machine.wine_environment(prefix), **environment}
+    process = subprocess.Popen(
+        ["wine", str(exe), *arguments],
+        env=everything,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert process.stdout is not None
+    with open(log, "ab") if log is not None else open("/dev/null", "ab") as file:
+        reader = threading.Thread(target=copy_through, args=(process.stdout, sys.stdout.buffer, file), daemon=True)
+        reader.start()
+        try:
+            code = process.wait(timeout_seconds)
+        except subprocess.TimeoutExpired:
+            print(f"\nthe lane: no end after {timeout_seconds:g} s, killed", flush=True)
+            subprocess.run(["wineserver", "-k9"], env=everything, check=False, stdin=subprocess.DEVNULL)
+            process.kill()
+            process.wait()
+            code = TIMED_OUT
+        # A program that was left behind may hold the pipe open; it does not hold the lane up.
+        reader.join(5)
+    return code
+
+
+def python_environment() -> dict[str, str]:
+    """What CPython of the lane needs: the checkout as its package, nothing written into the checkout."""
+    return {
+        "PYTHONPATH": machine.windows_path(machine.ROOT),
+        "PYTHONPYCACHEPREFIX": machine.windows_path(machine.cache() / "pycache"),
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONUTF8": "1",
+    }
