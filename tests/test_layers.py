@@ -20,6 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "_config",
         "_engine",
         "_errors",
+        "_lease",
         "_notifier",
         "_requests",
         "_statistics",
@@ -27,7 +28,18 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "_window",
     ),
     ("io_managers",),
-    ("__init__", "_datagram", "_run", "_socket", "_stream", "pytest_plugin", "testing"),
+    (
+        "__init__",
+        "_datagram",
+        "_listener",
+        "_open",
+        "_run",
+        "_socket",
+        "_stream",
+        "_stream_leases",
+        "pytest_plugin",
+        "testing",
+    ),
     ("__main__", "_demo", "_demo_clients", "_demo_http", "_demo_server"),
 )
 RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}

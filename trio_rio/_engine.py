@@ -25,6 +25,7 @@ from . import _trio
 from ._buffers import Arena, Slice
 from ._channel import Channel
 from ._errors import RioCallError, RioError, RioInternalError, RioResourceError
+from ._lease import LeaseBook
 from ._requests import (
     ABANDONED,
     ACTION_ON_COMPLETE,
@@ -32,6 +33,7 @@ from ._requests import (
     DONE,
     FREE,
     GENERATION,
+    LEASED,
     POSTED,
     SLOT_MASK,
     WAITED,
@@ -108,6 +110,7 @@ class Engine:
         self.arena = Arena(
             provider, config.small_slice_size_bytes, config.large_slice_size_bytes, config.registered_bytes_max
         )
+        self.leases = LeaseBook(config.registered_bytes_max // 2)
         self.requests: list[Request] = []
         # Pools: with a small slice, with a large one, with none.
         self.small: list[Request] = []
@@ -390,6 +393,7 @@ class Engine:
             for channel in list(self.lingering):
                 self.counters.drained_late += len(channel.sends)
                 channel.end_linger()
+            held = self.leases.close()
             for channel in list(self.channels.values()):
                 channel.abandon()
             deadline = time.monotonic() + _DRAIN_SECONDS
@@ -399,6 +403,8 @@ class Engine:
         finally:
             self.arena.close()
             self.provider.close()
+        for lease in held:
+            lease.warn("the run ended while a lease was held")
 
     def _drive(self, deadline: float) -> bool:
         left = deadline - time.monotonic()
@@ -423,9 +429,10 @@ class Engine:
             provider=provider.name,
             is_over=is_over,
             requests_used=sum(request.context >> 32 for request in requests) - len(requests) + len(busy),
-            requests_in_flight=sum(request.state is not DONE for request in busy),
+            requests_in_flight=sum(request.state not in (DONE, LEASED) for request in busy),
             requests_outstanding=provider.outstanding(),
             requests_untaken=sum(request.state is DONE for request in busy),
+            requests_leased=sum(request.state is LEASED for request in busy),
             requests_lost=len(requests) - len(busy) - len(set(pooled) - set(busy)),
             requests_doubled=len(pooled) - len(set(pooled) - set(busy)),
             slices_leased=self.arena.leases_outstanding,

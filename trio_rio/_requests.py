@@ -16,6 +16,7 @@ CANCELLED posted, a task waits for it, and its cancellation was asked for
 POSTED   posted, no task waits for this one: read ahead, or a send inside the window
 ABANDONED posted, and the socket is closed: the result goes nowhere
 DONE     completed, and the task that takes the result has not run yet
+LEASED   not posted: a task has its slice, to read what came or to fill it
 ======== ===========================================================================================
 
 The table below is all there is; an event that it does not have for a state is a bug, raises
@@ -52,6 +53,7 @@ class State(enum.IntEnum):
     POSTED = 3
     ABANDONED = 4
     DONE = 5
+    LEASED = 6
 
 
 class Event(enum.Enum):
@@ -63,6 +65,7 @@ class Event(enum.Enum):
     CLOSE = "close"
     COMPLETE = "complete"
     TAKE = "take"
+    LEASE = "lease"
 
 
 class Action(enum.IntEnum):
@@ -73,15 +76,16 @@ class Action(enum.IntEnum):
     DROP = 2  # nobody wants it; the memory is given back
 
 
-FREE, WAITED, CANCELLED, POSTED, ABANDONED, DONE = State
+FREE, WAITED, CANCELLED, POSTED, ABANDONED, DONE, LEASED = State
 
 TRANSITIONS: Mapping[State, Mapping[Event, State]] = {
-    FREE: {Event.POST_AND_WAIT: WAITED, Event.POST: POSTED},
+    FREE: {Event.POST_AND_WAIT: WAITED, Event.POST: POSTED, Event.LEASE: LEASED},
     WAITED: {Event.CANCEL: CANCELLED, Event.CLOSE: ABANDONED, Event.COMPLETE: DONE},
     CANCELLED: {Event.CLOSE: ABANDONED, Event.COMPLETE: DONE},
     POSTED: {Event.CLOSE: ABANDONED, Event.COMPLETE: DONE},
     ABANDONED: {Event.CLOSE: ABANDONED, Event.COMPLETE: DONE},
-    DONE: {Event.TAKE: FREE, Event.CLOSE: DONE},
+    DONE: {Event.TAKE: FREE, Event.CLOSE: DONE, Event.LEASE: LEASED},
+    LEASED: {Event.TAKE: FREE, Event.POST_AND_WAIT: WAITED, Event.POST: POSTED},
 }
 
 # By the state at the completion; a list, since every completion looks here.
@@ -92,6 +96,7 @@ ACTION_ON_COMPLETE: tuple[Action | None, ...] = (
     Action.KEEP,  # POSTED
     Action.DROP,  # ABANDONED
     None,  # DONE
+    None,  # LEASED
 )
 
 # The request context that the provider carries: slot in the low half, generation above. 31 bits of generation

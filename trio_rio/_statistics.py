@@ -64,6 +64,7 @@ class Ledger:
     requests_in_flight: int  # posted and not completed, as the engine counts
     requests_outstanding: int  # the same, as the provider counts
     requests_untaken: int  # completed, and their result is not taken yet
+    requests_leased: int  # not posted: a task has their memory
     requests_lost: int  # free, and in no pool
     requests_doubled: int  # in a pool twice, or in a pool and not free
     slices_leased: int  # as the arena counts
@@ -101,6 +102,7 @@ class Ledger:
         left = {
             "requests in flight": self.requests_in_flight,
             "results that nobody took": self.requests_untaken,
+            "leases that nobody ended": self.requests_leased,
             "credits not given back": self.credits_charged,
         }
         found = [f"at the end of the run: {count} {what}" for what, count in left.items() if count]

@@ -22,6 +22,7 @@ BALANCED: dict[str, Any] = {
     "requests_in_flight": 3,
     "requests_outstanding": 3,
     "requests_untaken": 1,
+    "requests_leased": 2,
     "requests_lost": 0,
     "requests_doubled": 0,
     "slices_leased": 6,
@@ -40,6 +41,7 @@ OVER = {
     "requests_in_flight": 0,
     "requests_outstanding": 0,
     "requests_untaken": 0,
+    "requests_leased": 0,
     "credits_charged": 0,
     "is_notifier_waiting": False,
 }
@@ -63,6 +65,7 @@ def test_books_that_balance(books: dict[str, Any]) -> None:
         (BALANCED, {"notifications_unanswered": 0}, "the notifier waits, and no notification is armed"),
         (OVER, {"requests_in_flight": 1, "requests_outstanding": 1, "credits_charged": 1}, "1 requests in flight"),
         (OVER, {"requests_untaken": 1}, "1 results that nobody took"),
+        (OVER, {"requests_leased": 1}, "1 leases that nobody ended"),
         (OVER, {"credits_charged": 10}, "10 credits not given back"),
         (OVER, {"is_notifier_waiting": True}, "at the end of the run: the notifier waits"),
     ],

@@ -38,6 +38,7 @@ class History:
     is_cancelled: bool = False
     is_closed: bool = False
     is_completed: bool = False
+    is_leased: bool = False
 
     def allows(self, event: Event) -> bool:
         if event in (Event.POST, Event.POST_AND_WAIT):
@@ -47,7 +48,9 @@ class History:
         if event is Event.COMPLETE:
             return self.is_posted and not self.is_completed
         if event is Event.TAKE:
-            return self.is_completed
+            return self.is_completed or self.is_leased
+        if event is Event.LEASE:
+            return not self.is_leased and (self.is_completed or not self.is_posted)
         return self.is_posted  # CLOSE
 
     def action(self) -> Action:
@@ -57,8 +60,9 @@ class History:
         return Action.WAKE if self.is_waited else Action.KEEP
 
     def note(self, event: Event) -> None:
-        if event is Event.TAKE:
+        if event in (Event.TAKE, Event.LEASE):
             self.__init__()  # type: ignore[misc]
+        self.is_leased = event is Event.LEASE
         self.is_waited |= event is Event.POST_AND_WAIT
         self.is_posted |= event in (Event.POST, Event.POST_AND_WAIT)
         self.is_cancelled |= event is Event.CANCEL
