@@ -32,7 +32,6 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import struct
 import threading
 import time
 import warnings
@@ -41,6 +40,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from ._checks import CONTEXT_MAX, check_request_queue_arguments, leak, raw_type
+from ._uring_results import ResultArray
 from ._uring_signals import UringEvent, UringPort, nanoseconds
 from ._uring_system import FEATURES, load_native, unavailable
 from .api import (
@@ -55,13 +55,11 @@ from .api import (
     RequestQueue,
     RioResult,
 )
-from .errors import RioCallError, RioError, RioInternalError, Status, status_from_errno
+from .errors import RioCallError, RioError, RioInternalError, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_RESULT = struct.Struct("=iIQQ")  # RIORESULT: 24 bytes
-_HAS_ERRORS = 1 << 32  # in the return value of rio_dequeue
 _FORKED = 20001
 _CLOSED = 20002
 _MASK32 = 0xFFFF_FFFF
@@ -105,7 +103,7 @@ class UringProvider(Provider):
     def __init__(self, ring_entries: int = DEFAULT_RING_ENTRIES, withhold_setup_flags: int = 0) -> None:
         if ring_entries < 1:
             raise ValueError(f"ring_entries must be at least 1, not {ring_entries}")
-        native = load_native()
+        self._native = native = load_native()
         self.ffi = native.ffi
         self.lib = native.lib
         core, step = self.ffi.new("rio_core **"), self.ffi.new("const char **")
@@ -121,10 +119,7 @@ class UringProvider(Provider):
         self._descriptors: dict[object, int] = {}  # by handle: the descriptor may be closed by then
         self._events: weakref.WeakSet[UringEvent] = weakref.WeakSet()
         self._completion_queues: weakref.WeakSet[CompletionQueue] = weakref.WeakSet()
-        self._dequeue_lock = threading.Lock()  # for threads that share a queue: the results below are one array
-        self._results = self.ffi.new("rio_result[]", 64)
-        self._results_view = memoryview(self.ffi.buffer(self._results))
-        self._results_room = 64
+        self._dequeue_lock = threading.Lock()  # for threads that share a queue
 
     # -- helpers ---------------------------------------------------------------------------------------
 
@@ -173,35 +168,24 @@ class UringProvider(Provider):
         completion_queue = CompletionQueue(
             provider=self,
             notification=notification,
-            dequeue=partial(self._dequeue, handle[0]),
+            dequeue=partial(self._dequeue, ResultArray(self._native, self.core, handle[0], self.raise_for)),
             arm=partial(self.lib.rio_notify, self.core, handle[0]),
             handle=handle[0],
         )
         self._completion_queues.add(completion_queue)
         return completion_queue
 
-    def _dequeue(self, handle: int, limit: int) -> list[RawResult]:
-        if limit > self._results_room:
-            self._results_room = min(limit, 1 << 16)
-            self._results = self.ffi.new("rio_result[]", self._results_room)
-            self._results_view = memoryview(self.ffi.buffer(self._results))
-        count = self.lib.rio_dequeue(self.core, handle, self._results, min(limit, self._results_room))
-        if not count:
-            return []
-        if count < 0:
-            self.raise_for("RIODequeueCompletion", -count)
-        taken = count & _MASK32
-        results: list[RawResult] = list(_RESULT.iter_unpack(self._results_view[: taken * _RESULT.size]))
-        if count & _HAS_ERRORS:
-            results = [(status_from_errno(number), *rest) for number, *rest in results]  # type: ignore[misc]
-        if self._postponed:
+    def _dequeue(self, array: ResultArray, limit: int) -> list[RawResult]:
+        results = array.take(limit)
+        if self._postponed and results:
             self._free_postponed()
         return results
 
     def _free_postponed(self) -> None:
-        for buffer_id in [id_ for id_ in self._postponed if not self.lib.rio_buffer_uses(self.core, id_)]:
-            self._postponed.discard(buffer_id)
-            self._memory.pop(buffer_id, None)
+        for buffer_id in list(self._postponed):  # a copy: another thread may dequeue another queue
+            if not self.lib.rio_buffer_uses(self.core, buffer_id):
+                self._postponed.discard(buffer_id)
+                self._memory.pop(buffer_id, None)
 
     def create_request_queue(
         self,
