@@ -22,6 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "_errors",
         "_lease",
         "_notifier",
+        "_own_sockets",
         "_requests",
         "_statistics",
         "_trio",

@@ -26,6 +26,7 @@ from ._buffers import Arena, Slice
 from ._channel import Channel
 from ._errors import RioCallError, RioError, RioInternalError, RioResourceError
 from ._lease import LeaseBook
+from ._own_sockets import OwnSockets
 from ._requests import (
     ABANDONED,
     ACTION_ON_COMPLETE,
@@ -44,7 +45,6 @@ from ._requests import (
 )
 from ._statistics import Ledger, RioStatistics
 from .rio import CompletionQueue, Port, PortNotification, Provider, Status
-from .rio._checks import can_serve
 from .rio.types import RIO_MAX_CQ_SIZE
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ class Engine:
         self.large: list[Request] = []
         self.bare: list[Request] = []
         self.channels: weakref.WeakValueDictionary[int, Channel] = weakref.WeakValueDictionary()
+        self.own_sockets = OwnSockets(provider)
         self.lingering: set[Channel] = set()
         #: The run while it takes new requests; ``None`` before its first and once it drains.
         self.runner: object = None
@@ -235,9 +236,7 @@ class Engine:
         Raises:
           RioResourceError: the completion queue may not grow any more.
         """
-        if not self._is_taking():
-            return None
-        if not can_serve(sock):
+        if not self._is_taking() or not self.own_sockets.can_serve(sock):
             return None
         earlier = self.channels.get(sock.fileno())
         if earlier is not None:

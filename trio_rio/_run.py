@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import socket
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,7 +27,7 @@ import trio
 from . import _trio
 from ._config import RioConfig
 from ._errors import RioError, RioUnavailableError
-from ._socket import RioSocket
+from ._socket import RioSocket, SocketMaker
 from .io_managers.readiness import ReadinessIOManager
 from .rio.chooser import choose_provider, is_news
 
@@ -50,6 +52,11 @@ def _manager_class(provider: str) -> type[Any]:
         from .io_managers.uring import UringIOManager
 
         return UringIOManager
+    if provider == "winsock":
+        from .io_managers import windows
+
+        windows_manager: type[Any] = windows.WindowsRioManager  # type: ignore[attr-defined,unused-ignore]
+        return windows_manager
     raise RioUnavailableError(provider, "this version has no I/O manager for it", "choose another provider")
 
 
@@ -82,12 +89,15 @@ class _Binding:
         with self.lock:
             self.wishes += 1
             _trio.SOCKET_MODULE._SocketType = RioSocket
+            if sys.platform == "win32":  # where a socket must be made for RIO
+                _trio.SOCKET_MODULE._stdlib_socket = SocketMaker()
 
     def release_sockets(self) -> None:
         with self.lock:
             self.wishes -= 1
             if not self.wishes:
                 _trio.SOCKET_MODULE._SocketType = _trio.StockSocketType
+                _trio.SOCKET_MODULE._stdlib_socket = socket
 
 
 _binding = _Binding()

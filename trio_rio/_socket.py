@@ -48,12 +48,19 @@ class RioSocket(_trio.StockSocketType):
     _channel: Channel | None = None
     _destinations: dict[Any, bytes] | None = None
 
+    def __init__(self, sock: socket.socket) -> None:
+        # Trio's own asks its global for the class, where SocketMaker may stand.
+        if type(sock) is not socket.socket:
+            raise TypeError(f"expected object of type 'socket.socket', not '{type(sock).__name__}'")
+        self._sock = sock
+        self._sock.setblocking(False)
+        self._did_shutdown_SHUT_WR = False
+
     # -- the channel -----------------------------------------------------------------------------------------
 
     def _attach(self) -> Channel | None:
         """The channel of this run, made if need be; ``None`` where RIO cannot serve."""
-        runner = _trio.current_runner()
-        engine: Engine | None = getattr(getattr(runner, "io_manager", None), "engine", None)
+        engine = current_engine()
         if engine is None or type(self._sock) is not socket.socket:
             return None
         channel = self._channel
@@ -71,6 +78,15 @@ class RioSocket(_trio.StockSocketType):
             if channel is not None and not channel.is_usable():
                 return None
         return channel
+
+    @enable_ki_protection
+    async def accept(self) -> tuple[Any, Any]:
+        """See :meth:`socket.socket.accept`. A checkpoint; cancelling it loses no connection."""
+        accepted, address = await super().accept()
+        engine = current_engine()
+        if engine is not None and isinstance(accepted, RioSocket):
+            engine.own_sockets.adopt_accepted(self._sock, accepted._sock)
+        return accepted, address
 
     # -- receiving -------------------------------------------------------------------------------------------
 
@@ -209,9 +225,11 @@ class RioSocket(_trio.StockSocketType):
 
     def is_readable(self) -> bool:
         """Whether a receive would return at once; counts what was received ahead."""
-        channel = self._channel
-        if channel is not None and channel.ahead is not None and (channel.ahead.unread or channel.ahead.is_at_eof):
-            return True
+        ahead = None if self._channel is None or self._channel.is_closed else self._channel.ahead
+        if ahead is not None and ahead.is_ahead:
+            if not (ahead.unread or ahead.is_at_eof):
+                ahead.channel.engine.turn()  # what has come may not have been looked at
+            return bool(ahead.unread) or ahead.is_at_eof
         return super().is_readable()
 
     # -- sending ---------------------------------------------------------------------------------------------
@@ -284,6 +302,14 @@ class RioSocket(_trio.StockSocketType):
         await self._let_window_pass()
         return await super().sendmsg(*args)
 
+    async def wait_writable(self) -> None:
+        """Wait until a send would not block; with a window, until there is room in it."""
+        channel = self._usable_channel()
+        if channel is None or channel.window is None:
+            await super().wait_writable()
+        else:
+            await channel.window.wait_for_room()
+
     def _pack_known(self, address: object) -> bytes | None:
         try:
             return self._destinations.get(address) if self._destinations else None
@@ -334,14 +360,36 @@ class RioSocket(_trio.StockSocketType):
                 trio.lowlevel.notify_closing(number)
 
     def detach(self) -> int:
-        """See :meth:`socket.socket.detach`. Tasks that wait on the socket get ClosedResourceError."""
+        """See :meth:`socket.socket.detach`. Tasks that wait on the socket get ClosedResourceError.
+
+        Raises:
+          OSError: bytes were received ahead, or are being sent, or a receive is posted that cannot be taken back.
+        """
+        self._refuse_to_share("detach()")
         channel, self._channel = self._channel, None
         if channel is not None:
-            if (channel.ahead is not None and channel.ahead.unread) or (channel.window is not None and channel.sends):
-                self._channel = channel
-                raise OSError("detach() would lose bytes that were received ahead, or that are being sent")
             channel.close()
         return super().detach()
+
+    def dup(self) -> Any:
+        """See :meth:`socket.socket.dup`. On Windows the new socket goes Trio's own way; raises as :meth:`detach`."""
+        self._refuse_to_share("dup()")
+        return super().dup()
+
+    def share(self, process_id: int) -> bytes:
+        """See :meth:`socket.socket.share`. The other process does without RIO; raises as :meth:`detach`."""
+        self._refuse_to_share("share()")
+        return super().share(process_id)  # type: ignore[no-any-return,misc,unused-ignore]
+
+    def _refuse_to_share(self, name: str) -> None:
+        """Another handle of the socket must not miss what ours has taken, or will take."""
+        channel = self._channel
+        if channel is None or channel.is_closed or channel.engine.is_closed:
+            return
+        ahead = channel.ahead
+        is_taking = ahead is not None and (ahead.unread or (ahead.posted and not channel.engine.provider.can_cancel))
+        if is_taking or (channel.window is not None and channel.sends):
+            raise OSError(f"{name} would lose bytes that are received ahead, or that are being sent")
 
     def __exit__(
         self,
@@ -351,6 +399,41 @@ class RioSocket(_trio.StockSocketType):
     ) -> None:
         self._end_channel()
         super().__exit__(exc_type, exc_value, traceback)
+
+
+# What this platform's sockets do not have, ours must not seem to have.
+for _name in ("recvmsg", "recvmsg_into", "sendmsg", "share"):
+    if not hasattr(_trio.StockSocketType, _name):
+        delattr(RioSocket, _name)
+
+
+class SocketMaker:
+    """Stands for the module ``socket`` in Trio's own, where a provider serves only sockets that it has made.
+
+    Facts. ``trio.socket.socket()`` calls ``socket.socket`` of a module global and hands the result to the socket class;
+    by then it is too late to make the socket otherwise. Its socket factory would replace the user's.
+
+    Decision. Inside a run on such a provider ``socket()`` makes the engine's sockets, everywhere else, and with
+    ``fileno``, plain ones; every other name is the module's.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(socket, name)
+
+    @staticmethod
+    def socket(
+        family: int = socket.AF_INET, type: int = socket.SOCK_STREAM, proto: int = 0, fileno: int | None = None
+    ) -> socket.socket:
+        """As :class:`socket.socket`."""
+        engine = current_engine()
+        if engine is None or fileno is not None:
+            return socket.socket(family, type, proto, fileno)
+        return engine.own_sockets.make(family, type, proto)
+
+
+def current_engine() -> Engine | None:
+    """The engine of this thread's run, if it has one."""
+    return getattr(getattr(_trio.current_runner(), "io_manager", None), "engine", None)
 
 
 def _size_of(size: Any) -> int:

@@ -20,6 +20,14 @@ class RioIOStatistics:
 
 
 @attrs.frozen(kw_only=True)
+class WindowsRioIOStatistics(RioIOStatistics):
+    """The same on Windows, with what Trio's own manager counts there."""
+
+    tasks_waiting_overlapped: int
+    completion_key_monitors: int
+
+
+@attrs.frozen(kw_only=True)
 class RioStatistics:
     """A snapshot of one run; counts are since its start unless they say otherwise.
 

@@ -54,10 +54,9 @@ class SendWindow:
                 raise error_from_status(self._take_error())
             if not channel.is_usable():
                 raise trio.ClosedResourceError("this socket was already closed")
-            if not self._has_room():
-                await self._wait_for_room()
-                continue
-            break
+            if self._has_room():
+                break
+            await self._wait_for_change()
         request = channel.post_send(data, address, wait=False)
         if request is None:
             return None
@@ -76,7 +75,7 @@ class SendWindow:
         sends_max = channel.engine.config.sends_outstanding_max
         return self.bytes_in_flight < self.size_bytes and len(channel.sends) < sends_max
 
-    async def _wait_for_room(self) -> None:
+    async def _wait_for_change(self) -> None:
         task = trio.lowlevel.current_task()
         self.waiters.append(task)
 
@@ -86,10 +85,17 @@ class SendWindow:
 
         await trio.lowlevel.wait_task_rescheduled(abort)
 
+    async def wait_for_room(self) -> None:
+        """Wait until a send would not have to, or would fail at once. A checkpoint; cancelling it changes nothing."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        while self.channel.is_usable() and not (self.is_shut_down or self.error_status or self._has_room()):
+            await self._wait_for_change()
+        await trio.lowlevel.cancel_shielded_checkpoint()
+
     async def wait_until_sent(self) -> None:
         """Wait until nothing is in flight. A checkpoint if it has to wait; cancelling it changes nothing."""
         while self.channel.sends and not self.channel.is_closed:
-            await self._wait_for_room()
+            await self._wait_for_change()
 
     def keep(self, request: Request) -> None:
         """A send has completed: there is room again."""

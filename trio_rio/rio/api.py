@@ -46,6 +46,7 @@ from .types import (
     CompletionQueue,
     Event,
     EventNotification,
+    ExtendedSlices,
     Notification,
     Port,
     PortNotification,
@@ -76,6 +77,10 @@ class Provider(abc.ABC):
     #: Registering and deregistering cost about as much as a call, so a caller's own memory may be registered
     #: for one request.
     registers_cheaply: ClassVar[bool]
+
+    #: Only sockets from :meth:`make_socket`, and those that such a one has accepted, can have a request queue. A
+    #: receive on another one may be taken and never complete.
+    serves_own_sockets_only: ClassVar[bool] = False
 
     #: Memory that the kernel did not let go of in time at :meth:`close`; kept for good.
     leaked_bytes: int = 0
@@ -128,8 +133,8 @@ class Provider(abc.ABC):
         :func:`unpack_address`. ``local_address``, ``control`` and ``flags_buffer`` are refused with
         WSAEOPNOTSUPP by providers other than ``winsock``. [Microsoft Learn, LPFN_RIORECEIVEEX]
         """
-        self._refuse_unsupported("RIOReceiveEx", flags, local_address, control, flags_buffer)
-        self._request("RIOReceiveEx", request_queue, data, data_count, remote_address, flags, request_context)
+        slices = (data, local_address, remote_address, control, flags_buffer)
+        self._request_ex("RIOReceiveEx", request_queue, slices, data_count, flags, request_context)
 
     def send(
         self,
@@ -164,8 +169,8 @@ class Provider(abc.ABC):
         """
         if local_address is not None:
             raise RioCallError("RIOSendEx", Status.EINVAL, "local_address must be None for a send")
-        self._refuse_unsupported("RIOSendEx", flags, None, control, flags_buffer)
-        self._request("RIOSendEx", request_queue, data, data_count, remote_address, flags, request_context)
+        slices = (data, local_address, remote_address, control, flags_buffer)
+        self._request_ex("RIOSendEx", request_queue, slices, data_count, flags, request_context)
 
     def close_completion_queue(self, completion_queue: CompletionQueue) -> None:
         """RIOCloseCompletionQueue. Results not dequeued yet, and later ones, are dropped. Twice is allowed."""
@@ -288,6 +293,21 @@ class Provider(abc.ABC):
     # Beside the thirteen
     # ------------------------------------------------------------------------------------------------
 
+    def make_socket(self, family: int, type: int, proto: int = 0) -> socket.socket:
+        """A socket that a request queue can be made for, as :class:`socket.socket` makes one elsewhere.
+
+        Args:
+          family: ``AF_INET`` or ``AF_INET6``; others give a plain socket.
+          type: ``SOCK_STREAM`` or ``SOCK_DGRAM``; others give a plain socket.
+          proto: as for :class:`socket.socket`.
+
+        Sockets that it accepts can have a request queue too. Blocking; the caller's, who closes it.
+
+        Raises:
+          OSError: as :class:`socket.socket`.
+        """
+        return socket.socket(family, type, proto)
+
     @abc.abstractmethod
     def close_socket(self, request_queue: RequestQueue) -> None:
         """closesocket: end the queue, abort what is outstanding, and close the socket at once.
@@ -298,7 +318,10 @@ class Provider(abc.ABC):
 
     @abc.abstractmethod
     def release_socket(self, request_queue: RequestQueue) -> None:
-        """As :meth:`close_socket`, but leave the socket itself open (for ``detach()``)."""
+        """As :meth:`close_socket`, but leave the socket itself open (for ``detach()``).
+
+        Where :attr:`can_cancel` is false, what is outstanding ends only when the caller closes the socket.
+        """
 
     def rebind_socket(self, request_queue: RequestQueue, sock: socket.socket) -> None:
         """Use ``sock`` from now on, which has taken the descriptor over from the queue's socket."""
@@ -355,14 +378,23 @@ class Provider(abc.ABC):
     @abc.abstractmethod
     def _close_completion_queue(self, completion_queue: CompletionQueue) -> None: ...
 
-    @staticmethod
-    def _refuse_unsupported(function: str, flags: int, *slices: BufferSlice | None) -> None:
-        if any(slice_ is not None for slice_ in slices):
+    def _request_ex(
+        self,
+        function: str,
+        request_queue: RequestQueue,
+        slices: ExtendedSlices,
+        data_count: int,
+        flags: int,
+        context: int,
+    ) -> None:
+        data, local, remote, *others = slices
+        if local is not None or any(others):
             if flags & RIO_MSG_COMMIT_ONLY:
                 raise RioCallError(function, Status.EINVAL, "RIO_MSG_COMMIT_ONLY takes no slices")
             raise RioCallError(
                 function, Status.EOPNOTSUPP, "local address, control and flags slices are for winsock only"
             )
+        self._request(function, request_queue, data, data_count, remote, flags, context)
 
     @staticmethod
     def _request(
@@ -410,6 +442,7 @@ __all__ = [
     "CompletionQueue",
     "Event",
     "EventNotification",
+    "ExtendedSlices",
     "Notification",
     "Port",
     "PortNotification",

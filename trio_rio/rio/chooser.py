@@ -19,7 +19,7 @@ from typing import get_args
 import attrs
 
 from .api import Provider, ProviderName
-from .errors import RioUnavailableError
+from .errors import RioCallError, RioUnavailableError
 
 ENVIRONMENT_VARIABLE = "TRIO_RIO_PROVIDER"
 
@@ -57,7 +57,9 @@ class ProbeReport:
 def _open_winsock() -> Provider:
     if sys.platform != "win32":
         raise RioUnavailableError("winsock", "Registered I/O is Windows' own", "none: other providers serve here")
-    raise RioUnavailableError("winsock", "this version does not have it yet", "none needed: portable serves")
+    from .winsock import WinsockProvider
+
+    return WinsockProvider()
 
 
 def _open_uring() -> Provider:
@@ -109,9 +111,14 @@ def forced_provider(name: str | None) -> tuple[ProviderName, str] | None:
 
 def _try_out(provider: Provider) -> None:
     """Some systems hand out the function table and fail at the first queue."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        completion_queue = provider.create_completion_queue(2)
-        queue = provider.create_request_queue(sock, 1, 1, 1, 1, completion_queue, completion_queue, 0)
+    with provider.make_socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            completion_queue = provider.create_completion_queue(2)
+            queue = provider.create_request_queue(sock, 1, 1, 1, 1, completion_queue, completion_queue, 0)
+        except RioCallError as error:
+            reason = f"there is a RIO function table, but no queue can be made: {error}"
+            remedy = "look for what filters the network here, such as a virus scanner; until then portable serves"
+            raise RioUnavailableError(provider.name, reason, remedy) from error
         provider.close_socket(queue)
         provider.close_completion_queue(completion_queue)
 

@@ -14,9 +14,11 @@ as ``NATIVE_STATUS | errno``: bit 29 marks codes that an application defines, so
 
 from __future__ import annotations
 
+import ctypes
 import enum
 import errno
 import os
+import sys
 
 
 class Status(enum.IntEnum):
@@ -104,6 +106,8 @@ def errno_from_status(status: int) -> int:
 def error_from_status(status: int) -> OSError:
     """An :class:`OSError` (of the subclass that fits) for a request's status other than 0."""
     number = errno_from_status(status)
+    if sys.platform == "win32" and number == status:  # Winsock's own, with Windows' own words for it
+        return OSError(0, ctypes.FormatError(status).strip(), None, status)
     return OSError(number, os.strerror(number))
 
 

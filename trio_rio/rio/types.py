@@ -47,6 +47,12 @@ class BufferSlice(NamedTuple):
     length: int
 
 
+# What RIOReceiveEx and RIOSendEx take: data, local address, remote address, control, flags.
+ExtendedSlices: TypeAlias = tuple[
+    BufferSlice | None, BufferSlice | None, BufferSlice | None, BufferSlice | None, BufferSlice | None
+]
+
+
 class RioResult(NamedTuple):
     """RIORESULT: how one request ended.
 

@@ -1,0 +1,139 @@
+"""An I/O manager for Trio on Windows: Trio's own, whose completion port RIO's completion queues use as well.
+
+Facts
+=====
+Trio's manager waits on one I/O completion port. It tells its own packets by their key, and hands a packet with any
+other key to whatever is entered for that key in ``_completion_key_queues``; ``monitor_completion_key`` is the public
+way in, deprecated, and costs a queue and a task. Readiness of sockets is AFD's, a driver call of its own for each
+socket. A RIO socket with a receive posted is never readable for AFD: what comes goes to the receive.
+
+Consequence
+===========
+RIO needs a key that Trio will not give out, and something at that key that takes the packet within the tick.
+
+Decision
+========
+- The key is the next of Trio's own counter. What stands there has Trio's ``put_nowait``, and serves the completion
+  queue at once: nothing else of Trio's manager is changed, so AFD, overlapped pipes and processes are as they were.
+- ``get_events`` commits the deferred requests of the tick, one call for each direction of a socket that has some, and
+  then waits. In a guest run only the run's own thread commits, since Windows ends the I/O of a thread that ends; a
+  host's callback commits by itself.
+- A readiness wait on a socket that receives ahead is served by the channel.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import Counter
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import attrs
+
+from .. import _trio
+from .._config import RioConfig
+from .._engine import Engine
+from .._notifier import start_notifier
+from .._statistics import WindowsRioIOStatistics
+from .._trio import StockIOManager
+from ..rio.winsock import WinsockProvider
+
+assert not TYPE_CHECKING or sys.platform == "win32"
+
+
+@attrs.frozen(eq=False)
+class _Packets:
+    """What Trio's manager finds at the key of a completion queue."""
+
+    manager: WindowsRioManager
+
+    def put_nowait(self, _: object) -> None:
+        """A packet came."""
+        self.manager.engine.serve_packet()
+
+
+class WindowsRioManager(StockIOManager):
+    """Trio's own I/O manager, with RIO on its completion port.
+
+    Raises:
+      RioUnavailableError: Windows gives no function table; no run starts.
+    """
+
+    config: ClassVar[RioConfig] = RioConfig()
+    because: ClassVar[str] = "it was asked for"
+
+    def __init__(self, config: RioConfig | None = None, because: str | None = None) -> None:
+        super().__init__()
+        self.ticks = 0
+        self.waits: Counter[int] = Counter()  # handle << 1 | is_write -> tasks
+        self._thread = threading.get_ident()
+        try:
+            self.provider = WinsockProvider()
+        except BaseException:
+            super().close()
+            raise
+        try:
+            self._rio_keys = 0
+            port = self.provider.adopt_port(self.current_iocp(), self._take_key)
+            self.engine = Engine(self, self.provider, port, config or self.config, because or self.because)
+        except BaseException:
+            self.provider.close()
+            super().close()
+            raise
+        self.engine.start_notifier = start_notifier
+
+    def _take_key(self, _: int) -> int:
+        key = next(self._completion_key_counter)
+        self._completion_key_queues[key] = _Packets(self)
+        self._rio_keys += 1
+        return key
+
+    def statistics(self) -> WindowsRioIOStatistics:
+        """Tasks that wait, on readiness and on requests, and Trio's own counts."""
+        stock = super().statistics()
+        return WindowsRioIOStatistics(
+            tasks_waiting_read=stock.tasks_waiting_read + self.engine.tasks_waiting(receive=True),
+            tasks_waiting_write=stock.tasks_waiting_write + self.engine.tasks_waiting(receive=False),
+            tasks_waiting_overlapped=stock.tasks_waiting_overlapped,
+            completion_key_monitors=stock.completion_key_monitors - self._rio_keys,
+        )
+
+    def close(self) -> None:
+        """End of the run; the port is closed after the last completion queue that uses it."""
+        engine = getattr(self, "engine", None)  # Trio's __del__ closes what has failed to be made
+        if engine is not None:
+            engine.close()
+        super().close()
+
+    def get_events(self, timeout: float) -> Any:
+        """Commit what was deferred, and wait as Trio does."""
+        if threading.get_ident() == self._thread:
+            self.ticks += 1
+            self.provider.commit_all()
+        return super().get_events(timeout)
+
+    def commit_from_outside(self) -> None:
+        """See :meth:`Manager.commit_from_outside`."""
+        if _trio.is_in_host():
+            self.provider.commit_all()
+
+    async def wait_readable(self, sock: Any) -> None:
+        """See :func:`trio.lowlevel.wait_readable`."""
+        number = sock if isinstance(sock, int) else sock.fileno()
+        if await self.engine.wait_readable_ahead(number):
+            return
+        await self._wait(super().wait_readable, sock, number << 1)
+
+    async def wait_writable(self, sock: Any) -> None:
+        """See :func:`trio.lowlevel.wait_writable`."""
+        number = sock if isinstance(sock, int) else sock.fileno()
+        await self._wait(super().wait_writable, sock, number << 1 | 1)
+
+    async def _wait(self, wait: Any, sock: Any, key: int) -> None:
+        self.waits[key] += 1
+        try:
+            await wait(sock)
+        finally:
+            self.waits[key] -= 1
+            if not self.waits[key]:
+                del self.waits[key]

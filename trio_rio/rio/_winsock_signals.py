@@ -1,0 +1,193 @@
+"""The port and the event of the ``winsock`` provider: those of Windows themselves.
+
+Facts. A completion queue names an I/O completion port with a key and an OVERLAPPED, or an event. The OVERLAPPED is
+echoed in the packet and never read, but must not be NULL, and another loop on the same port (Trio's) looks packets up
+by its address. A notification stays armed until it fires, whatever happens to the sockets; nobody says what it does
+when the port or the event is closed meanwhile. [Microsoft Learn, RIO_NOTIFICATION_COMPLETION, RIONotify]
+
+Decision. Each completion queue gets an OVERLAPPED of its own, which lives as long as its port: a packet is known by its
+address, and keys are free for the caller. A handle that queues still use is closed with the last of them. A wake-up is
+a packet without an OVERLAPPED. The port may be somebody else's: then packets that are not ours are nobody's here, so
+that only its owner's end may be spent in :meth:`WinsockPort.wait`.
+"""
+
+from __future__ import annotations
+
+import operator
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ._winsock_ffi import (
+    INFINITE,
+    INVALID_HANDLE,
+    WAIT_OBJECT_0,
+    WAIT_TIMEOUT,
+    error_of_last_call,
+    ffi,
+    last_error,
+    libraries,
+    milliseconds,
+)
+from .api import Event, Port
+from .errors import RioError
+
+if TYPE_CHECKING:
+    from .winsock import WinsockProvider
+
+_PACKETS_AT_ONCE = 64
+
+# A thread inside a call of Windows runs no signal handler: an endless wait is cut into parts, and Ctrl-C heard between.
+_PART_MILLISECONDS = 250
+
+
+class _Handle:
+    """A handle of Windows that completion queues may still use when it is closed here."""
+
+    name = ""
+
+    def __init__(self, provider: WinsockProvider, handle: int, *, is_owned: bool = True) -> None:
+        self.provider = provider
+        self.handle = handle
+        self._is_owned = is_owned
+        self._users = 0
+        self.is_closed = False
+
+    def enter(self) -> None:
+        """A completion queue uses it from now on."""
+        self._users += 1
+
+    def leave(self) -> None:
+        """A completion queue is closed that used it."""
+        self._users -= 1
+        self._close_unused()
+
+    def close(self) -> None:
+        """Close it, as soon as no completion queue uses it. Twice is allowed."""
+        self.is_closed = True
+        self._close_unused()
+
+    def _close_unused(self) -> None:
+        if self.is_closed and not self._users and self._is_owned:
+            self._is_owned = False
+            libraries().kernel32.CloseHandle(self.handle)
+
+    def _refuse_closed(self) -> None:
+        if self.is_closed:
+            raise RioError(f"this {self.name} is closed")
+
+    def __del__(self) -> None:
+        if self._is_owned and not self._users:
+            self.close()
+
+
+class WinsockPort(_Handle, Port):
+    """An I/O completion port.
+
+    Args:
+      provider: the provider that it belongs to.
+      handle: somebody else's port; ``None`` makes one.
+      take_key: gives the key of the packets for a completion key, where the port's owner gives out keys.
+
+    Raises:
+      OSError: Windows has none left.
+    """
+
+    name = "port"
+
+    def __init__(
+        self,
+        provider: WinsockProvider,
+        handle: int | None = None,
+        take_key: Callable[[int], int] = operator.index,
+    ) -> None:
+        own = libraries().kernel32.CreateIoCompletionPort(INVALID_HANDLE, 0, 0, 0) if handle is None else handle
+        if not own:
+            raise error_of_last_call()
+        super().__init__(provider, own, is_owned=handle is None)
+        self._take_key = take_key
+        self._packets: dict[int, tuple[int, Any]] = {}  # address of the OVERLAPPED -> completion key, its memory
+
+    def new_packet(self, completion_key: int) -> tuple[int, Any]:
+        """For a new completion queue: the key of its packets here, and an OVERLAPPED that lives as long as the port."""
+        overlapped = ffi.new("RIO_OVERLAPPED *")
+        self._packets[int(ffi.cast("uintptr_t", overlapped))] = completion_key, overlapped
+        return self._take_key(completion_key), overlapped
+
+    def wait(self, timeout_seconds: float | None) -> list[int]:
+        """See :meth:`Port.wait`."""
+        self._refuse_closed()
+        entries = ffi.new("PORT_ENTRY[]", _PACKETS_AT_ONCE)  # one for each waiting thread
+        removed = ffi.new("uint32_t *")
+        kernel32 = libraries().kernel32
+        left = milliseconds(timeout_seconds)
+        end = time.monotonic() + left / 1000
+        while True:
+            part = min(left, _PART_MILLISECONDS)
+            if kernel32.GetQueuedCompletionStatusEx(self.handle, entries, _PACKETS_AT_ONCE, removed, part, 0):
+                packets = [self._packets.get(entries[index].lpOverlapped) for index in range(removed[0])]
+                return [packet[0] for packet in packets if packet is not None]
+            code = last_error()
+            if code != WAIT_TIMEOUT:
+                raise error_of_last_call()
+            if left != INFINITE:
+                left = milliseconds(max(0.0, end - time.monotonic()))
+                if not left:
+                    return []
+
+    def wake(self) -> None:
+        """See :meth:`Port.wake`."""
+        self._refuse_closed()
+        if not libraries().kernel32.PostQueuedCompletionStatus(self.handle, 0, 0, 0):
+            raise error_of_last_call()
+
+
+class WinsockEvent(_Handle, Event):
+    """A manual-reset event.
+
+    Raises:
+      OSError: Windows has none left.
+    """
+
+    name = "event"
+
+    def __init__(self, provider: WinsockProvider) -> None:
+        handle = libraries().kernel32.CreateEventW(ffi.NULL, 1, 0, ffi.NULL)
+        if not handle:
+            raise error_of_last_call()
+        super().__init__(provider, handle)
+
+    @property
+    def is_set(self) -> bool:
+        """See :attr:`Event.is_set`."""
+        return self._wait(0)
+
+    def wait(self, timeout_seconds: float | None) -> bool:
+        """See :meth:`Event.wait`."""
+        left = milliseconds(timeout_seconds)
+        end = time.monotonic() + left / 1000
+        while not self._wait(min(left, _PART_MILLISECONDS)):
+            if left != INFINITE:
+                left = milliseconds(max(0.0, end - time.monotonic()))
+                if not left:
+                    return False
+        return True
+
+    def _wait(self, timeout_ms: int) -> bool:
+        self._refuse_closed()
+        result = libraries().kernel32.WaitForSingleObject(self.handle, timeout_ms)
+        if result not in (WAIT_OBJECT_0, WAIT_TIMEOUT):
+            raise error_of_last_call()
+        return bool(result == WAIT_OBJECT_0)
+
+    def set(self) -> None:
+        """See :meth:`Event.set`."""
+        self._refuse_closed()
+        if not libraries().kernel32.SetEvent(self.handle):
+            raise error_of_last_call()
+
+    def reset(self) -> None:
+        """See :meth:`Event.reset`."""
+        self._refuse_closed()
+        if not libraries().kernel32.ResetEvent(self.handle):
+            raise error_of_last_call()
