@@ -14,6 +14,7 @@ import functools
 import gc
 import inspect
 import os
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Protocol, TypeVar
@@ -156,8 +157,13 @@ def autojump_clock() -> MockClock:
 
 
 def open_descriptors() -> dict[int, str]:
-    """What each open descriptor of this process is; empty where there is no /proc."""
-    descriptors = {}
+    """What each open descriptor of this process is; empty where there is no /proc, as on Windows.
+
+    (Wine shows the /proc of the machine, without links to read.)
+    """
+    descriptors: dict[int, str] = {}
+    if sys.platform == "win32":
+        return descriptors
     try:
         names = os.listdir("/proc/self/fd")
     except FileNotFoundError:

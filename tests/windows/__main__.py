@@ -11,6 +11,8 @@ from pathlib import Path
 
 from . import machine, run
 
+# The exit code of a run that went well but for a report of misuse.
+MISUSED = 3
 TIMEOUT_VARIABLE = "TRIO_RIO_LANE_TIMEOUT_SECONDS"
 
 
@@ -19,7 +21,13 @@ def python(arguments: list[str]) -> int:
     timeout_seconds = float(os.environ.get(TIMEOUT_VARIABLE, "570"))
     exe = machine.python_exe()
     with machine.prefix() as prefix:
-        return run.run_exe(prefix, exe, arguments, run.python_environment(), timeout_seconds, cwd=Path.cwd())
+        misuse = prefix / "misuse.txt"
+        environment = run.python_environment(misuse)
+        code = run.run_exe(prefix, exe, arguments, environment, timeout_seconds, cwd=Path.cwd())
+        if misuse.exists():
+            print(misuse.read_text(encoding="utf-8", errors="replace"), end="")
+            code = code or MISUSED
+    return code
 
 
 COMMANDS = {"python": python}

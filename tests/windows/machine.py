@@ -192,6 +192,19 @@ def python_exe() -> Path:
     return built(f"python-{digest(*(HERE / name for name in made_from))}", assemble_python) / "python.exe"
 
 
+def compile_table(folder: Path) -> None:
+    """The DLL that gives Wine a RIO function table."""
+    sources: list[str | Path] = [*sorted((HERE / "dll").glob("*.c"))]
+    options = ["-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-D_WIN32_WINNT=0x0602", "-static-libgcc"]
+    check_call([COMPILER, *options, "-shared", "-o", folder / "rio.dll", *sources, "-lws2_32", "-lpsapi"])
+
+
+def table_dll() -> Path:
+    """The RIO function table of the lane, compiled if need be."""
+    name = digest(*sorted((HERE / "dll").glob("*.[ch]")), Path(__file__))
+    return built(f"table-{name}", compile_table) / "rio.dll"
+
+
 # ----------------------------------------------------------------------------------------------------------
 # Wine
 # ----------------------------------------------------------------------------------------------------------

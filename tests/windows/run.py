@@ -64,9 +64,14 @@ def run_exe(
     return code
 
 
-def python_environment() -> dict[str, str]:
-    """What CPython of the lane needs: the checkout as its package, nothing written into the checkout."""
+def python_environment(misuse: Path) -> dict[str, str]:
+    """What CPython of the lane needs: RIO, the checkout as its package, and nothing written into the checkout.
+
+    Misuse of RIO is reported to the file ``misuse``.
+    """
     return {
+        "TRIO_RIO_LANE_DLL": machine.windows_path(machine.table_dll()),
+        "TRIO_RIO_LANE_MISUSE": machine.windows_path(misuse),
         "PYTHONPATH": machine.windows_path(machine.ROOT),
         "PYTHONPYCACHEPREFIX": machine.windows_path(machine.cache() / "pycache"),
         "PYTHONUNBUFFERED": "1",
