@@ -11,7 +11,9 @@ struct completion_queue *live_queue(const char *function, RIO_HANDLE handle) {
     return NULL;
 }
 
-/* Two armed queues must not share an OVERLAPPED, and NULL is none. */
+static struct completion_queue *all;
+
+/* No two queues may share an OVERLAPPED, and NULL is none. */
 static int check_notification(const struct rio_notification *notification) {
     const struct rio_notification *how = notification;
     if (how->type == EVENT_COMPLETION) return how->event.handle == NULL ? WSAEINVAL : 0;
@@ -20,6 +22,12 @@ static int check_notification(const struct rio_notification *notification) {
         misuse("RIOCreateCompletionQueue", "Iocp.Overlapped is no OVERLAPPED");
         return WSAEINVAL;
     }
+    EnterCriticalSection(&lane_lock);
+    for (const struct completion_queue *other = all; other != NULL; other = other->next)
+        if (!other->is_dead && other->notification.type == IOCP_COMPLETION &&
+            other->notification.iocp.overlapped == how->iocp.overlapped)
+            misuse("RIOCreateCompletionQueue", "Iocp.Overlapped is that of another completion queue");
+    LeaveCriticalSection(&lane_lock);
     return 0;
 }
 
@@ -36,6 +44,8 @@ RIO_HANDLE WINAPI create_completion_queue(DWORD size, struct rio_notification *n
     if (notification != NULL) queue->notification = *notification;
     EnterCriticalSection(&lane_lock);
     queue->handle = new_handle(COMPLETION_QUEUE, queue);
+    queue->next = all;
+    all = queue;
     LeaveCriticalSection(&lane_lock);
     return queue->handle;
 }

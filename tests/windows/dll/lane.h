@@ -38,6 +38,7 @@ struct completion_queue {
     struct rio_notification notification; /* type 0: polled */
     bool is_armed;
     volatile LONG user; /* the thread inside, or 0 */
+    struct completion_queue *next;
 };
 
 /* The requests of one direction: first is in the kernel or next to be; those that are not started come last. */

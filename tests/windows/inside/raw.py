@@ -36,6 +36,7 @@ ffi.cdef("""
     int __stdcall WSAIoctl(size_t, uint32_t, void *, uint32_t, void *, uint32_t, uint32_t *, void *, void *);
     size_t __stdcall WSASocketW(int, int, int, void *, uint32_t, uint32_t);
     int __stdcall WSAGetLastError(void);
+    typedef int (__stdcall *ACCEPTEX)(size_t, size_t, void *, uint32_t, uint32_t, uint32_t, uint32_t *, void *);
     void *__stdcall CreateIoCompletionPort(void *, void *, size_t, uint32_t);
     int __stdcall GetQueuedCompletionStatus(void *, uint32_t *, size_t *, void **, uint32_t);
     void *__stdcall CreateEventW(void *, int, int, void *);
@@ -47,6 +48,8 @@ winsock: Any = ffi.dlopen("ws2_32.dll") if IS_WINDOWS else None
 kernel: Any = ffi.dlopen("kernel32.dll") if IS_WINDOWS else None
 
 WSAID_MULTIPLE_RIO = bytes.fromhex("81e00985dd960540b1659e2ee8c79e3f")
+WSAID_ACCEPTEX = bytes.fromhex("f17d36b5accbcf1195ca00805f48a192")
+SIO_GET_EXTENSION_FUNCTION_POINTER = 0xC8000006
 SIO_GET_MULTIPLE_EXTENSION_FUNCTION_POINTER = 0xC8000024
 WSA_FLAG_OVERLAPPED, WSA_FLAG_REGISTERED_IO = 0x01, 0x100
 DONT_NOTIFY, DEFER, WAITALL, COMMIT_ONLY = 1, 2, 4, 8
@@ -55,6 +58,8 @@ CORRUPT_CQ = 0xFFFFFFFF
 EINVAL, EFAULT, ENOBUFS, EALREADY, EOPNOTSUPP, ETOOMANYREFS = 10022, 10014, 10055, 10037, 10045, 10059
 ABORTED, EMSGSIZE = 995, 10040
 PATIENCE_SECONDS = 5.0
+
+kept: list[Any] = []
 
 
 def new_socket(kind: int = socket.SOCK_STREAM, family: int = socket.AF_INET, *, rio: bool = True) -> socket.socket:
@@ -92,6 +97,17 @@ def udp(family: int = socket.AF_INET) -> tuple[socket.socket, socket.socket]:
     peer.connect(ours.getsockname())
     peer.settimeout(PATIENCE_SECONDS)
     return ours, peer
+
+
+def accept_ex(listener: socket.socket, ours: socket.socket) -> None:
+    """Begin to accept into ``ours``; its end is not waited for, and the memory of the call stays."""
+    function, size = ffi.new("ACCEPTEX *"), ffi.new("uint32_t *")
+    guid = ffi.new("char[]", WSAID_ACCEPTEX)
+    code = SIO_GET_EXTENSION_FUNCTION_POINTER
+    failed = winsock.WSAIoctl(listener.fileno(), code, guid, 16, function, 8, size, ffi.NULL, ffi.NULL)
+    assert not failed
+    kept.append(ffi.new("char[256]"))
+    function[0](listener.fileno(), ours.fileno(), kept[-1], 0, 64, 64, size, kept[-1] + 192)
 
 
 class Memory:
