@@ -168,9 +168,21 @@ struct request_queue *rq_find(rio_core *core, uint64_t handle);
 void rq_credit(rio_core *core, struct request_queue *rq, enum direction direction);
 
 /* request.c */
+struct post {
+    enum direction direction;
+    uint64_t buffer_id, address_buffer_id;
+    uint32_t offset, length, address_offset, flags;
+    uint64_t context;
+};
+int request_post(rio_core *core, uint64_t handle, const struct post *post);
+int request_submit_soon(rio_core *core);
+void request_complete(rio_core *core, struct op *op, int32_t status);
 void request_prepare(const rio_core *core, const struct op *op, struct uring_sqe *sqe);
 void request_cancel(rio_core *core, struct op *op);
 void request_finish(rio_core *core, struct op *op, int32_t result, uint32_t flags); /* the kernel's answer */
+
+/* datagrams.c */
+bool datagrams_move(rio_core *core, struct op *head); /* what can go now goes; whether anything did */
 
 /* buffers.c */
 int buffer_take(rio_core *core, uint64_t id, uint64_t offset, uint64_t length, bool for_writing, uint32_t *slot,

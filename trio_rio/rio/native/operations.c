@@ -1,4 +1,5 @@
-/* The operations of the ring: what is staged goes in, what the kernel answers comes out.
+/* The operations of the ring: what is staged goes in, what the kernel answers comes out. Datagrams that can go without
+ * waiting do not pass through it (datagrams.c).
  *
  * Facts. Without room for completions, or memory for requests, io_uring_enter(2) takes nothing and says EBUSY or
  * EAGAIN. A thread that sleeps in it is woken by a completion that is posted after it has begun to sleep, or sees one
@@ -33,6 +34,8 @@ bool ring_fill(rio_core *core) {
     struct uring_sqe *sqe;
     struct op *op;
     while ((op = core->staged.first)) {
+        if (op->kind == KIND_REQUEST && !op->queue->is_stream && datagrams_move(core, op))
+            continue;
         if (!(sqe = ring_prepare(&core->ring)))
             return false;
         list_remove(&core->staged, op);

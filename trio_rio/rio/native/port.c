@@ -121,12 +121,14 @@ static int64_t now_ns(void) {
 }
 
 /* One look, or one wait of at most `left` nanoseconds, in the owner. 0, -errno, or a code: then the lock is gone. */
-static int wait_in_owner(rio_core *core, int64_t left) {
+static int wait_in_owner(rio_core *core, uint32_t index, int64_t left) {
     while (!ring_fill(core)) {
         int error = ring_flush(core);
         if (error)
             return error == -EBUSY || error == -EAGAIN ? 0 : error;
     }
+    if (has_news(core, index)) /* datagrams went past the ring */
+        left = 0;
     uint32_t submit = ring_prepared(&core->ring);
     if (left == 0 && !submit && !ring_needs_enter(&core->ring))
         return 0;
@@ -202,7 +204,7 @@ static int wait_for_news(rio_core *core, uint32_t port, int64_t timeout_ns) {
     ring_reap(core);
     do {
         int64_t time = has_news(core, port) ? 0 : left;
-        int error = is_owner ? wait_in_owner(core, time) : wait_elsewhere(core, port, time);
+        int error = is_owner ? wait_in_owner(core, port, time) : wait_elsewhere(core, port, time);
         if (timeout_ns > 0) {
             left = end - now_ns();
             left = left < 0 ? 0 : left;

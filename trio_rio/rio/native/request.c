@@ -40,7 +40,7 @@ static void unlink_from_queue(struct op *op) {
         rq->tail[op->direction] = before;
 }
 
-static void complete(rio_core *core, struct op *op, int32_t status) {
+void request_complete(rio_core *core, struct op *op, int32_t status) {
     struct request_queue *rq = op->queue;
     struct completion completion = {
         .result = {status, op->done, rq->socket_context, op->context},
@@ -88,8 +88,8 @@ static bool is_wanted_whole(const struct op *op) {
 void request_finish(rio_core *core, struct op *op, int32_t result, uint32_t flags) {
     bool is_cancelled = op->state == OP_CANCELLING;
     int32_t status = 0;
-    if (op->direction == RECEIVE)
-        op->queue->is_drained = result > 0 && !(flags & URING_CQE_SOCK_NONEMPTY);
+    if (op->direction == RECEIVE) /* of datagrams the kernel does not say whether there are more */
+        op->queue->is_drained = op->queue->is_stream && result > 0 && !(flags & URING_CQE_SOCK_NONEMPTY);
     if (is_cancelled && !op->is_cancel_sent)
         list_remove(&core->cancels, op);
     if (result >= 0) {
@@ -115,17 +115,21 @@ void request_finish(rio_core *core, struct op *op, int32_t result, uint32_t flag
     } else {
         status = -result;
     }
-    complete(core, op, status);
+    struct request_queue *rq = op->queue;
+    bool may_have_more = !rq->is_stream && op->direction == RECEIVE && !rq->is_closed;
+    request_complete(core, op, status);
+    if (may_have_more && rq->head[RECEIVE])
+        datagrams_move(core, rq->head[RECEIVE]);
 }
 
 void request_cancel(rio_core *core, struct op *op) {
     switch (op->state) {
     case OP_STAGED:
         list_remove(&core->staged, op);
-        complete(core, op, ECANCELED);
+        request_complete(core, op, ECANCELED);
         break;
     case OP_QUEUED:
-        complete(core, op, ECANCELED);
+        request_complete(core, op, ECANCELED);
         break;
     case OP_IN_KERNEL:
         op->state = OP_CANCELLING;
@@ -136,13 +140,6 @@ void request_cancel(rio_core *core, struct op *op) {
         break;
     }
 }
-
-struct post {
-    enum direction direction;
-    uint64_t buffer_id, address_buffer_id;
-    uint32_t offset, length, address_offset, flags;
-    uint64_t context;
-};
 
 static int address_length(const char *address, socklen_t *length) {
     sa_family_t family; /* copied: a slice has no alignment */
@@ -201,7 +198,7 @@ static int check(const struct request_queue *rq, const struct post *post) {
     return rq->outstanding[post->direction] >= rq->max[post->direction] ? RIO_E_NOBUFS : 0;
 }
 
-static int submit_soon(rio_core *core) {
+int request_submit_soon(rio_core *core) {
     if (core_is_owner(core))
         return ring_flush(core) < 0 ? RIO_E_NOBUFS : 0;
     core->must_submit = true;
@@ -209,7 +206,7 @@ static int submit_soon(rio_core *core) {
     return 0;
 }
 
-static int post_locked(rio_core *core, uint64_t handle, const struct post *post) {
+int request_post(rio_core *core, uint64_t handle, const struct post *post) {
     struct request_queue *rq = rq_find(core, handle);
     if (!rq)
         return RIO_E_INVAL;
@@ -242,7 +239,7 @@ static int post_locked(rio_core *core, uint64_t handle, const struct post *post)
     if (rq->head[post->direction] == op)
         stage(core, op);
     if (!(post->flags & RIO_FLAG_DEFER))
-        submit_soon(core);
+        request_submit_soon(core);
     return 0;
 }
 
@@ -250,7 +247,7 @@ static int post_request(rio_core *core, uint64_t handle, const struct post *post
     int error = core_enter(core);
     if (error)
         return error;
-    error = post_locked(core, handle, post);
+    error = request_post(core, handle, post);
     core_leave(core);
     return error;
 }
@@ -283,7 +280,7 @@ int rio_commit(rio_core *core, uint64_t handle) {
     int error = core_enter(core);
     if (error)
         return error;
-    error = rq_find(core, handle) ? submit_soon(core) : RIO_E_INVAL;
+    error = rq_find(core, handle) ? request_submit_soon(core) : RIO_E_INVAL;
     core_leave(core);
     return error;
 }
@@ -292,7 +289,7 @@ int rio_commit_all(rio_core *core) {
     int error = core_enter(core);
     if (error)
         return error;
-    error = submit_soon(core);
+    error = request_submit_soon(core);
     core_leave(core);
     return error;
 }

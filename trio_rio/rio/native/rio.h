@@ -12,7 +12,7 @@
 
 /* Changes whenever this file does in a way that Python notices: an extension that was built from another one is
  * refused. */
-#define RIO_INTERFACE 1
+#define RIO_INTERFACE 2
 
 /* Codes of the function table [winsock2.h]. */
 #define RIO_E_FAULT 10014
@@ -104,6 +104,18 @@ int rio_send_to(rio_core *core, uint64_t handle, uint64_t buffer_id, uint32_t of
 int rio_commit(rio_core *core, uint64_t handle);
 int rio_commit_all(rio_core *core);
 int rio_cancel(rio_core *core, uint64_t handle, uint64_t context);
+
+/* ---- datagrams.c ---- */
+/* Many posts in one call. How many were posted, or the negative code that the first of them was refused with. */
+/* Receive i writes to offset + i * stride, its sender's address to address_offset + i * address_stride, and has the
+ * context first_context + i. */
+int rio_receive_many(rio_core *core, uint64_t handle, uint64_t buffer_id, uint32_t offset, uint32_t stride,
+                     uint32_t length, uint32_t address_offset, uint32_t address_stride, uint32_t count, uint32_t flags,
+                     uint64_t first_context);
+/* Send i takes the lengths[i] bytes behind those of send i - 1, and goes to the address at address_offset + 28 * i;
+ * without addresses to where the socket is connected. */
+int rio_send_many(rio_core *core, uint64_t handle, uint64_t buffer_id, uint32_t offset, const uint32_t *lengths,
+                  int has_addresses, uint32_t address_offset, uint32_t count, uint32_t flags, uint64_t first_context);
 
 /* ---- port.c ---- */
 int rio_port_create(rio_core *core, uint32_t *port);
