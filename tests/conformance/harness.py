@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 import traceback
+from array import array
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
@@ -30,6 +31,8 @@ from trio_rio.rio.api import (
     RegisteredBuffer,
     RequestQueue,
     RioResult,
+    SendRow,
+    SlotRow,
 )
 from trio_rio.rio.errors import RioCallError, Status
 
@@ -210,6 +213,18 @@ class Table:
 
     def send(self, rq: RequestQueue, data: BufferSlice | None, context: int = 0, flags: int = 0) -> None:
         self.provider.send(rq, data, 0 if data is None else 1, flags, context)
+
+    def post_receives(self, rq: RequestQueue, slots: SlotRow, first: int, count: int, flags: int) -> int:
+        return self._counted_row(self.provider.post_receives, rq, slots, first, count, flags)
+
+    def post_sends(self, rq: RequestQueue, data: SendRow, lengths: array[int], first: int, flags: int) -> int:
+        return self._counted_row(self.provider.post_sends, rq, data, lengths, first, flags)
+
+    def _counted_row(self, post: Callable[..., int], *arguments: object) -> int:
+        before = self.posted  # a provider may use the queue's flat calls, which count for themselves
+        posted = post(*arguments)
+        self.posted = before + posted
+        return posted
 
     def collect(self, cq: CompletionQueue, count: int, batch: int = 16) -> list[RioResult]:
         """Dequeue exactly ``count`` results, waiting for them as the article does: drain, arm, wait."""

@@ -12,7 +12,8 @@ Decision. :class:`Provider` has the thirteen functions under their own names in 
 arguments in RIO's order; a call that the table would fail raises :class:`RioCallError` with the code that the
 table would give. A few functions stand *beside* the thirteen, because on Windows they belong to Winsock or to
 the port, and because some providers can do more: :meth:`Provider.close_socket`, :meth:`Provider.cancel`,
-:meth:`Provider.create_port`, :meth:`Provider.create_event`, :meth:`Provider.commit_all`.
+:meth:`Provider.create_port`, :meth:`Provider.create_event`, :meth:`Provider.commit_all`, and
+:meth:`Provider.post_receives` and :meth:`Provider.post_sends`, which are many calls in one.
 
 Two speeds. The methods of :class:`Provider` check everything and are for people. A :class:`RequestQueue` and a
 :class:`CompletionQueue` carry the same operations with flat integer arguments and an error code as the result
@@ -25,9 +26,11 @@ from __future__ import annotations
 
 import abc
 import socket
+from array import array
 from typing import ClassVar, NoReturn
 
 from ._checks import problem_with
+from ._rows import post_receives, post_sends
 from .addresses import SOCKADDR_INET_SIZE_BYTES, Address, pack_address, unpack_address
 from .errors import RioCallError, Status, status_from_errno, status_name
 from .types import (
@@ -57,6 +60,8 @@ from .types import (
     RegisteredBuffer,
     RequestQueue,
     RioResult,
+    SendRow,
+    SlotRow,
 )
 
 
@@ -336,6 +341,28 @@ class Provider(abc.ABC):
         untouched. An unknown context is ignored.
         """
 
+    def post_receives(
+        self, request_queue: RequestQueue, slots: SlotRow, first_context: int, count: int, flags: int
+    ) -> int:
+        """Post ``count`` receives of a datagram each, into neighbouring slots; how many the queue had room for.
+
+        ``first_context`` is the request context of the first; those of the others count on. ``flags`` are
+        RIO_MSG_DEFER and RIO_MSG_DONT_NOTIFY.
+
+        Raises:
+          RioCallError: the first was refused, for a reason as in :meth:`receive`.
+        """
+        return post_receives(request_queue, slots, first_context, count, flags)
+
+    def post_sends(
+        self, request_queue: RequestQueue, data: SendRow, lengths: array[int], first_context: int, flags: int
+    ) -> int:
+        """Post a send for each of ``lengths`` (``array("I")``, in bytes), whose data follow upon each other.
+
+        How many the queue had room for; contexts, flags and errors as for :meth:`post_receives`.
+        """
+        return post_sends(request_queue, data, lengths, first_context, flags)
+
     @abc.abstractmethod
     def commit_all(self) -> None:
         """Commit every deferred request of every request queue, both directions."""
@@ -454,6 +481,8 @@ __all__ = [
     "RegisteredBuffer",
     "RequestQueue",
     "RioResult",
+    "SendRow",
+    "SlotRow",
     "pack_address",
     "status_from_errno",
     "status_name",

@@ -230,6 +230,26 @@ class CompletionQueue:
         self.arm = _closed_cq
 
 
+class SlotRow(NamedTuple):
+    """Slots of equal size in one registration, and the places of their addresses: all equally far apart."""
+
+    buffer_id: int
+    offset: int
+    stride: int
+    length: int
+    address_offset: int
+    address_stride: int
+
+
+class SendRow(NamedTuple):
+    """Datagrams that follow upon each other in one registration, and their addresses, which do too."""
+
+    buffer_id: int
+    offset: int
+    has_addresses: bool
+    address_offset: int
+
+
 @attrs.define(eq=False)
 class RegisteredBuffer:
     """Memory whose slices requests may name, with its RIO_BUFFERID.

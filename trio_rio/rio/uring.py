@@ -36,6 +36,7 @@ import threading
 import time
 import warnings
 import weakref
+from array import array
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
@@ -54,6 +55,8 @@ from .api import (
     RegisteredBuffer,
     RequestQueue,
     RioResult,
+    SendRow,
+    SlotRow,
 )
 from .errors import RioCallError, RioError, RioInternalError, Status
 
@@ -329,6 +332,37 @@ class UringProvider(Provider):
         """See :meth:`Provider.cancel`."""
         if not request_queue.is_closed:
             self._check("cancel", self.lib.rio_cancel(self.core, request_queue.handle, request_context))
+
+    def post_receives(
+        self, request_queue: RequestQueue, slots: SlotRow, first_context: int, count: int, flags: int
+    ) -> int:
+        """See :meth:`Provider.post_receives`."""
+        posted: int = self.lib.rio_receive_many(
+            self.core, self._handle_of(request_queue), *slots, count, flags, first_context
+        )
+        if posted < 0:
+            self.raise_for("RIOReceiveEx", -posted)
+        return posted
+
+    def post_sends(
+        self, request_queue: RequestQueue, data: SendRow, lengths: array[int], first_context: int, flags: int
+    ) -> int:
+        """See :meth:`Provider.post_sends`."""
+        buffer_id, offset, has_addresses, address_offset = data
+        posted: int = self.lib.rio_send_many(
+            self.core, self._handle_of(request_queue), buffer_id, offset, self.ffi.from_buffer("uint32_t[]", lengths),
+            has_addresses, address_offset, len(lengths), flags, first_context,
+        )  # fmt: skip
+        if posted < 0:
+            self.raise_for("RIOSendEx", -posted)
+        return posted
+
+    @staticmethod
+    def _handle_of(request_queue: RequestQueue) -> int:
+        if request_queue.is_closed:
+            raise RioError("the socket of this RequestQueue is closed; its queue died with it (make a new one)")
+        handle: Any = request_queue.handle
+        return handle  # type: ignore[no-any-return]
 
     def commit_all(self) -> None:
         """See :meth:`Provider.commit_all`."""
