@@ -1,7 +1,9 @@
 """What the engine's tests share: sockets on loopback, numbered bytes, other processes, and how large a test is.
 
 ``TRIO_RIO_TEST_SCALE`` multiplies the sizes of the heavy tests: 1, the default, is for each change; 16 reaches the
-figures of the guarantees.
+figures of the guarantees, and some tests then take minutes::
+
+    TRIO_RIO_TEST_SCALE=16 python -m pytest tests/engine -o timeout=3600 -o faulthandler_timeout=0
 """
 
 from __future__ import annotations
