@@ -120,6 +120,11 @@ class ReadAhead:
         end = min(request.count, self.offset + size)
         data = slice_.view[self.offset : end].tobytes()
         address = None if channel.is_stream else channel.address_of(request)
+        if end < request.count and not (channel.is_stream or channel.engine.provider.cuts_datagrams):
+            if not peek:
+                self.unread.popleft().finish()
+                self.top_up(0)
+            raise error_from_status(Status.EMSGSIZE)
         if peek:
             return data, address
         if end == request.count or not channel.is_stream:

@@ -185,7 +185,7 @@ class Channel:
     # -- sending -------------------------------------------------------------------------------------------
 
     def post_send(self, data: bytes | memoryview, address: bytes | None, *, wait: bool) -> Request | None:
-        """Post a send; ``None`` when RIO cannot serve it now. ``data`` must not be empty.
+        """Post a send; ``None`` when RIO cannot serve it now. Only a datagram may be empty.
 
         Args:
           data: bytes, or a flat memoryview of bytes. Copied, unless it is long and ``wait`` is true: then it

@@ -27,7 +27,7 @@ import trio
 from . import _trio
 from ._config import RioConfig
 from ._errors import RioError, RioUnavailableError
-from ._socket import RioSocket, SocketMaker
+from ._socket import RioSocket, SocketModule
 from .io_managers.readiness import ReadinessIOManager
 from .rio.chooser import choose_provider, is_news
 
@@ -90,7 +90,7 @@ class _Binding:
             self.wishes += 1
             _trio.SOCKET_MODULE._SocketType = RioSocket
             if sys.platform == "win32":  # where a socket must be made for RIO
-                _trio.SOCKET_MODULE._stdlib_socket = SocketMaker()
+                _trio.SOCKET_MODULE._stdlib_socket = SocketModule()
 
     def release_sockets(self) -> None:
         with self.lock:

@@ -49,7 +49,7 @@ class RioSocket(_trio.StockSocketType):
     _destinations: dict[Any, bytes] | None = None
 
     def __init__(self, sock: socket.socket) -> None:
-        # Trio's own asks its global for the class, where SocketMaker may stand.
+        # Trio's own asks its global for the class, where SocketModule may stand.
         if type(sock) is not socket.socket:
             raise TypeError(f"expected object of type 'socket.socket', not '{type(sock).__name__}'")
         self._sock = sock
@@ -254,7 +254,7 @@ class RioSocket(_trio.StockSocketType):
         channel = self._usable_channel()
         if channel is not None and not flags:
             view = _flat_view(data)
-            if view:
+            if view is not None and (view or not channel.is_stream):
                 sent = await self._send_on(channel, view, None)
                 if sent is not None:
                     return sent
@@ -287,8 +287,8 @@ class RioSocket(_trio.StockSocketType):
         if len(args) == 2:
             data, address = args
             channel = self._usable_channel()
-            view = _flat_view(data) if channel is not None and not channel.is_stream else b""
-            if channel is not None and view:
+            view = _flat_view(data)
+            if channel is not None and not channel.is_stream and view is not None:
                 packed = self._pack_known(address) or await self._resolve_and_pack(address)
                 if packed is not None and channel.is_usable():
                     sent = await self._send_on(channel, view, packed)
@@ -407,7 +407,7 @@ for _name in ("recvmsg", "recvmsg_into", "sendmsg", "share"):
         delattr(RioSocket, _name)
 
 
-class SocketMaker:
+class SocketModule:
     """Stands for the module ``socket`` in Trio's own, where a provider serves only sockets that it has made.
 
     Facts. ``trio.socket.socket()`` calls ``socket.socket`` of a module global and hands the result to the socket class;
@@ -417,18 +417,30 @@ class SocketMaker:
     ``fileno``, plain ones; every other name is the module's.
     """
 
+    def __init__(self) -> None:
+        self.socket = _SocketMaker()
+
     def __getattr__(self, name: str) -> Any:
         return getattr(socket, name)
 
-    @staticmethod
-    def socket(
-        family: int = socket.AF_INET, type: int = socket.SOCK_STREAM, proto: int = 0, fileno: int | None = None
+
+class _SocketMaker:
+    """Stands for the class :class:`socket.socket`: its methods are the class's."""
+
+    def __call__(
+        self,
+        family: int = socket.AF_INET,
+        type: int = socket.SOCK_STREAM,
+        proto: int = 0,
+        fileno: int | None = None,
     ) -> socket.socket:
-        """As :class:`socket.socket`."""
         engine = current_engine()
         if engine is None or fileno is not None:
             return socket.socket(family, type, proto, fileno)
         return engine.own_sockets.make(family, type, proto)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(socket.socket, name)
 
 
 def current_engine() -> Engine | None:
@@ -445,14 +457,14 @@ def _size_of(size: Any) -> int:
 
 
 def _flat_view(data: Any) -> Any:
-    """Bytes, or a flat view of bytes; empty for what the inherited code must judge."""
+    """Bytes, or a flat view of bytes; ``None`` for what the inherited code must judge."""
     if type(data) is bytes:
         return data
     try:
         view = memoryview(data)
         return view if view.format == "B" and view.ndim == 1 and view.contiguous else view.cast("B")
     except TypeError:
-        return b""
+        return None
 
 
 def _writable_view(buffer: Any, nbytes: int) -> memoryview | None:

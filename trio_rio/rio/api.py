@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import abc
 import socket
+import sys
 from array import array
 from typing import ClassVar, NoReturn
 
@@ -82,6 +83,9 @@ class Provider(abc.ABC):
     #: Registering and deregistering cost about as much as a call, so a caller's own memory may be registered
     #: for one request.
     registers_cheaply: ClassVar[bool]
+
+    #: Sockets of the system cut a datagram that is longer than the buffer, and say nothing; else such a receive fails.
+    cuts_datagrams: ClassVar[bool] = sys.platform != "win32"
 
     #: Only sockets from :meth:`make_socket`, and those that such a one has accepted, can have a request queue. A
     #: receive on another one may be taken and never complete.

@@ -107,7 +107,7 @@ def error_from_status(status: int) -> OSError:
     """An :class:`OSError` (of the subclass that fits) for a request's status other than 0."""
     number = errno_from_status(status)
     if sys.platform == "win32" and number == status:  # Winsock's own, with Windows' own words for it
-        return OSError(0, ctypes.FormatError(status).strip(), None, status)
+        return OSError(0, ctypes.FormatError(status).strip(), None, int(status))
     return OSError(number, os.strerror(number))
 
 
