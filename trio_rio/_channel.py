@@ -346,15 +346,21 @@ class Channel:
             self.request_queue.provider.close_socket(self.request_queue)
 
     def abandon(self) -> None:
-        """The run is over, or the descriptor is somebody else's now: end the requests, leave the socket alone."""
+        """The run is over, or the descriptor is somebody else's now: end the requests, leave the socket alone.
+
+        Where one request cannot be cancelled a socket with requests in flight is closed: nothing else ends them.
+        """
         if not self.is_closed and not self.engine.is_foreign:
             self.is_closed = True
             self.is_direct = False
             self.engine.channels.pop(self.fd, None)
-            for request in self._waiting_requests():
+            requests = self._waiting_requests()
+            for request in requests:
                 request.happen(Event.CLOSE)
             self._end_queues()
-            self.request_queue.provider.release_socket(self.request_queue)
+            provider = self.request_queue.provider
+            end = provider.close_socket if requests and not provider.can_cancel else provider.release_socket
+            end(self.request_queue)
 
     def __del__(self) -> None:
         # The socket was dropped without being closed. No request is in flight: each holds the channel.
