@@ -6,8 +6,12 @@ queues. :mod:`trio_rio.rio` is the RIO API by itself.
 
 from ._config import RioConfig
 from ._errors import RioError, RioInternalError, RioResourceError, RioUnavailableError
+from ._listener import RioListener
+from ._open import open_tcp_listeners, open_tcp_stream, open_unix_socket, serve_tcp
 from ._run import current_statistics, install, run, start_guest_run, uninstall
 from ._statistics import RioIOStatistics, RioStatistics
+from ._stream import RioStream
+from ._stream_leases import ReceiveLease, SendLease
 from .rio.chooser import Feature, ProbeReport, ProviderProbe, probe
 
 __version__ = "0.1.0"
@@ -16,18 +20,26 @@ __all__ = [
     "Feature",
     "ProbeReport",
     "ProviderProbe",
+    "ReceiveLease",
     "RioConfig",
     "RioError",
     "RioIOStatistics",
     "RioInternalError",
+    "RioListener",
     "RioResourceError",
     "RioStatistics",
+    "RioStream",
     "RioUnavailableError",
+    "SendLease",
     "__version__",
     "current_statistics",
     "install",
+    "open_tcp_listeners",
+    "open_tcp_stream",
+    "open_unix_socket",
     "probe",
     "run",
+    "serve_tcp",
     "start_guest_run",
     "uninstall",
 ]

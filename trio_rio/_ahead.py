@@ -107,6 +107,24 @@ class ReadAhead:
         result: tuple[bytes, Address | None] = await trio.lowlevel.wait_task_rescheduled(abort)
         return result
 
+    async def receive_whole(self) -> tuple[Request | None, int] | None:
+        """As :meth:`receive`, for a stream: the request that has what came first, and where its unread part begins.
+
+        The slice is the caller's, who finishes the request. ``(None, 0)``: the end of the stream.
+        """
+        while await self.receive(0) is not None:
+            if self.unread:
+                request, start = self.unread.popleft(), self.offset
+                self.offset = 0
+                if request.status:
+                    request.finish()
+                    raise error_from_status(request.status)
+                self.top_up(0)
+                return request, start
+            if self.is_at_eof:
+                return None, 0
+        return None
+
     def read(self, size: int, *, peek: bool = False) -> tuple[bytes, Address | None]:
         """Take from the front of what came; the end of a stream again and again. Never waits."""
         if size == 0 or not self.unread:

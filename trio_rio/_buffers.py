@@ -7,9 +7,11 @@ Touching fresh memory costs a page fault, so the slice that came back last is th
 Consequence. Idle connections need small slices, busy ones large ones; and "who may touch this memory" needs one
 answer at every moment.
 
-Decision. Two sizes. Memory is registered in chunks of many slices, never given back before the end of the run.
-A :class:`Slice` is free or leased; a lease ends by :meth:`Arena.give_back`, which a holder can do once: the
-generation that it got must still be the slice's. Each slice is followed by room for one address.
+Decision. Two sizes, and a third for connections that fill the second: one receive of a megabyte costs half of what
+sixteen of 64 KiB do, but such slices must not use up the memory, so they get a quarter of it at most. Memory is
+registered in chunks of many slices, never given back before the end of the run. A :class:`Slice` is free or leased; a
+lease ends by :meth:`Arena.give_back`, which a holder can do once: the generation that it got must still be the
+slice's. Each slice is followed by room for one address.
 
 No sockets and no Trio in this file.
 """
@@ -57,24 +59,43 @@ class Slice:
 class Arena:
     """The registered memory of a run.
 
-    ``small`` and ``large`` are the free slices of each size.
+    ``small``, ``large`` and ``bulk`` are the free slices of each size.
     """
 
     registrar: Registrar
     small_size_bytes: int
     large_size_bytes: int
     bytes_max: int
+    bulk_size_bytes: int = 0
     small: list[Slice] = attrs.field(factory=list)
     large: list[Slice] = attrs.field(factory=list)
+    bulk: list[Slice] = attrs.field(factory=list)
     registered_bytes: int = 0
+    bulk_bytes: int = 0
     slices: int = 0
     _chunks: list[RegisteredBuffer] = attrs.field(factory=list)
 
     def lease(self, *, large: bool) -> Slice | None:
         """A free slice, registering more memory if there is none; ``None`` when the limit is reached."""
         free = self.large if large else self.small
-        if not free and not self._grow(large=large):
+        if not free and not self._grow(self.large_size_bytes if large else self.small_size_bytes, free):
             return None
+        return self._lease_from(free)
+
+    def lease_bulk(self) -> Slice | None:
+        """As :meth:`lease`, of the bulk size, while those have less than a quarter of the memory."""
+        if not self.bulk:
+            before = self.registered_bytes
+            is_wanted = self.bulk_size_bytes > self.large_size_bytes
+            if not is_wanted or self.bulk_bytes + self.bulk_size_bytes > self.bytes_max // 4:
+                return None
+            if not self._grow(self.bulk_size_bytes, self.bulk):
+                return None
+            self.bulk_bytes += self.registered_bytes - before
+        return self._lease_from(self.bulk)
+
+    @staticmethod
+    def _lease_from(free: list[Slice]) -> Slice:
         slice_ = free.pop()
         if slice_.is_leased:
             raise RioInternalError(f"{slice_} was free and leased at once")
@@ -96,7 +117,7 @@ class Arena:
     @property
     def leases_outstanding(self) -> int:
         """Slices that are leased now."""
-        return self.slices - len(self.small) - len(self.large)
+        return self.slices - len(self.small) - len(self.large) - len(self.bulk)
 
     def close(self) -> None:
         """Deregister everything. Leased slices stay valid memory for whoever still holds them."""
@@ -105,11 +126,11 @@ class Arena:
         self._chunks.clear()
         self.small.clear()
         self.large.clear()
-        self.registered_bytes = 0
+        self.bulk.clear()
+        self.registered_bytes = self.bulk_bytes = 0
         self.slices = 0
 
-    def _grow(self, *, large: bool) -> bool:
-        size = self.large_size_bytes if large else self.small_size_bytes
+    def _grow(self, size: int, free: list[Slice]) -> bool:
         aligned = -(-size // ADDRESS_ROOM_BYTES) * ADDRESS_ROOM_BYTES
         stride = aligned + ADDRESS_ROOM_BYTES
         count = min(max(1, _CHUNK_SIZE_BYTES // stride), (self.bytes_max - self.registered_bytes) // stride)
@@ -120,7 +141,7 @@ class Arena:
         self._chunks.append(chunk)
         self.registered_bytes += len(memory)
         self.slices += count
-        view, free = memoryview(memory), self.large if large else self.small
+        view = memoryview(memory)
         for offset in range((count - 1) * stride, -1, -stride):
             room = offset + aligned
             address = view[room : room + SOCKADDR_INET_SIZE_BYTES]

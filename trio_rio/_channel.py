@@ -70,7 +70,9 @@ class Channel:
     is_stream: bool = attrs.field(init=False)
     starts_at_post: bool = attrs.field(init=False)
     is_direct: bool = attrs.field(init=False)  # nothing but a post and a wait stands between a task and its result
+    receive_size_bytes: int = attrs.field(init=False)  # of a stream's receive that names no size
     is_busy: bool = False
+    is_bulk: bool = False
     quiet: int = 0
     reader: Request | None = None  # on demand: the receive that a task waits for
     sends: set[Request] = attrs.field(factory=set)
@@ -92,6 +94,7 @@ class Channel:
         if engine.send_window_bytes:
             self.window = SendWindow(self, engine.send_window_bytes)
         self.is_direct = self.ahead is None and self.window is None and not self.starts_at_post
+        self.receive_size_bytes = max(engine.arena.large_size_bytes, engine.arena.bulk_size_bytes)
 
     def is_usable(self) -> bool:
         """Whether a request may be posted: this run, still taking requests, and the socket is the one it was."""
@@ -113,10 +116,12 @@ class Channel:
         if self.reader is not None or self.read_key in engine.manager.waits:
             raise trio.BusyResourceError("another task is already reading from this socket")
         large = size > engine.small_size_bytes and (self.is_busy or not self.is_stream)
-        pool = engine.large if large else engine.small
-        request = pool.pop() if pool else engine.take(large=large)
+        request = engine.take_bulk() if large and self.is_bulk and size > engine.arena.large_size_bytes else None
         if request is None:
-            return None
+            pool = engine.large if large else engine.small
+            request = pool.pop() if pool else engine.take(large=large)
+            if request is None:
+                return None
         slice_: Slice = request.slice  # type: ignore[assignment]
         if size > slice_.size_bytes:
             size = slice_.size_bytes
@@ -143,11 +148,8 @@ class Channel:
         """The bytes that a receive brought; gives its slice back."""
         count = request.count
         data = request.slice.view[:count].tobytes()  # type: ignore[union-attr]
-        if count == request.length:
-            self.is_busy = True
-            self.quiet = 0
-        elif self.is_busy:
-            self._note_small(count)
+        if count == request.length or self.is_busy:
+            self.note_received(request)
         self.engine.finish(request)
         return data
 
@@ -155,11 +157,7 @@ class Channel:
         """As :meth:`take_bytes`, into the caller's memory; how many."""
         data = request.slice.view[: request.count]  # type: ignore[union-attr]
         target[: request.count] = data
-        if request.count == request.length:
-            self.is_busy = True
-            self.quiet = 0
-        elif self.is_busy:
-            self._note_small(request.count)
+        self.note_received(request)
         count = request.count
         self.engine.finish(request)
         return count
@@ -174,13 +172,19 @@ class Channel:
             address = self.addresses[packed] = unpack_address(packed)
         return address
 
-    def _note_small(self, count: int) -> None:
-        if count > self.engine.small_size_bytes:
+    def note_received(self, request: Request) -> None:
+        """Learn from a receive how large the slice of the next one should be."""
+        count = request.count
+        self.is_bulk = count >= self.engine.arena.large_size_bytes
+        if count == request.length:
+            self.is_busy = True
             self.quiet = 0
-            return
-        self.quiet += 1
-        if self.quiet >= _SMALL_RECEIVES_UNTIL_QUIET:
-            self.is_busy = False
+        elif count > self.engine.small_size_bytes:
+            self.quiet = 0
+        else:
+            self.quiet += 1
+            if self.quiet >= _SMALL_RECEIVES_UNTIL_QUIET:
+                self.is_busy = False
 
     # -- sending -------------------------------------------------------------------------------------------
 
@@ -250,6 +254,48 @@ class Channel:
             raise_refused(self, code)
         self.sends.add(request)
         return request
+
+    def take_to_fill(self, size: int) -> Request | None:
+        """A request with a slice of at least ``size`` bytes for a task to fill; ``None``: there is no memory for it."""
+        request = self.engine.take(large=size > self.engine.small_size_bytes)
+        if request is None or request.slice is None:
+            return None
+        request.channel = self
+        if request.slice.size_bytes < size:
+            request.finish()
+            return None
+        return request
+
+    def post_filled(self, request: Request, size: int) -> bool:
+        """Post the first ``size`` bytes of a slice that a task has filled. False: RIO cannot serve it now.
+
+        The current task will wait for the completion, unless there is a window.
+
+        Raises:
+          BusyResourceError: another task's send on this stream is blocked. As when RIO refuses the post, and when
+            False is returned, the request is still the caller's.
+        """
+        if not self.is_usable():
+            return False
+        if self.sends:
+            self._check_not_blocked()
+        slice_: Slice = request.slice  # type: ignore[assignment]
+        code = self.request_queue.post_send(slice_.buffer_id, slice_.offset, size, RIO_MSG_DEFER, request.context)
+        if code == Status.ENOBUFS:
+            return False
+        if code:
+            raise_refused(self, code)
+        request.is_receive = False
+        request.length = size
+        request.tick = self.engine.manager.ticks
+        if self.window is None:
+            request.happen(Event.POST_AND_WAIT)
+            request.task = GLOBAL_RUN_CONTEXT.task
+        else:
+            request.happen(Event.POST)
+            self.window.bytes_in_flight += size
+        self.sends.add(request)
+        return True
 
     def _check_not_blocked(self) -> None:
         """Trio lets two tasks send on one stream as long as neither is blocked; so do we."""

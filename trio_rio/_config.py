@@ -75,6 +75,10 @@ class RioConfig:
     #: Slice of a receive on a busy connection, and of a send. 64 KiB is where copying stops getting cheaper.
     large_slice_size_bytes: int = attrs.field(default=65536, validator=_integer(4096, 16 * _MIB))
 
+    #: Slice of a receive that names no size, on a connection that fills the large ones. A receive of 1 MiB costs half
+    #: of what 16 of 64 KiB do. A quarter of the registered memory may be such slices; 0 does without.
+    bulk_slice_size_bytes: int = attrs.field(default=_MIB, validator=_integer(0, 64 * _MIB))
+
     #: Registered memory of a run. When it is all leased, receives and sends do without: they go Trio's own way.
     registered_bytes_max: int = attrs.field(default=256 * _MIB, validator=_integer(65536, 1 << 40))
 

@@ -110,11 +110,13 @@ class Engine:
         self.arena = Arena(
             provider, config.small_slice_size_bytes, config.large_slice_size_bytes, config.registered_bytes_max
         )
+        self.arena.bulk_size_bytes = config.bulk_slice_size_bytes
         self.leases = LeaseBook(config.registered_bytes_max // 2)
         self.requests: list[Request] = []
-        # Pools: with a small slice, with a large one, with none.
+        # Pools: with a small slice, with a large one, with one of the bulk size, with none.
         self.small: list[Request] = []
         self.large: list[Request] = []
+        self.bulk: list[Request] = []
         self.bare: list[Request] = []
         self.channels: weakref.WeakValueDictionary[int, Channel] = weakref.WeakValueDictionary()
         self.own_sockets = OwnSockets(provider)
@@ -207,6 +209,13 @@ class Engine:
             if slice_ is not None:
                 return self._make(pool, slice_)
         return None
+
+    def take_bulk(self) -> Request | None:
+        """A free request with a slice of the bulk size; ``None`` when all that there may be are in use."""
+        if self.bulk:
+            return self.bulk.pop()
+        slice_ = self.arena.lease_bulk()
+        return None if slice_ is None else self._make(self.bulk, slice_)
 
     def take_bare(self) -> Request:
         """A free request without a slice."""
@@ -422,7 +431,7 @@ class Engine:
         """The books: what was given out, as the engine and as the provider count it."""
         provider, requests, counters = self.provider, self.requests, self.counters
         capacity, charged = provider.completion_queue_usage(self.completion_queue)
-        pooled = [*self.small, *self.large, *self.bare]
+        pooled = [*self.small, *self.large, *self.bulk, *self.bare]
         busy = [request for request in requests if request.state is not FREE]
         return Ledger(
             provider=provider.name,
@@ -482,7 +491,7 @@ class Engine:
             results_per_dequeue_max=counters.results_max,
             commits=self.manager.ticks,
             registered_bytes=self.arena.registered_bytes,
-            leases_outstanding=self.arena.leases_outstanding - len(self.small) - len(self.large),
+            leases_outstanding=self.arena.leases_outstanding - len(self.small) - len(self.large) - len(self.bulk),
             completion_queue_capacity=capacity,
             completion_queue_used=charged,
             drained_late=counters.drained_late,

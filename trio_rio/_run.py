@@ -32,7 +32,6 @@ from .io_managers.readiness import ReadinessIOManager
 from .rio.chooser import choose_provider, is_news
 
 if TYPE_CHECKING:
-    from ._engine import Engine
     from ._statistics import RioStatistics
 
 T = TypeVar("T")
@@ -249,7 +248,7 @@ def current_statistics() -> RioStatistics:
     Raises:
       RioError: there is none, or it is not on trio_rio.
     """
-    engine: Engine | None = getattr(getattr(_trio.current_runner(), "io_manager", None), "engine", None)
+    engine = _trio.current_engine()
     if engine is None:
         raise RioError("no run on trio_rio is under way in this thread; start it with trio_rio.run()")
     return engine.statistics()

@@ -24,7 +24,7 @@ import trio
 from trio.lowlevel import checkpoint_if_cancelled, enable_ki_protection
 
 from . import _trio
-from ._trio import async_yield
+from ._trio import async_yield, current_engine
 from .rio import pack_address
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from ._ahead import ReadAhead
     from ._channel import Channel
-    from ._engine import Engine
     from ._requests import Request
 
 # Destinations in packed form that a socket remembers.
@@ -441,11 +440,6 @@ class _SocketMaker:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(socket.socket, name)
-
-
-def current_engine() -> Engine | None:
-    """The engine of this thread's run, if it has one."""
-    return getattr(getattr(_trio.current_runner(), "io_manager", None), "engine", None)
 
 
 def _size_of(size: Any) -> int:

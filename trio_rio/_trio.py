@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     # What a manager has in common on every platform; which class it is makes no difference to types.
     from trio._core._io_epoll import EpollIOManager as StockIOManager
 
+    from ._engine import Engine
     from ._requests import Request
 
 #: The module whose globals ``TheIOManager`` and ``_SocketType`` are bound in.
@@ -47,6 +48,11 @@ async_yield: Any = _async_yield
 def current_runner() -> Runner | None:
     """The run of this thread; ``None`` outside of one."""
     return getattr(GLOBAL_RUN_CONTEXT, "runner", None)
+
+
+def current_engine() -> Engine | None:
+    """The engine of this thread's run; ``None`` outside of one, and in one that is not on trio_rio."""
+    return getattr(getattr(current_runner(), "io_manager", None), "engine", None)
 
 
 def spawn_uncounted(async_fn: Callable[..., Awaitable[None]], *args: object, name: str) -> Task:
@@ -100,6 +106,7 @@ __all__ = [
     "Task",
     "WaitTaskRescheduled",
     "async_yield",
+    "current_engine",
     "current_runner",
     "is_in_host",
     "reschedule_all",

@@ -46,24 +46,27 @@ class SendWindow:
           OSError: of an earlier send on this socket.
           ClosedResourceError: the socket was closed meanwhile.
         """
-        channel = self.channel
-        await trio.lowlevel.checkpoint_if_cancelled()
-        while True:
-            if self.is_shut_down or self.error_status:
-                await trio.lowlevel.cancel_shielded_checkpoint()
-                raise error_from_status(self._take_error())
-            if not channel.is_usable():
-                raise trio.ClosedResourceError("this socket was already closed")
-            if self._has_room():
-                break
-            await self._wait_for_change()
-        request = channel.post_send(data, address, wait=False)
+        await self.wait_to_post()
+        request = self.channel.post_send(data, address, wait=False)
         if request is None:
             return None
         count = request.length
         self.bytes_in_flight += count
         await trio.lowlevel.cancel_shielded_checkpoint()
         return count
+
+    async def wait_to_post(self) -> None:
+        """Wait until a send may be posted. Not always a checkpoint; raises as :meth:`send`, and then it was one."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        while True:
+            if self.is_shut_down or self.error_status:
+                await trio.lowlevel.cancel_shielded_checkpoint()
+                raise error_from_status(self._take_error())
+            if not self.channel.is_usable():
+                raise trio.ClosedResourceError("this socket was already closed")
+            if self._has_room():
+                return
+            await self._wait_for_change()
 
     def _take_error(self) -> int:
         # A stream stays broken, and the kernel says EPIPE from now on; a datagram socket goes on.

@@ -29,7 +29,7 @@ def current_ledger() -> Ledger:
     Raises:
       RioError: there is none, or it is not on trio_rio.
     """
-    engine: Engine | None = getattr(getattr(_trio.current_runner(), "io_manager", None), "engine", None)
+    engine = _trio.current_engine()
     if engine is None:
         raise RioError("no run on trio_rio is under way in this thread; start it with trio_rio.run()")
     return engine.ledger()

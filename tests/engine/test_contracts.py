@@ -1,10 +1,14 @@
-"""Trio's stream contracts, by Trio's own checkers, on TCP sockets of the engine."""
+"""Trio's stream contracts, by Trio's own checkers, on TCP sockets of the engine: as SocketStream, and as RioStream."""
 
 from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
 from trio.testing import check_half_closeable_stream, check_one_way_stream, check_two_way_stream
+
+from trio_rio import RioStream
 
 from .harness import scaled, tcp_pair
 
@@ -26,41 +30,57 @@ pytestmark = [
 ROUNDS = scaled(2, 200)
 
 
-async def make_streams() -> tuple[trio.SocketStream, trio.SocketStream]:
-    client, server = await tcp_pair()
-    return trio.SocketStream(client), trio.SocketStream(server)
+AnyStream = trio.SocketStream | RioStream
+StreamClass = type[trio.SocketStream] | type[RioStream]
+Maker = Callable[[], Awaitable[tuple[AnyStream, AnyStream]]]
 
 
-async def make_clogged_streams() -> tuple[trio.SocketStream, trio.SocketStream]:
-    """Streams that cannot send before their peer reads: the kernel's buffers are full, and so is a window."""
-    streams = await make_streams()
-    for stream in streams:
-        with trio.CancelScope() as scope:
-            while True:
+@pytest.fixture(params=[trio.SocketStream, RioStream])
+def stream_class(request: pytest.FixtureRequest) -> StreamClass:
+    """The class whose contract is checked."""
+    return request.param  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def make_streams(stream_class: StreamClass) -> Maker:
+    """Makes two connected streams."""
+
+    async def make() -> tuple[AnyStream, AnyStream]:
+        client, server = await tcp_pair()
+        return stream_class(client), stream_class(server)
+
+    return make
+
+
+@pytest.fixture(params=[False, True], ids=["open", "clogged"])
+def make_clogged_streams(request: pytest.FixtureRequest, make_streams: Maker) -> Maker | None:
+    """Makes streams that cannot send before their peer reads: the kernel's buffers are full, and so is a window."""
+
+    async def make() -> tuple[AnyStream, AnyStream]:
+        streams = await make_streams()
+        for stream in streams:
+            patience = trio.CancelScope()
+            while not patience.cancelled_caught:
                 with trio.move_on_after(LINGER_SECONDS) as patience:
                     await stream.send_all(bytes(1 << 20))
-                if patience.cancelled_caught:
-                    scope.cancel()
-                    break
-    return streams
+        return streams
+
+    return make if request.param else None
 
 
-@pytest.mark.parametrize("is_clogged", [False, True], ids=["open", "clogged"])
-async def test_one_way_stream(is_clogged: bool) -> None:
+async def test_one_way_stream(make_streams: Maker, make_clogged_streams: Maker | None) -> None:
     """A connection is a ReceiveStream and a SendStream, as Trio defines them."""
     for _ in range(ROUNDS):
-        await check_one_way_stream(make_streams, make_clogged_streams if is_clogged else None)
+        await check_one_way_stream(make_streams, make_clogged_streams)
 
 
-@pytest.mark.parametrize("is_clogged", [False, True], ids=["open", "clogged"])
-async def test_two_way_stream(is_clogged: bool) -> None:
+async def test_two_way_stream(make_streams: Maker, make_clogged_streams: Maker | None) -> None:
     """A connection is a Stream, as Trio defines it."""
     for _ in range(ROUNDS):
-        await check_two_way_stream(make_streams, make_clogged_streams if is_clogged else None)
+        await check_two_way_stream(make_streams, make_clogged_streams)
 
 
-@pytest.mark.parametrize("is_clogged", [False, True], ids=["open", "clogged"])
-async def test_half_closeable_stream(is_clogged: bool) -> None:
+async def test_half_closeable_stream(make_streams: Maker, make_clogged_streams: Maker | None) -> None:
     """A connection is a HalfCloseableStream, as Trio defines it."""
     for _ in range(ROUNDS):
-        await check_half_closeable_stream(make_streams, make_clogged_streams if is_clogged else None)
+        await check_half_closeable_stream(make_streams, make_clogged_streams)

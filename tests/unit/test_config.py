@@ -19,6 +19,7 @@ INTEGERS: dict[str, tuple[int, int, dict[str, Any], dict[str, Any]]] = {
     "results_per_turn": (1, 65536, {}, {}),
     "small_slice_size_bytes": (512, 65536, {}, {}),
     "large_slice_size_bytes": (4096, 1 << 24, {}, {}),
+    "bulk_slice_size_bytes": (0, 1 << 26, {}, {}),
     "registered_bytes_max": (65536, 1 << 40, {"large_slice_size_bytes": 4096}, {}),
     "copy_bytes_max": (0, 1 << 30, {}, {}),
     "sends_outstanding_max": (1, 4096, {}, {}),

@@ -1,6 +1,6 @@
 """The Trio program that is measured: ``trio.serve_tcp``, SocketStream and trio.socket, nothing else.
 
-Whoever runs it (``trio.run`` or another) runs exactly this.
+Whoever runs it (``trio.run`` or another) runs exactly this; with another ``serve_tcp``, on the streams of that.
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ import trio
 from . import ServerSettings
 from ._python_server import DATAGRAM_BUFFER_BYTES, announce, bulk_message
 
-StreamHandler: TypeAlias = Callable[[trio.SocketStream], Awaitable[None]]
+StreamHandler: TypeAlias = Callable[[trio.abc.Stream], Awaitable[None]]
+ServeTcp: TypeAlias = Callable[..., Awaitable[None]]
 FactsFunction: TypeAlias = Callable[[], Mapping[str, object]]
 
 
-async def echo(stream: trio.SocketStream) -> None:
+async def echo(stream: trio.abc.Stream) -> None:
     """Send back what comes, until the peer closes."""
     while data := await stream.receive_some():
         await stream.send_all(data)
 
 
-async def accept(message_bytes: int, stream: trio.SocketStream) -> None:
+async def accept(message_bytes: int, stream: trio.abc.Stream) -> None:
     """Send back one message; serve_tcp closes the stream."""
     received = 0
     while received < message_bytes and (data := await stream.receive_some()):
@@ -32,7 +33,7 @@ async def accept(message_bytes: int, stream: trio.SocketStream) -> None:
         await stream.send_all(data)
 
 
-async def bulk_receive(stream: trio.SocketStream) -> None:
+async def bulk_receive(stream: trio.abc.Stream) -> None:
     """Count bytes until end of file, and answer with the count."""
     count = 0
     while data := await stream.receive_some():
@@ -40,7 +41,7 @@ async def bulk_receive(stream: trio.SocketStream) -> None:
     await stream.send_all(count.to_bytes(8, "little"))
 
 
-async def bulk_send(message: bytes, stream: trio.SocketStream) -> None:
+async def bulk_send(message: bytes, stream: trio.abc.Stream) -> None:
     """Send as many messages as each request asks for."""
     request = b""
     while data := await stream.receive_some(8 - len(request)):
@@ -78,12 +79,13 @@ def _stream_handler(settings: ServerSettings) -> StreamHandler:
     return {"echo": echo, "bulk_receive": bulk_receive}[settings.workload]
 
 
-async def serve(settings: ServerSettings, facts: FactsFunction) -> None:
+async def serve(settings: ServerSettings, facts: FactsFunction, serve_tcp: ServeTcp = trio.serve_tcp) -> None:
     """Serve one workload until the process is ended.
 
     Args:
       settings: from the command line.
       facts: called within the run, when the server listens; goes into the results.
+      serve_tcp: whose streams are measured.
     """
     if settings.workload in ("udp_echo", "udp_receive"):
         with trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as sock:
@@ -92,6 +94,6 @@ async def serve(settings: ServerSettings, facts: FactsFunction) -> None:
             announce(sock.getsockname()[1], facts())
             await (udp_echo if settings.workload == "udp_echo" else udp_receive)(sock)
     async with trio.open_nursery() as nursery:
-        serve_tcp = functools.partial(trio.serve_tcp, _stream_handler(settings), 0, host="127.0.0.1")
-        listeners: list[trio.SocketListener] = await nursery.start(serve_tcp)
+        serving = functools.partial(serve_tcp, _stream_handler(settings), 0, host="127.0.0.1")
+        listeners: list[trio.SocketListener] = await nursery.start(serving)
         announce(listeners[0].socket.getsockname()[1], facts())

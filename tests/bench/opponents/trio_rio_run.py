@@ -10,21 +10,24 @@ from ._python_server import parse_settings, python_command
 from ._trio_program import serve
 
 
-def _trio_rio() -> Any:
+def load_trio_rio() -> Any:
+    """The package, if it is there."""
     # By name: the opponents must be listed even where it cannot be imported.
     return importlib.import_module("trio_rio")
 
 
-def _missing() -> str | None:
+def missing() -> str | None:
+    """Why it cannot run here, or ``None``."""
     try:
-        module = _trio_rio()
+        module = load_trio_rio()
     except ImportError as error:
         return f"trio_rio cannot be imported: {error}"
     return None if hasattr(module, "run") else "this trio_rio has no run()"
 
 
-def _facts() -> dict[str, object]:
-    module = _trio_rio()
+def facts() -> dict[str, object]:
+    """What the run says about itself."""
+    module = load_trio_rio()
     return {
         "provider": module.current_statistics().provider,
         "reason": module.probe().chosen_because,
@@ -32,7 +35,7 @@ def _facts() -> dict[str, object]:
     }
 
 
-OPPONENT = Opponent("trio_rio", "Trio on trio_rio", python_command("trio_rio_run"), _missing, order=10)
+OPPONENT = Opponent("trio_rio", "Trio on trio_rio", python_command("trio_rio_run"), missing, order=10)
 
 if __name__ == "__main__":
-    _trio_rio().run(serve, parse_settings(), _facts)
+    load_trio_rio().run(serve, parse_settings(), facts)

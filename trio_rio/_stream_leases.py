@@ -1,0 +1,275 @@
+"""Leases on the memory of a stream: what came, to be looked at in place, and what goes, to be written in place.
+
+Facts and rules of leases are in ``_lease.py``; this file gets the memory. On a channel it is the slice of a request:
+the request is LEASED until the lease ends, so nothing can be posted on it and the books count it. Elsewhere it is
+plain memory, which follows the same rules, so that a program need not know where it runs.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any
+
+import trio
+from trio.lowlevel import enable_ki_protection
+
+from ._config import RioConfig
+from ._errors import RioError
+from ._lease import Lease, LeaseBook, Place
+from ._requests import Event, Request
+from ._socket import RioSocket
+from ._trio import async_yield, current_engine, current_runner
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from ._channel import Channel
+    from ._stream import RioStream
+
+# What a receive asks for where RIO does not serve.
+_PLAIN_RECEIVE_SIZE_BYTES = 65536
+
+_leases_of_stock_run: trio.lowlevel.RunVar[LeaseBook] = trio.lowlevel.RunVar("trio_rio leases")
+
+
+def leases_of_run() -> LeaseBook:
+    """The leases of the current run, of stock Trio too."""
+    engine = current_engine()
+    if engine is not None:
+        return engine.leases
+    try:
+        return _leases_of_stock_run.get()
+    except LookupError:
+        book = LeaseBook(RioConfig().registered_bytes_max // 2)
+        _leases_of_stock_run.set(book)
+        return book
+
+
+def _largest_slice_bytes() -> int:
+    engine = current_engine()
+    return (RioConfig() if engine is None else engine.config).large_slice_size_bytes
+
+
+def _usable_channel(stream: RioStream) -> Channel | None:
+    sock: Any = stream.socket
+    return sock._usable_channel() if isinstance(sock, RioSocket) else None
+
+
+class _StreamLease:
+    """What both kinds have in common: one lease, entered once, and where it was taken."""
+
+    __slots__ = ("_lease", "_place", "_stream")
+
+    def __init__(self, stream: RioStream, place: Place) -> None:
+        self._stream = stream
+        self._place = place
+        self._lease: Lease | None = None
+
+    def _check_fresh(self) -> None:
+        if self._lease is not None:
+            raise RioError("this lease was entered before; take a new one for each block")
+
+    def _open(self) -> Lease:
+        lease = leases_of_run().open(self._stream, self._place)
+        self._lease = lease
+        return lease
+
+    def _held(self) -> Lease:
+        if self._lease is None:
+            raise RioError("this lease was never entered")
+        self._lease.check_held()
+        return self._lease
+
+    def _lend_request(self, request: Request, start: int, stop: int) -> memoryview:
+        request.happen(Event.LEASE)
+        slice_ = request.slice
+        assert slice_ is not None
+        return self._open().lend(slice_.view[start:stop], slice_.size_bytes, request.finish)
+
+    def _lend_plain(self, memory: memoryview, size_bytes: int) -> memoryview:
+        return self._open().lend(memory, size_bytes, lambda: None)
+
+    def _end_after_error(self) -> None:
+        """The block raises: its error is what matters. Memory that it still holds is kept as long as it does."""
+        # One of another run is ended by that run.
+        if self._lease is not None and self._lease.runner is current_runner():
+            self._lease.revoke("the end of its block")
+
+
+class ReceiveLease(_StreamLease):
+    """See :meth:`RioStream.receive_lease`. An async context manager; to be entered once."""
+
+    __slots__ = ()
+
+    @enable_ki_protection
+    async def __aenter__(self) -> memoryview:
+        self._check_fresh()
+        from ._stream import raise_translated
+
+        try:
+            await leases_of_run().wait_for_room()
+            channel = _usable_channel(self._stream)
+            if channel is not None:
+                came = await self._receive_on(channel)
+                if came is not None:
+                    return came
+            return await self._receive_plain()
+        except OSError as error:
+            raise_translated(error)
+
+    async def _receive_on(self, channel: Channel) -> memoryview | None:
+        """What the next receive on the channel brings; ``None``: RIO cannot serve now."""
+        if channel.ahead is not None:
+            came = await channel.ahead.receive_whole()
+            if came is None:
+                return None
+            request, start = came
+        else:
+            if channel.starts_at_post:
+                await trio.lowlevel.checkpoint_if_cancelled()
+            posted = channel.post_receive(channel.receive_size_bytes)
+            if posted is None:
+                return None
+            woken = await async_yield(posted.message)
+            woken.unwrap()
+            channel.note_received(posted)
+            request, start = posted, 0
+        if request is None or request.count == start:  # the end of the stream
+            if request is not None:
+                request.finish()
+            return self._lend_plain(memoryview(bytearray()), 0)
+        return self._lend_request(request, start, request.count)
+
+    async def _receive_plain(self) -> memoryview:
+        memory = bytearray(_PLAIN_RECEIVE_SIZE_BYTES)
+        count = await self._stream.socket.recv_into(memory)
+        return self._lend_plain(memoryview(memory)[:count], len(memory) if count else 0)
+
+    @enable_ki_protection
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if exc_value is not None:
+            self._end_after_error()
+            return
+        lease = self._held()
+        is_closed = self._stream.socket.fileno() == -1
+        lease.end()
+        if is_closed:
+            raise trio.ClosedResourceError("the socket was closed while a lease on what it received was held")
+
+
+class SendLease(_StreamLease):
+    """See :meth:`RioStream.lease_send`. An async context manager; to be entered once."""
+
+    __slots__ = ("_count", "_request", "_size_bytes")
+
+    def __init__(self, stream: RioStream, size_bytes: int, place: Place) -> None:
+        super().__init__(stream, place)
+        self._size_bytes = operator.index(size_bytes)
+        limit = _largest_slice_bytes()
+        if not 1 <= self._size_bytes <= limit:
+            raise ValueError(
+                f"a lease to send has 1 .. {limit} bytes (RioConfig.large_slice_size_bytes), not {self._size_bytes}"
+            )
+        self._count = self._size_bytes
+        self._request: Request | None = None
+
+    def send_only(self, count: int) -> None:
+        """Send only the first ``count`` bytes at the end of the block; 0 for none. Not a checkpoint.
+
+        Raises:
+          ValueError: more than the lease has, or less than 0.
+          RioError: the lease is not held.
+        """
+        self._held()
+        if not 0 <= count <= self._size_bytes:
+            raise ValueError(f"this lease has {self._size_bytes} bytes; it cannot send {count}")
+        self._count = count
+
+    @enable_ki_protection
+    async def __aenter__(self) -> memoryview:
+        self._check_fresh()
+        stream = self._stream
+        if stream.socket.did_shutdown_SHUT_WR:
+            raise trio.ClosedResourceError("can't send data after sending EOF")
+        stream._check_open()
+        await trio.lowlevel.checkpoint()
+        await leases_of_run().wait_for_room()
+        channel = _usable_channel(stream)
+        request = None if channel is None else channel.take_to_fill(self._size_bytes)
+        if request is None:
+            return self._lend_plain(memoryview(bytearray(self._size_bytes)), self._size_bytes)
+        self._request = request
+        return self._lend_request(request, 0, self._size_bytes)
+
+    @enable_ki_protection
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if exc_value is not None:
+            self._end_after_error()
+            return
+        from ._stream import raise_translated
+
+        lease, stream = self._held(), self._stream
+        try:
+            stream._begin_sending()
+        except BaseException:
+            self._end_after_error()
+            raise
+        try:
+            stream._check_open()
+            if self._request is None:
+                await self._send_plain(lease)
+            else:
+                await self._send_request(lease, self._request)
+        except OSError as error:
+            raise_translated(error)
+        finally:
+            self._end_after_error()
+            stream._is_sending = False
+
+    async def _send_plain(self, lease: Lease) -> None:
+        data = bytes(lease.views[0][: self._count])
+        lease.end()
+        if data:
+            await self._stream._send_rest(memoryview(data), 0)
+        else:
+            await trio.lowlevel.checkpoint()
+
+    async def _send_request(self, lease: Lease, request: Request) -> None:
+        channel = _usable_channel(self._stream)
+        if channel is None or channel is not request.channel or not self._count:
+            await self._send_plain(lease)  # nothing to send, or the run takes no more requests
+            return
+        if channel.window is not None:
+            await channel.window.wait_to_post()
+        elif channel.starts_at_post:
+            await trio.lowlevel.checkpoint_if_cancelled()
+        lease.take_over()
+        try:
+            is_posted = channel.post_filled(request, self._count)
+        except BaseException:
+            request.finish()
+            raise
+        if is_posted:
+            if channel.window is not None:
+                await trio.lowlevel.cancel_shielded_checkpoint()
+                return
+            woken = await async_yield(request.message)
+            woken.unwrap()
+            sent = request.count
+        else:
+            sent = 0
+        assert request.slice is not None
+        rest = bytes(request.slice.view[sent : self._count])  # of a send that was cancelled, or not posted
+        request.finish()
+        if rest:
+            await self._stream._send_rest(memoryview(rest), 0)
