@@ -26,6 +26,7 @@ from ._buffers import Arena, Slice
 from ._channel import Channel
 from ._errors import RioCallError, RioError, RioInternalError, RioResourceError
 from ._lease import LeaseBook
+from ._others import FIRST_KEY, Others
 from ._own_sockets import OwnSockets
 from ._requests import (
     ABANDONED,
@@ -121,6 +122,7 @@ class Engine:
         self.channels: weakref.WeakValueDictionary[int, Channel] = weakref.WeakValueDictionary()
         self.own_sockets = OwnSockets(provider)
         self.lingering: set[Channel] = set()
+        self.others = Others(self)
         #: The run while it takes new requests; ``None`` before its first and once it drains.
         self.runner: object = None
         self.notifier_task: Any = None
@@ -245,7 +247,7 @@ class Engine:
         Raises:
           RioResourceError: the completion queue may not grow any more.
         """
-        if not self._is_taking() or not self.own_sockets.can_serve(sock):
+        if not self.is_taking() or not self.own_sockets.can_serve(sock) or self.others.owner_of(sock) is not None:
             return None
         earlier = self.channels.get(sock.fileno())
         if earlier is not None:
@@ -280,7 +282,8 @@ class Engine:
             return False
         return await channel.ahead.receive(0) is not None
 
-    def _is_taking(self) -> bool:
+    def is_taking(self) -> bool:
+        """Whether requests may be posted; the first question starts the notifier."""
         if self.runner is None and not self.is_closed and self.start_notifier is not None:
             start, self.start_notifier = self.start_notifier, None
             start(self)
@@ -342,11 +345,14 @@ class Engine:
             self.is_notifier_waiting = False
             trio.lowlevel.reschedule(self.notifier_task)
 
-    def serve_packet(self) -> None:
-        """The port brought this engine's packet between two ticks: do what the notifier would do first.
+    def serve_packet(self, key: int = _KEY) -> None:
+        """The port brought a packet between two ticks: do what the notifier would do first.
 
         Waking it would cost one more tick of the run loop. Only what a whole turn leaves over is its work.
         """
+        if key >= FIRST_KEY:
+            self.others.serve(key)
+            return
         self.counters.received += 1
         if not self.is_notifier_waiting:
             return  # it is in the run queue already
@@ -396,8 +402,10 @@ class Engine:
             return
         deadline = time.monotonic() + self.config.linger_seconds
         try:
-            while self.lingering and self._drive(deadline):
+            self.others.end_of_run()
+            while (self.lingering or self.others.are_lingering()) and self._drive(deadline):
                 pass
+            self.others.end()
             for channel in list(self.lingering):
                 self.counters.drained_late += len(channel.sends)
                 channel.end_linger()
@@ -420,6 +428,7 @@ class Engine:
             return False
         while self.turn():
             pass
+        self.others.drain()
         if self.provider.outstanding():
             self.arm()
             self.port.wait(left)
@@ -433,7 +442,7 @@ class Engine:
         capacity, charged = provider.completion_queue_usage(self.completion_queue)
         pooled = [*self.small, *self.large, *self.bulk, *self.bare]
         busy = [request for request in requests if request.state is not FREE]
-        return Ledger(
+        books = Ledger(
             provider=provider.name,
             is_over=is_over,
             requests_used=sum(request.context >> 32 for request in requests) - len(requests) + len(busy),
@@ -452,13 +461,13 @@ class Engine:
             is_notifier_waiting=self.is_notifier_waiting,
             notifications_unanswered=counters.armed - counters.received,
         )
+        return self.others.add_to_ledger(books)
 
     def tasks_waiting(self, *, receive: bool) -> int:
         """Tasks that wait for a request now."""
-        waiting = sum(
-            request.state in (WAITED, CANCELLED) and request.is_receive is receive for request in self.requests
-        )
-        channels = list(self.channels.values())
+        waiting = self.others.tasks_waiting(receive=receive)
+        waiting += sum(one.state in (WAITED, CANCELLED) and one.is_receive is receive for one in self.requests)
+        channels = self.channels.values()
         if receive:
             return waiting + sum(one.ahead is not None and one.ahead.waiter is not None for one in channels)
         return waiting + sum(len(one.window.waiters) for one in channels if one.window is not None)
@@ -472,7 +481,7 @@ class Engine:
         counters = self.counters
         capacity, charged = (0, 0) if self.is_closed else self.provider.completion_queue_usage(self.completion_queue)
         mean = counters.completions / counters.dequeues_with_results if counters.dequeues_with_results else 0.0
-        return RioStatistics(
+        snapshot = RioStatistics(
             provider=self.provider.name,
             provider_because=self.because,
             notification="port",
@@ -497,3 +506,4 @@ class Engine:
             drained_late=counters.drained_late,
             leaked_bytes=self.provider.leaked_bytes,
         )
+        return self.others.add_to_statistics(snapshot)

@@ -349,6 +349,11 @@ class RioSocket(_trio.StockSocketType):
         super().close()
 
     def _end_channel(self) -> None:
+        engine = current_engine()
+        owner = engine.others.owner_of(self._sock) if engine is not None else None
+        if owner is not None:
+            owner.wake_all()
+            owner.end()
         channel, self._channel = self._channel, None
         if channel is not None:
             number = self._sock.fileno()

@@ -15,12 +15,13 @@ checked by reading one file (``tests/test_layers.py`` sees to it). Tested with T
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING, Any
 
 from trio import _socket
 from trio._core import _run
 from trio._core._run import GLOBAL_RUN_CONTEXT, Runner, Task
-from trio._core._traps import WaitTaskRescheduled, _async_yield
+from trio._core._traps import CancelShieldedCheckpoint, WaitTaskRescheduled, _async_yield
 from trio.lowlevel import spawn_system_task
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     # What a manager has in common on every platform; which class it is makes no difference to types.
     from trio._core._io_epoll import EpollIOManager as StockIOManager
+    from trio.socket import SocketType
 
     from ._engine import Engine
     from ._requests import Request
@@ -44,6 +46,9 @@ StockSocketType = _socket._SocketType
 #: ``await async_yield(message)``: hand a message to the scheduler; what the task is resumed with comes back.
 async_yield: Any = _async_yield
 
+#: ``await async_yield(SHIELDED_CHECKPOINT)`` is :func:`trio.lowlevel.cancel_shielded_checkpoint` in one frame.
+SHIELDED_CHECKPOINT: Any = CancelShieldedCheckpoint
+
 
 def current_runner() -> Runner | None:
     """The run of this thread; ``None`` outside of one."""
@@ -53,6 +58,27 @@ def current_runner() -> Runner | None:
 def current_engine() -> Engine | None:
     """The engine of this thread's run; ``None`` outside of one, and in one that is not on trio_rio."""
     return getattr(getattr(current_runner(), "io_manager", None), "engine", None)
+
+
+def must_cancel(task: Task) -> bool:
+    """Half of :func:`trio.lowlevel.checkpoint_if_cancelled`: a cancel point, at which this says whether to raise.
+
+    The caller then goes through :func:`trio.lowlevel.checkpoint`, which raises.
+    """
+    task._cancel_points += 1
+    return task._cancel_status.effectively_cancelled or (task is task._runner.main_task and task._runner.ki_pending)
+
+
+def stdlib_socket_of(sock: SocketType) -> socket.socket:
+    """The socket inside a Trio socket.
+
+    Raises:
+      TypeError: it is somebody's own class, and has none.
+    """
+    inner = getattr(sock, "_sock", None)
+    if not isinstance(inner, socket.socket):
+        raise TypeError(f"{sock!r} is not one of Trio's own sockets")
+    return inner
 
 
 def spawn_uncounted(async_fn: Callable[..., Awaitable[None]], *args: object, name: str) -> Task:
@@ -99,6 +125,7 @@ def reschedule_all(runner: Any, requests: Sequence[Request]) -> None:
 __all__ = [
     "GLOBAL_RUN_CONTEXT",
     "RUN_MODULE",
+    "SHIELDED_CHECKPOINT",
     "SOCKET_MODULE",
     "Runner",
     "StockIOManager",
@@ -109,6 +136,8 @@ __all__ = [
     "current_engine",
     "current_runner",
     "is_in_host",
+    "must_cancel",
     "reschedule_all",
     "spawn_uncounted",
+    "stdlib_socket_of",
 ]

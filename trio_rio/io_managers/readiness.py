@@ -20,6 +20,7 @@ import trio
 from .. import _notifier, _trio
 from .._config import RioConfig
 from .._engine import Engine
+from .._others import FIRST_KEY
 from .._statistics import RioIOStatistics
 from .._trio import StockIOManager, spawn_uncounted
 from ..rio.portable import PortableProvider
@@ -36,7 +37,7 @@ class ReadinessIOManager(StockIOManager):
         self.ticks = 0
         self.waits: Counter[int] = Counter()  # fd << 1 | is_write -> tasks
         self.provider = PortableProvider()
-        self._has_packet = False
+        self._packets: list[int] = []
         self._pump_scope = trio.CancelScope(shield=True)
         try:
             port = self._port = self.provider.create_port()
@@ -62,13 +63,15 @@ class ReadinessIOManager(StockIOManager):
                 self.provider.progress()
                 self._serve()
 
-    def _on_packet(self, _key: int) -> None:
+    def _on_packet(self, key: int) -> None:
         """A packet is made where the request completes: inside a post, or while the pump serves sockets.
 
         Inside a post its own task has not begun to wait yet, so results must not be handed out before the tick's end.
         """
         if self.engine.runner is not None and not self._is_guest():
-            self._has_packet = True
+            self._packets.append(key)
+        elif key >= FIRST_KEY:
+            trio.lowlevel.current_trio_token().run_sync_soon(self.engine.serve_packet, key)
         else:
             self.engine.on_packet()
 
@@ -77,9 +80,9 @@ class ReadinessIOManager(StockIOManager):
         return bool(getattr(_trio.current_runner(), "is_guest", False))
 
     def _serve(self) -> None:
-        if self._has_packet:
-            self._has_packet = False
-            self.engine.serve_packet()
+        packets, self._packets = self._packets, []
+        for key in packets:
+            self.engine.serve_packet(key)
 
     def statistics(self) -> RioIOStatistics:  # type: ignore[override]  # the platform's own has other fields
         """Tasks that wait, on readiness and on requests."""
@@ -98,10 +101,10 @@ class ReadinessIOManager(StockIOManager):
     def get_events(self, timeout: float) -> Any:
         """Trio's own, after handing out what completed within the posts of this tick."""
         self.ticks += 1
-        if self._has_packet:
+        if self._packets:
             self._serve()
             runner = _trio.current_runner()
-            if self._has_packet or (runner is not None and runner.runq):
+            if self._packets or (runner is not None and runner.runq):
                 timeout = 0
         return super().get_events(timeout)
 

@@ -130,7 +130,7 @@ class UringIOManager:
             return
         for kind, result, key in _EVENT.iter_unpack(self._events_view[: count * _EVENT.size]):
             if kind == _PACKET:
-                self.engine.serve_packet()
+                self.engine.serve_packet(key)
             else:
                 waiting = self._tasks.pop(key, None)
                 if waiting is None:

@@ -46,10 +46,11 @@ class _Packets:
     """What Trio's manager finds at the key of a completion queue."""
 
     manager: WindowsRioManager
+    key: int  # that the engine gave
 
     def put_nowait(self, _: object) -> None:
         """A packet came."""
-        self.manager.engine.serve_packet()
+        self.manager.engine.serve_packet(self.key)
 
 
 class WindowsRioManager(StockIOManager):
@@ -82,9 +83,9 @@ class WindowsRioManager(StockIOManager):
             raise
         self.engine.start_notifier = start_notifier
 
-    def _take_key(self, _: int) -> int:
+    def _take_key(self, engine_key: int) -> int:
         key = next(self._completion_key_counter)
-        self._completion_key_queues[key] = _Packets(self)
+        self._completion_key_queues[key] = _Packets(self, engine_key)
         self._rio_keys += 1
         return key
 

@@ -1,0 +1,179 @@
+"""Those who have completion queues of their own on the port of a run.
+
+Facts. A completion queue has one drainer. The engine drains the one that most sockets share. A socket with many
+requests of one kind is served with less work by a queue of its own, whose results need no look-up.
+
+Decision. Whoever has such queues enters here, gets the keys for their packets, and drains them himself. The engine
+passes his packets on, counts him in its books, and ends him with the run."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import weakref
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import attrs
+import trio
+
+if TYPE_CHECKING:
+    from ._engine import Engine
+    from ._statistics import Ledger, RioStatistics
+
+# Below are the keys of the engine's own queues. Each one who enters gets KEYS_EACH of them, in a row.
+FIRST_KEY = 1 << 20
+KEYS_EACH = 2
+
+
+class Account(NamedTuple):
+    """What one of them has now, for the engine's books."""
+
+    receives_in_flight: int = 0
+    sends_in_flight: int = 0
+    slices_held: int = 0
+    credits_charged: int = 0
+    registered_bytes: int = 0
+    tasks_receiving: int = 0
+    tasks_sending: int = 0
+    sockets_open: int = 0
+
+
+class QueueOwner(Protocol):
+    """One of them."""
+
+    sock: socket.socket
+
+    def on_packet(self, key: int) -> None:
+        """A queue of his has results."""
+
+    def account(self) -> Account: ...
+
+    def end_of_run(self) -> None:
+        """Receive no more; what was promised to be sent goes on."""
+
+    def is_lingering(self) -> bool:
+        """Whether something that was promised to be sent is in flight."""
+
+    def end(self) -> None:
+        """Abort what is in flight. He leaves by himself when all of it is back."""
+
+    def drain(self) -> None:
+        """Dequeue what is there, and arm for the rest."""
+
+    def wake_all(self) -> None:
+        """His socket is being closed: tell every task that waits."""
+
+
+@attrs.define(eq=False)
+class Others:
+    """See the module's docstring."""
+
+    engine: Engine
+    ending: set[QueueOwner] = attrs.field(factory=set)  # on their way out, and nobody else may hold them
+    _by_key: weakref.WeakValueDictionary[int, QueueOwner] = attrs.field(factory=weakref.WeakValueDictionary)
+    _keys: Iterator[int] = attrs.field(factory=lambda: itertools.count(FIRST_KEY, KEYS_EACH))
+
+    def may_enter(self, sock: socket.socket) -> bool:
+        """Whether this socket can have queues of its own in this run; takes it from its channel, if it has one.
+
+        Raises:
+          BusyResourceError: the channel is in use, or has received ahead.
+        """
+        engine = self.engine
+        if not engine.is_taking() or not engine.own_sockets.can_serve(sock):
+            return False
+        channel = engine.channels.get(sock.fileno())
+        if channel is not None:
+            ahead = channel.ahead
+            if channel.sock is sock and (channel.reader or channel.sends or (ahead is not None and ahead.is_ahead)):
+                raise trio.BusyResourceError("the socket is in use: make the channel before you use its socket")
+            channel.abandon()
+        return True
+
+    def owner_of(self, sock: socket.socket) -> QueueOwner | None:
+        """Who has queues for this socket."""
+        return next((owner for owner in self._all() if owner.sock is sock), None)
+
+    def enter(self, owner: QueueOwner) -> int:
+        """The first of the keys that are his from now on."""
+        first = next(self._keys)
+        for key in range(first, first + KEYS_EACH):
+            self._by_key[key] = owner
+        return first
+
+    def leave(self, owner: QueueOwner, first: int) -> None:
+        """All that he had is back."""
+        self.ending.discard(owner)
+        for key in range(first, first + KEYS_EACH):
+            self._by_key.pop(key, None)
+
+    def serve(self, key: int) -> None:
+        """The port brought his packet. In a run that drains the notifier looks whether it was the last."""
+        owner = self._by_key.get(key)
+        if owner is not None:
+            owner.on_packet(key)
+        self.look()
+
+    def look(self) -> None:
+        """In a run that drains: let the notifier see whether anyone still waits."""
+        if self.engine.runner is None and self.engine.notifier_task is not None:
+            self.engine.wake_notifier()
+
+    def account(self) -> Account:
+        """All of them together."""
+        accounts = [owner.account() for owner in self._all()]
+        return Account(*map(sum, zip(*accounts, strict=True))) if accounts else Account()
+
+    def tasks_waiting(self, *, receive: bool) -> int:
+        """Tasks that wait in one of their calls."""
+        account = self.account()
+        return account.tasks_receiving if receive else account.tasks_sending
+
+    def add_to_ledger(self, ledger: Ledger) -> Ledger:
+        """The engine's books, and theirs."""
+        account = self.account()
+        return attrs.evolve(
+            ledger,
+            requests_in_flight=ledger.requests_in_flight + account.receives_in_flight + account.sends_in_flight,
+            slices_held=ledger.slices_held + account.slices_held,
+            registered_bytes=ledger.registered_bytes + account.registered_bytes,
+            credits_charged=ledger.credits_charged + account.credits_charged,
+            credits_room=ledger.credits_room + account.credits_charged,
+            sockets_open=ledger.sockets_open + account.sockets_open,
+        )
+
+    def add_to_statistics(self, statistics: RioStatistics) -> RioStatistics:
+        """The engine's snapshot, with what is theirs."""
+        account = self.account()
+        return attrs.evolve(
+            statistics,
+            sockets_open=statistics.sockets_open + account.sockets_open,
+            receives_in_flight=statistics.receives_in_flight + account.receives_in_flight,
+            sends_in_flight=statistics.sends_in_flight + account.sends_in_flight,
+            registered_bytes=statistics.registered_bytes + account.registered_bytes,
+            completion_queue_capacity=statistics.completion_queue_capacity + account.credits_charged,
+            completion_queue_used=statistics.completion_queue_used + account.credits_charged,
+        )
+
+    def end_of_run(self) -> None:
+        """See :meth:`QueueOwner.end_of_run`."""
+        for owner in self._all():
+            owner.end_of_run()
+
+    def are_lingering(self) -> bool:
+        """Whether something that was promised to be sent is in flight."""
+        return any(owner.is_lingering() for owner in self._all())
+
+    def end(self) -> None:
+        """See :meth:`QueueOwner.end`."""
+        for owner in self._all():
+            owner.end()
+
+    def drain(self) -> None:
+        """See :meth:`QueueOwner.drain`."""
+        for owner in self._all():
+            owner.drain()
+
+    def _all(self) -> set[QueueOwner]:
+        return set(self._by_key.values())
