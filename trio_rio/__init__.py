@@ -5,7 +5,10 @@ queues. :mod:`trio_rio.rio` is the RIO API by itself.
 """
 
 from ._config import RioConfig
-from ._errors import RioError, RioInternalError, RioResourceError, RioUnavailableError
+from ._datagram import DatagramChannel
+from ._datagram_open import open_datagram_channel
+from ._datagram_statistics import DatagramStatistics
+from ._errors import RioError, RioInternalError, RioResourceError, RioUnavailableError, TruncatedDatagramError
 from ._listener import RioListener
 from ._open import open_tcp_listeners, open_tcp_stream, open_unix_socket, serve_tcp
 from ._run import current_statistics, install, run, start_guest_run, uninstall
@@ -17,6 +20,8 @@ from .rio.chooser import Feature, ProbeReport, ProviderProbe, probe
 __version__ = "0.1.0"
 
 __all__ = [
+    "DatagramChannel",
+    "DatagramStatistics",
     "Feature",
     "ProbeReport",
     "ProviderProbe",
@@ -31,9 +36,11 @@ __all__ = [
     "RioStream",
     "RioUnavailableError",
     "SendLease",
+    "TruncatedDatagramError",
     "__version__",
     "current_statistics",
     "install",
+    "open_datagram_channel",
     "open_tcp_listeners",
     "open_tcp_stream",
     "open_unix_socket",

@@ -18,7 +18,6 @@ import weakref
 from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Any, Protocol
 
-import attrs
 import trio
 
 from . import _trio
@@ -44,7 +43,7 @@ from ._requests import (
     Request,
     no_cancel,
 )
-from ._statistics import Ledger, RioStatistics
+from ._statistics import Counters, Ledger, RioStatistics
 from .rio import CompletionQueue, Port, PortNotification, Provider, Status
 from .rio.types import RIO_MAX_CQ_SIZE
 
@@ -73,18 +72,6 @@ class Manager(Protocol):
         """Something was staged by a host callback while a worker thread waits: start it now (guest mode)."""
 
 
-@attrs.define(eq=False)
-class _Counters:
-    completions: int = 0
-    dequeues: int = 0
-    dequeues_with_results: int = 0
-    results_min: int = 0
-    results_max: int = 0
-    armed: int = 0
-    received: int = 0
-    drained_late: int = 0
-
-
 class Engine:
     """See the module's docstring. Made by an I/O manager, closed by it."""
 
@@ -94,7 +81,7 @@ class Engine:
         self._pid = os.getpid()
         self.config = config
         self.because = because
-        self.counters = _Counters()
+        self.counters = Counters()
         self.cancels_requests = config.cancels_requests(provider.can_cancel)
         if self.cancels_requests and not provider.can_cancel:
             raise RioError(f"provider {provider.name!r} cannot cancel one request; use cancellation='detach'")

@@ -7,6 +7,20 @@ from typing import Literal
 import attrs
 
 
+@attrs.define(eq=False)
+class Counters:
+    """What an engine counts since the start of its run."""
+
+    completions: int = 0
+    dequeues: int = 0
+    dequeues_with_results: int = 0
+    results_min: int = 0
+    results_max: int = 0
+    armed: int = 0
+    received: int = 0
+    drained_late: int = 0
+
+
 @attrs.frozen
 class RioIOStatistics:
     """``trio.lowlevel.current_statistics().io_statistics`` of a run on trio_rio.

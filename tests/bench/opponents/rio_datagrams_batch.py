@@ -1,0 +1,19 @@
+"""A DatagramChannel of trio_rio, bunch by bunch."""
+
+from __future__ import annotations
+
+from . import Opponent
+from ._datagram_program import IN_BUNCHES, missing, serve, trio_rio
+from ._python_server import parse_settings, python_command
+
+OPPONENT = Opponent(
+    "rio_datagrams_batch",
+    "trio_rio's DatagramChannel, in bunches",
+    python_command("rio_datagrams_batch"),
+    missing,
+    frozenset(IN_BUNCHES),
+    order=13,
+)
+
+if __name__ == "__main__":
+    trio_rio().run(serve, IN_BUNCHES, parse_settings())

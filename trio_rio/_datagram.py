@@ -1,0 +1,404 @@
+"""Datagram channels: UDP for Trio programs, datagram by datagram or bunch by bunch.
+
+Facts. Trio has sockets for UDP, and nothing above them: a call, a system call and a turn of the run loop for each
+datagram. What a datagram costs is mostly that. Datagrams that come together can be handed over together.
+
+Decision. A channel owns its socket and is its only reader. It keeps what has come and was not asked for yet, so a task
+can be cancelled at any time without a loss. Below is a :class:`~._datagram_queue.DatagramQueue` where RIO serves, else
+a :class:`~._datagram_plain.PlainDatagrams`; each call looks anew which of the two it is, since a channel may outlive
+its run.
+
+Rules. One task receives at a time. Any number may send. Everything async is a checkpoint, whatever it ends with."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket as stdlib_socket
+from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import trio
+from trio.lowlevel import checkpoint, enable_ki_protection
+
+from . import _trio
+from ._datagram_addresses import AddressBook
+from ._datagram_plain import PlainDatagrams
+from ._datagram_queue import Arrival, DatagramQueue, open_queue
+from ._datagram_sends import Outgoing
+from ._datagram_statistics import DatagramStatistics
+from ._errors import RioError, TruncatedDatagramError
+from ._trio import GLOBAL_RUN_CONTEXT, async_yield, must_cancel
+from .rio._drops import datagrams_dropped
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer, Self
+
+    from .rio import Address
+
+# The longest UDP datagram without its header [RFC 768]: what IPv6 can carry; IPv4 carries 20 bytes less.
+_DATAGRAM_BYTES_MAX = 65527
+_ONLY_TUPLES = {tuple}
+_ONLY_BYTES = {bytes}
+
+
+class DatagramChannel(trio.abc.AsyncResource):
+    """A UDP socket, as a channel of datagrams.
+
+    Made by :func:`open_datagram_channel`, or from a socket that you have set up yourself. It takes the socket over:
+    receive through the channel only. Other methods of :attr:`socket` (``setsockopt``, ``getsockname``, ``connect``,
+    ...) may be used.
+
+    It works in any Trio run. In a run on trio_rio it uses RIO; elsewhere, or where RIO has no memory left, it does the
+    same with plain calls of the socket. Iterating (``async for data, address in channel``) is receiving, again and
+    again.
+
+    Args:
+      socket: a Trio datagram socket over IPv4 or IPv6, bound or connected.
+      receives_posted: datagrams that the channel takes from the system ahead of your calls, and so the largest bunch
+        that :meth:`receive_many` can bring; 1 .. 4096. More than the default of 64 makes a datagram hardly cheaper. On
+        Windows a datagram that finds no receive posted is lost. Elsewhere what is beyond waits in the socket's buffer,
+        so there it is the buffer (SO_RCVBUF) that must have room for a burst.
+      receive_size_bytes: the longest datagram that is received whole, 1 .. 65535; by default any. Each posted receive
+        has so much registered memory. Linux takes memory only for what has been received there; Windows all of it.
+
+    Raises:
+      TypeError, ValueError: not such a socket, or numbers that make no sense; says which.
+      BusyResourceError: tasks use the socket already.
+    """
+
+    def __init__(
+        self, socket: trio.socket.SocketType, *, receives_posted: int = 64, receive_size_bytes: int = 65535
+    ) -> None:
+        _check_number("receives_posted", receives_posted, 4096)
+        _check_number("receive_size_bytes", receive_size_bytes, 65535)
+        #: The Trio socket. Closing it closes the channel.
+        self.socket = socket
+        self._sock = _checked_socket(socket)
+        self._receives_posted = receives_posted
+        self._receive_size_bytes = receive_size_bytes
+        self._book = AddressBook(self._sock.family)
+        self._plain = PlainDatagrams(self._sock, receives_posted, receive_size_bytes)
+        self._queue: DatagramQueue | None = None
+        self._arrived: deque[Arrival] = deque()
+        self._is_receiving = self._is_closed = self._is_connected = False
+        self._received = self._sent = self._truncated = self._wakeups = 0
+        if _trio.current_runner() is not None:
+            self._carrier()
+
+    # -- what carries it ---------------------------------------------------------------------------------
+
+    def _carrier(self) -> DatagramQueue | PlainDatagrams:
+        """Who carries datagrams in this run, now.
+
+        Raises:
+          ClosedResourceError: the channel or its socket is closed.
+        """
+        queue = self._queue
+        if queue is not None and queue.is_usable():
+            return queue
+        return self._choose()
+
+    def _choose(self) -> DatagramQueue | PlainDatagrams:
+        queue, fd = self._queue, self._sock.fileno()
+        if self._is_closed or fd == -1:
+            self._end_queue()
+            raise trio.ClosedResourceError("this channel is closed")
+        if queue is not None:
+            if not (queue.is_ended or queue.engine.is_closed) and fd == queue.fd:
+                raise RioError("this channel is in use by another run, which has not ended")
+            self._arrived.extend(queue.left_over)
+            self._end_queue()
+        engine = _trio.current_engine()
+        if engine is None or not engine.others.may_enter(self._sock):
+            return self._plain
+        self._queue = open_queue(engine, self._sock, self._book, self._receives_posted, self._receive_size_bytes)
+        return self._queue or self._plain
+
+    def _end_queue(self) -> None:
+        queue, self._queue = self._queue, None
+        if queue is not None:
+            queue.wake_all()
+            queue.end()
+
+    async def _carrier_in_call(self) -> DatagramQueue | PlainDatagrams:
+        try:
+            return self._carrier()
+        except BaseException:
+            await checkpoint()
+            raise
+
+    # -- receiving ---------------------------------------------------------------------------------------
+
+    @enable_ki_protection
+    async def receive(self) -> tuple[bytes, Address]:
+        """Receive one datagram: its data, and the address that it came from.
+
+        An empty datagram is ``b""``. The address has the form that :meth:`socket.socket.recvfrom` gives it:
+        ``(host, port)``, or for IPv6 ``(host, port, flowinfo, scope_id)``, where an IPv4 host is ``"::ffff:a.b.c.d"``.
+
+        A checkpoint; cancelling it takes nothing.
+
+        Raises:
+          TruncatedDatagramError: the datagram is longer than ``receive_size_bytes``; has what there was room for.
+          BusyResourceError: another task is receiving.
+          ClosedResourceError: the channel is closed, or is closed meanwhile.
+          OSError: what the system reports in a datagram's place, such as ECONNREFUSED on a connected socket. The next
+            call goes on.
+        """
+        if must_cancel(GLOBAL_RUN_CONTEXT.task):
+            await checkpoint()
+        arrived = self._arrived
+        if not arrived:
+            arrived.extend(await self._next_arrivals())
+            arrival = arrived.popleft()
+        else:
+            arrival = arrived.popleft()
+            await async_yield(_trio.SHIELDED_CHECKPOINT)
+        if isinstance(arrival, tuple):
+            self._received += 1
+            return arrival
+        self._truncated += isinstance(arrival, TruncatedDatagramError)
+        raise arrival
+
+    @enable_ki_protection
+    async def receive_many(self, datagrams_max: int | None = None) -> list[tuple[bytes, Address]]:
+        """Receive everything that has come: all that one wake-up brought, at least one datagram.
+
+        Args:
+          datagrams_max: how many at most; what is beyond waits for the next call. ``None``: all.
+
+        Returns a list of what :meth:`receive` returns, in the order of arrival. An error that :meth:`receive` would
+        raise ends the list before it, and is raised by the next call.
+
+        A checkpoint; cancelling it takes nothing.
+
+        Raises:
+          ValueError: ``datagrams_max`` is below 1.
+
+        Also raises what :meth:`receive` raises.
+        """
+        if must_cancel(GLOBAL_RUN_CONTEXT.task):
+            await checkpoint()
+        if datagrams_max is not None and datagrams_max < 1:
+            await checkpoint()
+            raise ValueError(f"datagrams_max must be at least 1, or None for all, not {datagrams_max}")
+        if self._arrived:
+            arrivals = self._take(datagrams_max)
+            await async_yield(_trio.SHIELDED_CHECKPOINT)
+        else:
+            arrivals = await self._next_arrivals()
+            if datagrams_max is not None or set(map(type, arrivals)) != _ONLY_TUPLES:
+                self._arrived.extend(arrivals)
+                arrivals = self._take(datagrams_max)
+        first = arrivals[0]
+        if not isinstance(first, tuple):
+            self._truncated += isinstance(first, TruncatedDatagramError)
+            raise first
+        self._received += len(arrivals)
+        return arrivals  # type: ignore[return-value]  # tuples only
+
+    def _take(self, datagrams_max: int | None) -> list[Arrival]:
+        """Datagrams from the front of what has arrived, or one error by itself."""
+        arrived = self._arrived
+        taken = [arrived.popleft()]
+        limit = len(arrived) + 1 if datagrams_max is None else datagrams_max
+        while arrived and len(taken) < limit and type(taken[0]) is tuple and type(arrived[0]) is tuple:
+            taken.append(arrived.popleft())
+        return taken
+
+    async def _next_arrivals(self) -> list[Arrival]:
+        """Wait for a bunch. A checkpoint, also if it raises."""
+        carrier = await self._carrier_in_call()
+        if self._is_receiving:
+            await checkpoint()
+            raise trio.BusyResourceError("another task is already receiving from this channel")
+        if carrier is self._plain and (arrivals := carrier.fetch()):
+            await async_yield(_trio.SHIELDED_CHECKPOINT)
+            return arrivals
+        self._is_receiving = True
+        try:
+            while True:
+                await carrier.wait()
+                if arrivals := carrier.fetch():
+                    self._wakeups += 1
+                    return arrivals
+        finally:
+            self._is_receiving = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    #: ``async for data, address in channel`` goes on until the channel is closed.
+    __anext__ = receive
+
+    # -- sending -----------------------------------------------------------------------------------------
+
+    @enable_ki_protection
+    async def send(self, data: Buffer, address: Address | tuple[str, int] | None = None) -> None:
+        """Send one datagram.
+
+        Args:
+          data: bytes, or an object with a buffer; may be empty. It is copied.
+          address: where to: ``(host, port)``, for IPv6 also with flowinfo and scope_id. A host that is a name is looked
+            up, each time. ``None``: where the socket is connected to.
+
+        Waits while the system has no room for it. It returns when the system has the datagram, which says nothing about
+        its arrival. Any number of tasks may send.
+
+        A checkpoint. Cancelled, it has sent nothing.
+
+        Raises:
+          TypeError, ValueError: no data or no address of that kind; or ``None``, and the socket is not connected.
+          ClosedResourceError: the channel is closed, or is closed meanwhile.
+          OSError: the system does not send it: EMSGSIZE for one that is too long, ENETUNREACH, ECONNREFUSED (for an
+            earlier one, on a connected socket), and others. Where sends cannot be cancelled, it may be the error of an
+            earlier one.
+        """
+        if must_cancel(GLOBAL_RUN_CONTEXT.task):
+            await checkpoint()
+        queue = self._queue
+        if type(data) is bytes and (queue is None or (queue.waits_for_sends and not queue.batches)):
+            # Where the system copies a datagram at once, a request and its result cost twice as much as this call.
+            try:
+                if address in self._book.direct:
+                    self._sock.sendto(data, address)  # type: ignore[arg-type]
+                    await async_yield(_trio.SHIELDED_CHECKPOINT)
+                    self._sent += 1
+                    return
+            except (BlockingIOError, InterruptedError, TypeError):  # TypeError: not hashable
+                pass
+            except OSError as error:
+                await async_yield(_trio.SHIELDED_CHECKPOINT)
+                if self._sock.fileno() == -1:
+                    raise trio.ClosedResourceError("this channel is closed") from error
+                raise
+        await self.send_many(((data, address),))
+
+    @enable_ki_protection
+    async def send_many(self, datagrams: Iterable[tuple[Buffer, Address | tuple[str, int] | None]]) -> int:
+        """Send many datagrams; how many the system has taken.
+
+        Args:
+          datagrams: (data, address) of each, as for :meth:`send`.
+
+        Each is tried, in order. That is all of them, except when the call is cancelled after some have gone: then it
+        returns how many, and the next checkpoint raises Cancelled. Cancelled before that, it has sent nothing.
+
+        A checkpoint.
+
+        Raises:
+          OSError: the system refused some of them, and has taken the others: the first refusal, which says how many.
+
+        Also raises what :meth:`send` raises; then nothing was sent.
+        """
+        if must_cancel(GLOBAL_RUN_CONTEXT.task):
+            await checkpoint()
+        try:
+            data, addresses = self._prepare(datagrams)
+            for place, address in enumerate(addresses):
+                if type(address) is not bytes:  # a name, or not an address at all
+                    addresses[place] = await self._resolve(address)
+            outgoing = Outgoing(data, addresses, self._book)
+        except BaseException:
+            await checkpoint()
+            raise
+        try:
+            return await outgoing.go(self._carrier, self._plain)
+        finally:
+            self._sent += outgoing.sent
+
+    def _prepare(self, datagrams: Iterable[tuple[Any, Any]]) -> tuple[list[bytes], list[Any]]:
+        """Data as bytes, and addresses: packed where they are known, else as they are."""
+        given = list(datagrams)
+        try:
+            data, targets = map(list, zip(*given, strict=True)) if given else ([], [])
+        except (TypeError, ValueError):
+            raise TypeError("send_many() takes (data, address) pairs") from None
+        if set(map(type, data)) != _ONLY_BYTES:
+            data = [one if type(one) is bytes else _bytes_of(one) for one in data]
+        if data and max(map(len, data)) > _DATAGRAM_BYTES_MAX:
+            raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
+        packed_of = self._book.packed_of
+        try:
+            return data, [packed_of[target] for target in targets]
+        except (KeyError, TypeError):
+            return data, targets
+
+    async def _resolve(self, address: Any) -> bytes:
+        """The packed form of an address; a checkpoint if it must be looked up."""
+        if address is not None:
+            return await self._book.resolve(address)
+        try:
+            self._sock.getpeername()
+        except OSError:
+            raise ValueError("the channel's socket is not connected: each datagram needs an address") from None
+        self._is_connected = True
+        return b""
+
+    # -- the end -----------------------------------------------------------------------------------------
+
+    async def aclose(self) -> None:
+        """Close the channel and its socket. Tasks that wait get ClosedResourceError. Twice is allowed.
+
+        What :meth:`send` has accepted goes out first, where sends are not waited for, within
+        ``RioConfig(linger_seconds=...)``. Datagrams that nobody has asked for are dropped.
+
+        A checkpoint. Cancelled, it closes all the same, at once.
+        """
+        queue, was_closed, self._is_closed = self._queue, self._is_closed, True
+        self._arrived.clear()
+        try:
+            if queue is not None and not was_closed and queue.is_usable():
+                queue.wake_all()
+                with trio.move_on_after(queue.engine.config.linger_seconds):
+                    while queue.is_lingering():
+                        await queue.wait_for_room()
+            await checkpoint()
+        finally:
+            self._end_queue()
+            self.socket.close()
+
+    # -- what it can say -----------------------------------------------------------------------------------
+
+    def statistics(self) -> DatagramStatistics:
+        """A snapshot. Not a checkpoint."""
+        queue = self._queue
+        is_served = queue is not None and not queue.is_ended
+        return DatagramStatistics(
+            provider=queue.engine.provider.name if queue is not None and is_served else None,
+            receives_posted=queue.receives_in_flight if queue is not None and is_served else 0,
+            datagrams_received=self._received,
+            datagrams_sent=self._sent,
+            datagrams_truncated=self._truncated,
+            datagrams_waiting=len(self._arrived),
+            datagrams_dropped=datagrams_dropped(self._sock),
+            sends_in_flight=queue.sends_in_flight if queue is not None and is_served else 0,
+            wakeups=self._wakeups,
+        )
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.socket!r}>"
+
+
+def _check_number(name: str, value: object, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an integer, not {value!r}")
+    if not 1 <= value <= high:
+        raise ValueError(f"{name} must be within 1 .. {high}, not {value}")
+
+
+def _checked_socket(socket: trio.socket.SocketType) -> stdlib_socket.socket:
+    if not isinstance(socket, trio.socket.SocketType):
+        raise TypeError(f"DatagramChannel needs a Trio socket (trio.socket), not {socket!r}")
+    if socket.type != stdlib_socket.SOCK_DGRAM or socket.family not in (stdlib_socket.AF_INET, stdlib_socket.AF_INET6):
+        raise ValueError(f"DatagramChannel needs a datagram socket over IPv4 or IPv6, not {socket!r}")
+    return _trio.stdlib_socket_of(socket)
+
+
+def _bytes_of(data: Any) -> bytes:
+    try:
+        return memoryview(data).tobytes()
+    except TypeError:
+        raise TypeError(f"a datagram is bytes, or an object with a buffer, not {data!r}") from None
