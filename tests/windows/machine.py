@@ -213,7 +213,7 @@ def table_dll() -> Path:
 def wine_environment(prefix: Path) -> dict[str, str]:
     """The environment of Wine: 64 bits, silent, without a display, .NET and a browser."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "DISPLAY"))}
-    for name in ("VIRTUAL_ENV", "LD_PRELOAD", "TRIO_RIO_PROVIDER"):
+    for name in ("VIRTUAL_ENV", "LD_PRELOAD"):
         environment.pop(name, None)
     environment.update(
         PATH=search_path(),
