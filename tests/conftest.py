@@ -27,7 +27,7 @@ from trio.testing import MockClock
 import trio_rio
 import trio_rio.testing
 
-PROVIDERS = ("uring", "portable")
+PROVIDERS = ("winsock" if sys.platform == "win32" else "uring", "portable")
 FORCED = os.environ.get("TRIO_RIO_PROVIDER")
 
 T = TypeVar("T")

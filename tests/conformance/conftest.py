@@ -7,6 +7,7 @@ refuses is skipped with the reason; but in CI with ``TRIO_RIO_EXPECT_URING=1`` a
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -16,7 +17,7 @@ from trio_rio.rio.errors import RioUnavailableError
 
 from .harness import Table, open_table
 
-PROVIDERS = ("uring", "portable")
+PROVIDERS = ("winsock" if sys.platform == "win32" else "uring", "portable")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -177,16 +177,19 @@ class Table:
         return rq
 
     def listener(self, family: int = socket.AF_INET) -> socket.socket:
-        """A plain listening socket on loopback."""
-        listener = socket.create_server((LOOPBACK[socket.AddressFamily(family)], 0), family=family)
+        """A listening socket on loopback; what it accepts can have a request queue."""
+        listener = self.provider.make_socket(family, socket.SOCK_STREAM)
+        listener.bind((LOOPBACK[socket.AddressFamily(family)], 0))
+        listener.listen()
         self.sockets.append(listener)
         return listener
 
     def tcp(self, family: int = socket.AF_INET) -> tuple[socket.socket, socket.socket]:
         """Two connected TCP sockets; the second blocks, with a time limit."""
-        with socket.create_server((LOOPBACK[socket.AddressFamily(family)], 0), family=family) as listener:
-            peer = socket.create_connection(listener.getsockname()[:2], timeout=PATIENCE_SECONDS)
-            ours, _ = listener.accept()
+        listener = self.listener(family)
+        peer = socket.create_connection(listener.getsockname()[:2], timeout=PATIENCE_SECONDS)
+        ours, _ = listener.accept()
+        listener.close()
         for sock in (ours, peer):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         peer.settimeout(PATIENCE_SECONDS)
@@ -195,7 +198,7 @@ class Table:
 
     def udp(self, family: int = socket.AF_INET, *, connected: bool = True) -> tuple[socket.socket, socket.socket]:
         """Two UDP sockets on loopback; the second blocks, with a time limit."""
-        ours, peer = (socket.socket(family, socket.SOCK_DGRAM) for _ in range(2))
+        ours, peer = (self.provider.make_socket(family, socket.SOCK_DGRAM) for _ in range(2))
         for sock in (ours, peer):
             sock.bind((LOOPBACK[socket.AddressFamily(family)], 0))
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 18)
