@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import struct
+import sys
 import threading
 import time
 import traceback
@@ -38,6 +40,9 @@ from trio_rio.rio.errors import RioCallError, Status
 
 # How long anything may take that ought to happen at once; only a failing test waits that long.
 PATIENCE_SECONDS = 5.0
+
+# SO_LINGER with no time: closing resets the connection. Windows has short numbers there.
+RESET_AT_CLOSE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
 FAMILIES = [
     pytest.param(socket.AF_INET, id="ipv4"),
@@ -187,7 +192,8 @@ class Table:
     def tcp(self, family: int = socket.AF_INET) -> tuple[socket.socket, socket.socket]:
         """Two connected TCP sockets; the second blocks, with a time limit."""
         listener = self.listener(family)
-        peer = socket.create_connection(listener.getsockname()[:2], timeout=PATIENCE_SECONDS)
+        peer = self.provider.make_socket(family, socket.SOCK_STREAM)
+        peer.connect(listener.getsockname())
         ours, _ = listener.accept()
         listener.close()
         for sock in (ours, peer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import time
 
 import pytest
@@ -85,15 +86,20 @@ def test_rc_32d_closing_twice_is_nothing(table: Table) -> None:
 
 
 def test_rc_32e_a_released_socket_stays_open(table: Table) -> None:
-    """Releasing ends the requests in the same way, and leaves the socket to its owner."""
+    """Releasing ends the requests in the same way, and leaves the socket to its owner.
+
+    Where nothing but the end of the socket ends a request, there must be none.
+    """
     ours, peer = table.tcp()
     cq = table.cq()
     rq = table.rq(ours, cq)
     block = table.block()
-    table.receive(rq, block.slice(), 3)
+    if table.provider.can_cancel:
+        table.receive(rq, block.slice(), 3)
     table.provider.release_socket(rq)
-    result = table.one(cq)
-    assert (result.status, result.request_context) == (Status.OPERATION_ABORTED, 3)
+    if table.provider.can_cancel:
+        result = table.one(cq)
+        assert (result.status, result.request_context) == (Status.OPERATION_ABORTED, 3)
     peer.sendall(b"for the owner")
     ours.setblocking(True)
     assert ours.recv(100) == b"for the owner"
@@ -141,7 +147,8 @@ def test_rc_34_results_keep_the_name_of_their_socket(table: Table) -> None:
     table.provider.close_socket(old)
     again, peer = table.tcp()
     newer = [sock for sock in (again, peer) if sock.fileno() == number]
-    assert newer, "the system gives the lowest number that is free"
+    assert newer or sys.platform == "win32", "the system gives the lowest number that is free"
+    newer = newer or [again]  # Windows need not
     other = peer if newer[0] is again else again
     new = table.rq(newer[0], cq, context=222)
     table.receive(new, block.slice(10, 10), 2)

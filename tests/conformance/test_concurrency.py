@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import struct
 import threading
 import time
 
@@ -11,7 +10,7 @@ import pytest
 
 from trio_rio.rio import RequestQueue, Status
 
-from .harness import FAMILIES, PATIENCE_SECONDS, Block, Table, running
+from .harness import FAMILIES, PATIENCE_SECONDS, RESET_AT_CLOSE, Block, Table, running
 
 CONNECTIONS = 10_000
 
@@ -111,7 +110,7 @@ def one_connection(table: Table, number: int, listener: socket.socket, rq_args: 
     aborted = table.one(cq)
     assert (aborted.socket_context, aborted.request_context) == (number, 2)
     assert aborted.status in (Status.OPERATION_ABORTED, Status.ECONNABORTED)
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
     client.close()
 
 

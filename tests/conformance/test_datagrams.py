@@ -219,7 +219,8 @@ def test_rc_42c_no_address_and_no_peer(table: Table) -> None:
     ours, _ = table.udp(connected=False)
     cq = table.cq()
     table.send(table.rq(ours, cq), table.block().put(b"whereto"))
-    assert table.one(cq).status == Status.EDESTADDRREQ
+    # Linux, Windows, Wine.
+    assert table.one(cq).status in (Status.EDESTADDRREQ, Status.ENOTCONN, Status.EINVAL)
 
 
 def test_rc_42d_no_local_address_for_sends(table: Table) -> None:

@@ -87,6 +87,7 @@ class RequestQueueModel(RuleBasedStateMachine):
     def commit(self, is_send: bool) -> None:
         assert (self.rq.commit_sends() if is_send else self.rq.commit_receives()) == 0
 
+    @precondition(lambda self: self.table.provider.can_cancel)
     @rule(choice=st.integers(0, 7))
     def cancel(self, choice: int) -> None:
         known = [*self.receives, *self.sends]

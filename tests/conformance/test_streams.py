@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import random
 import socket
-import struct
 from collections import deque
 
 import pytest
 
 from trio_rio.rio import RIO_MSG_DEFER, RIO_MSG_WAITALL, CompletionQueue, RequestQueue
 
-from .harness import FAMILIES, Block, Table, read_exactly, running
+from .harness import FAMILIES, RESET_AT_CLOSE, Block, Table, read_exactly, running
 
 # For each number of posted receives; together the 64 MiB of the statement.
 STREAM_BYTES = 16 << 20
@@ -20,7 +19,7 @@ STREAM_BYTES = 16 << 20
 
 def reset(sock: socket.socket) -> None:
     """Close with RST."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
     sock.close()
 
 

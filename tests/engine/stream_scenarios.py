@@ -8,12 +8,10 @@ import socket
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from .harness import fill, open_pair, receive_all, stdlib_pair
+from .harness import RESET_AT_CLOSE, fill, open_pair, receive_all, stdlib_pair
 from .trace import Scenarios, Trace
 
 scenario = Scenarios()
-
-RESET_AT_CLOSE = b"\1\0\0\0\0\0\0\0"
 
 
 # ----------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from trio_rio.testing import current_ledger
 
 from .harness import (
     PATIENCE_SECONDS,
+    RESET_AT_CLOSE,
     fill,
     numbered,
     open_pair,
@@ -92,7 +93,7 @@ async def test_send_waits_when_the_window_is_full() -> None:
 async def test_an_error_reaches_the_next_send() -> None:
     """A send in flight that fails is told to the next send."""
     ours, theirs = stdlib_pair()
-    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
     with trio.socket.from_stdlib_socket(ours) as client:
         theirs.close()
         with pytest.raises(OSError) as caught:

@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from ..engine.harness import PATIENCE_SECONDS, fill, receive_all, stdlib_pair
+from ..engine.harness import PATIENCE_SECONDS, RESET_AT_CLOSE, fill, receive_all, stdlib_pair
 
 pytestmark = pytest.mark.rio_config(cancellation="detach", send_window_bytes=1)
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.rio_config(cancellation="detach", send_window_bytes=1)
 async def test_a_broken_stream_stays_broken() -> None:
     """Once a send has failed, each later one fails too."""
     ours, theirs = stdlib_pair()
-    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
     with trio.socket.from_stdlib_socket(ours) as sock:
         theirs.close()
         outcomes: list[str] = []

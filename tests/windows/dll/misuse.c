@@ -16,13 +16,14 @@ static HANDLE report_file(void) {
 }
 
 void misuse(const char *function, const char *format, ...) {
-    char text[512], line[640];
+    char text[512], line[1024], test[300] = "";
+    GetEnvironmentVariableA("PYTEST_CURRENT_TEST", test, sizeof test);
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    int length = snprintf(line, sizeof line, "misuse: %s: %s (process %lu, thread %lu)\n", function, text,
-                          GetCurrentProcessId(), GetCurrentThreadId());
+    int length = snprintf(line, sizeof line, "misuse: %s: %s (process %lu, thread %lu) %s\n", function, text,
+                          GetCurrentProcessId(), GetCurrentThreadId(), test);
     HANDLE file = report_file();
     DWORD written;
     WriteFile(file, line, (DWORD)length, &written, NULL);
