@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import struct
-import sys
 import threading
 import time
 import traceback
@@ -40,9 +38,6 @@ from trio_rio.rio.errors import RioCallError, Status
 
 # How long anything may take that ought to happen at once; only a failing test waits that long.
 PATIENCE_SECONDS = 5.0
-
-# SO_LINGER with no time: closing resets the connection. Windows has short numbers there.
-RESET_AT_CLOSE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
 FAMILIES = [
     pytest.param(socket.AF_INET, id="ipv4"),

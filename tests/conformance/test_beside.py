@@ -261,7 +261,7 @@ def test_the_end_of_a_provider(provider_name: str) -> None:
     rq = table.rq(ours, cq)
     block = table.block(BIG)
     table.receive(rq, block.slice(0, 10))
-    table.send(rq, block.slice())
+    table.send(rq, block.slice(10))
     provider.close()
     provider.close()
     assert provider.outstanding() == 0

@@ -55,8 +55,8 @@ def test_rc_06b_a_slice_beyond_its_registration_is_refused(table: Table, offset:
     for post in (table.receive, table.send):
         with refused(Status.EINVAL, Status.EFAULT):
             post(rq, beyond)
-    table.receive(rq, block.slice())
-    table.send(rq, block.put(b"y"))
+    table.receive(rq, block.slice(0, 50))
+    table.send(rq, block.put(b"y", 50))
     peer.send(b"x")
     assert [result.status for result in table.collect(cq, 2)] == [0, 0]
 

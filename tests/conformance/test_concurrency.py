@@ -10,7 +10,8 @@ import pytest
 
 from trio_rio.rio import RequestQueue, Status
 
-from .harness import FAMILIES, PATIENCE_SECONDS, RESET_AT_CLOSE, Block, Table, running
+from ..platforms import RESET_AT_CLOSE
+from .harness import FAMILIES, PATIENCE_SECONDS, Block, Table, running
 
 CONNECTIONS = 10_000
 

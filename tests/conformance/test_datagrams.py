@@ -79,7 +79,7 @@ def test_rc_39a_a_datagram_that_cannot_be_sent(table: Table) -> None:
     rq = table.rq(ours, cq)
     block = table.block(70_000)
     table.send(rq, block.slice(), 1)
-    table.send(rq, block.put(b"fits"), 2)
+    table.send(rq, table.block().put(b"fits"), 2)
     too_long, fits = table.collect(cq, 2)
     assert (too_long.status, too_long.request_context) == (Status.EMSGSIZE, 1)
     assert fits == (0, 4, 1, 2)

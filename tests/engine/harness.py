@@ -12,7 +12,6 @@ import array
 import contextlib
 import os
 import socket
-import struct
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -26,9 +25,6 @@ SCALE = float(os.environ.get("TRIO_RIO_TEST_SCALE", "1"))
 
 # How long anything may take that ought to happen at once; only a failing test waits that long.
 PATIENCE_SECONDS = 10.0
-
-# SO_LINGER with no time: closing resets the connection. Windows has short numbers there.
-RESET_AT_CLOSE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
 # Runs each test of a module in the mode of the provider's own, and in the one that Windows needs.
 BOTH_MODES = [

@@ -8,7 +8,8 @@ import socket
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from .harness import RESET_AT_CLOSE, fill, open_pair, receive_all, stdlib_pair
+from ..platforms import RESET_AT_CLOSE
+from .harness import fill, open_pair, receive_all, stdlib_pair
 from .trace import Scenarios, Trace
 
 scenario = Scenarios()

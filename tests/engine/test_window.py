@@ -12,9 +12,9 @@ from trio.testing import wait_all_tasks_blocked
 import trio_rio
 from trio_rio.testing import current_ledger
 
+from ..platforms import RESET_AT_CLOSE
 from .harness import (
     PATIENCE_SECONDS,
-    RESET_AT_CLOSE,
     fill,
     numbered,
     open_pair,

@@ -8,7 +8,8 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from ..engine.harness import PATIENCE_SECONDS, RESET_AT_CLOSE, fill, receive_all, stdlib_pair
+from ..engine.harness import PATIENCE_SECONDS, fill, receive_all, stdlib_pair
+from ..platforms import RESET_AT_CLOSE
 
 pytestmark = pytest.mark.rio_config(cancellation="detach", send_window_bytes=1)
 

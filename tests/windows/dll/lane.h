@@ -55,6 +55,7 @@ struct request_queue {
     bool is_dead; /* its socket is closed */
     bool is_deaf; /* accepted by a listener without the flag: nothing ever arrives */
     bool is_datagram;
+    bool may_stall; /* a connected datagram socket that has sent; see worker.c */
     bool is_charged;
     int broken; /* every further request fails with this status */
     void *context;
@@ -88,6 +89,7 @@ struct request {
     ULONGLONG due;   /* held until this tick, by the knob ... */
     enum state held; /* ... in this state */
     bool is_doomed;  /* to fail, by the knob */
+    ULONGLONG begun; /* when IN_KERNEL: since this tick */
     ULONG checksum; /* of what is sent */
     ULONG done;     /* bytes so far */
     LONG status;

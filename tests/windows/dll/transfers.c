@@ -107,9 +107,12 @@ static void fill_slices(struct request *request) {
     if (slices[FLAGS].buffer != NULL) memcpy(slices[FLAGS].memory, &request->message_flags, sizeof(DWORD));
 }
 
-/* RIO tells nothing of ICMP's "port unreachable", which belongs to some earlier datagram. */
+/* RIO tells nothing of ICMP's "port unreachable", which belongs to some earlier datagram; and what the worker has
+ * cancelled, it begins again. */
 static bool is_not_told(const struct request *request) {
-    return request->owner->is_datagram && (request->status == WSAECONNRESET || request->status == WSAECONNREFUSED);
+    if (!request->owner->is_datagram || request->owner->is_dead) return false;
+    LONG status = request->status;
+    return status == WSAECONNRESET || status == WSAECONNREFUSED || status == WSA_OPERATION_ABORTED;
 }
 
 bool finish_transfer(struct request *request) {

@@ -2,6 +2,7 @@
 #include "lane.h"
 
 #define CLOSE_MILLISECONDS 5000
+#define NUDGE_MILLISECONDS 20
 
 HANDLE transfer_event; /* set by the kernel for every transfer that has ended */
 static HANDLE work_event;
@@ -30,6 +31,12 @@ static void doom(struct request *request) {
     shutdown(queue->socket, SD_BOTH);
 }
 
+static bool is_connected(SOCKET socket) {
+    struct sockaddr_storage name;
+    int size = sizeof name;
+    return getpeername(socket, (struct sockaddr *)&name, &size) == 0;
+}
+
 /* Begin with the head of a line. */
 static void start(struct request *request) {
     struct request_queue *queue = request->owner;
@@ -43,6 +50,8 @@ static void start(struct request *request) {
     else if (queue->is_deaf && request->direction == RECEIVE)
         request->state = WAITING;
     else {
+        request->begun = GetTickCount64();
+        if (request->direction == SEND && queue->is_datagram && is_connected(queue->socket)) queue->may_stall = true;
         request->status = start_transfer(request);
         if (request->status == 0) request->state = IN_KERNEL;
     }
@@ -60,6 +69,19 @@ static bool is_held(struct request *request, enum state when, ULONGLONG now, ULO
     return true;
 }
 
+/* When ICMP says that nobody got what a connected datagram socket has sent, Wine watches the socket no more: what is
+ * pending stays pending, and only a call that finds a datagram there succeeds. So a receive begins again and again,
+ * which loses nothing. */
+static void nudge(struct request *request, ULONGLONG now, ULONGLONG *soonest) {
+    ULONGLONG when = request->begun + NUDGE_MILLISECONDS;
+    if (request->direction != RECEIVE || !request->owner->may_stall) return;
+    if (now >= when) {
+        CancelIoEx((HANDLE)request->owner->socket, (OVERLAPPED *)&request->overlapped);
+    } else if (when < *soonest) {
+        *soonest = when;
+    }
+}
+
 /* Move the head of a line on; whether it has left the line. */
 static bool move_on(struct request *request, ULONGLONG now, ULONGLONG *soonest) {
     if (request->state == WAITING) {
@@ -67,7 +89,10 @@ static bool move_on(struct request *request, ULONGLONG now, ULONGLONG *soonest) 
         start(request);
     }
     while (request->state == IN_KERNEL) {
-        if (request->overlapped.Internal == (ULONG_PTR)STATUS_PENDING) return false;
+        if (request->overlapped.Internal == (ULONG_PTR)STATUS_PENDING) {
+            nudge(request, now, soonest);
+            return false;
+        }
         if (finish_transfer(request))
             request->state = DONE;
         else
