@@ -12,6 +12,14 @@ from typing import Any
 
 import trio
 
+# By these names, so that a program may put the functions below in place of Trio's.
+from trio import (
+    open_tcp_listeners as open_trio_tcp_listeners,
+    open_tcp_stream as open_trio_tcp_stream,
+    open_unix_socket as open_trio_unix_socket,
+    serve_listeners as serve_trio_listeners,
+)
+
 from ._listener import RioListener
 from ._stream import RioStream, rio_stream_from
 
@@ -41,7 +49,7 @@ async def open_tcp_stream(
       OSError: no address could be connected to.
       ValueError, TypeError: an argument makes no sense.
     """
-    stream = await trio.open_tcp_stream(
+    stream = await open_trio_tcp_stream(
         host, port, happy_eyeballs_delay=happy_eyeballs_delay, local_address=local_address
     )
     return rio_stream_from(stream)
@@ -59,7 +67,7 @@ async def open_unix_socket(filename: str | bytes | os.PathLike[str] | os.PathLik
       OSError: it could not be connected to.
       RuntimeError: the platform has no UNIX sockets.
     """
-    return rio_stream_from(await trio.open_unix_socket(filename))
+    return rio_stream_from(await open_trio_unix_socket(filename))
 
 
 async def open_tcp_listeners(
@@ -81,7 +89,7 @@ async def open_tcp_listeners(
       OSError: nothing could be listened to.
       TypeError: an argument makes no sense.
     """
-    listeners = await trio.open_tcp_listeners(port, host=host, backlog=backlog)
+    listeners = await open_trio_tcp_listeners(port, host=host, backlog=backlog)
     return [RioListener(listener.socket) for listener in listeners]
 
 
@@ -108,5 +116,5 @@ async def serve_tcp(
       OSError: nothing could be listened to, or accepting failed for good.
     """
     listeners = await open_tcp_listeners(port, host=host, backlog=backlog)
-    serve: Any = trio.serve_listeners
+    serve: Any = serve_trio_listeners
     await serve(handler, listeners, handler_nursery=handler_nursery, task_status=task_status)

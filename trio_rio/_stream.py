@@ -57,7 +57,8 @@ class RioStream(HalfCloseableStream):
 
     It behaves as :class:`trio.SocketStream` does, with the same errors in the same cases, and costs less. In a run of
     stock Trio, and on a socket that RIO cannot serve (a UNIX socket, or one that is not of Trio's own class), it uses
-    the socket's own methods.
+    the socket's own methods. ``isinstance(stream, trio.SocketStream)`` is true, for libraries that ask before they use
+    ``stream.socket``.
 
     Args:
       socket: a Trio socket of type ``SOCK_STREAM``, connected. The stream owns it: closing the stream closes it.
@@ -342,6 +343,10 @@ class RioStream(HalfCloseableStream):
         if buffersize == 0:
             return self.socket.getsockopt(level, option)
         return self.socket.getsockopt(level, option, buffersize)
+
+
+# httpcore for one asks for the class before it reaches for the socket.
+trio.SocketStream.register(RioStream)
 
 
 def rio_stream_from(stream: trio.SocketStream) -> RioStream:
