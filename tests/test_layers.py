@@ -15,8 +15,10 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("rio",),
     (
         "_ahead",
+        "_books",
         "_buffers",
         "_channel",
+        "_collector",
         "_config",
         "_datagram_addresses",
         "_datagram_plain",

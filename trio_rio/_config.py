@@ -36,6 +36,11 @@ def _seconds(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
         raise ValueError(f"RioConfig({attribute.name}={value}): must be finite and not negative")
 
 
+def _yes_or_no(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"RioConfig({attribute.name}=...) must be True or False, not {value!r}")
+
+
 _MIB = 1024 * 1024
 
 
@@ -66,7 +71,28 @@ class RioConfig:
     #: 1 MiB, about 10 ms of a gigabit link.
     send_window_bytes: int | None = attrs.field(default=None, validator=_integer(0, 1 << 30, optional=True))
 
-    #: Results handed out before other tasks run. A turn of 1024 takes about a millisecond.
+    #: How completions are collected. "port": a packet at the run's completion port, taken with its other events, which
+    #: costs least. "event": an event object that the run's notifier task waits for. "polled": no notification at all;
+    #: where the run would sleep it looks again, and so needs a CPU of its own, idle or not.
+    notification: Literal["port", "event", "polled"] = attrs.field(
+        default="port", validator=attrs.validators.in_(("port", "event", "polled"))
+    )
+
+    #: With "port" and "event": how long the run looks for results before it arms the queues and sleeps. Falling
+    #: asleep and waking up costs a lone connection more than the exchange itself; 0, since it costs CPU time
+    #: whenever the run is idle for longer than that. 50e-6 is a good first try.
+    busy_poll_seconds: float = attrs.field(default=0.0, validator=_seconds)
+
+    #: Completion queues of the run. A socket's results go to the queue that is least charged when its first request
+    #: is made, the first of equals: round robin while sockets come, and gaps are filled when sockets have gone. 1,
+    #: since one thread collects from all of them; more keep a few busy sockets from filling every turn.
+    completion_queues: int = attrs.field(default=1, validator=_integer(1, 64))
+
+    #: Give each completion queue a twin, which gets the results of sends. False, since it doubles the dequeues.
+    separate_send_queue: bool = attrs.field(default=False, validator=_yes_or_no)
+
+    #: Results taken from one completion queue before other tasks, and other queues, have their turn. A turn of 1024
+    #: takes about a millisecond.
     results_per_turn: int = attrs.field(default=1024, validator=_integer(1, 65536))
 
     #: Slice of a receive on a connection that is quiet: one page, so that 10,000 idle connections hold 40 MB.
@@ -89,10 +115,10 @@ class RioConfig:
     #: Sends that may be posted on one socket at a time; more wait. Tasks may share a datagram socket.
     sends_outstanding_max: int = attrs.field(default=8, validator=_integer(1, 4096))
 
-    #: Room of a completion queue at the start; it doubles when request queues need more.
+    #: Room of each completion queue at the start; it doubles when request queues need more.
     completion_queue_size: int = attrs.field(default=1024, validator=_integer(1, 0x8000000))
 
-    #: Where the doubling ends: more sockets than this has room for get :class:`RioResourceError`.
+    #: Where the doubling of each ends: more sockets than there is room for get :class:`RioResourceError`.
     completion_queue_size_max: int = attrs.field(default=1 << 22, validator=_integer(1, 0x8000000))
 
     #: How long sends of a closed socket may take to complete, and how long the end of a run waits for them. Then
@@ -108,6 +134,11 @@ class RioConfig:
             raise ValueError("RioConfig: completion_queue_size_max must not be below completion_queue_size")
         if self.cancellation == "detach" and self.send_window_bytes == 0:
             raise ValueError("RioConfig: cancellation='detach' needs send_window_bytes above 0")
+        if self.notification == "polled" and self.busy_poll_seconds:
+            raise ValueError(
+                "RioConfig: notification='polled' never sleeps, so busy_poll_seconds says nothing; leave it out, or "
+                "use notification='port'"
+            )
 
     def cancels_requests(self, provider_can: bool) -> bool:
         """Whether a cancelled receive is cancelled at the kernel."""

@@ -1,12 +1,12 @@
-"""The engine: one run's provider, completion queue, memory and requests.
+"""The engine: one run's provider, completion queues, memory and requests.
 
-A received byte comes up here: the notifier calls :meth:`Engine.turn`, which dequeues, looks the request up by
-its context, and hands it to its channel and task. A byte to be sent goes down through a
-:class:`~._channel.Channel`, which takes request and memory from here.
+A received byte comes up through a :class:`~._collector.Collector`, which dequeues, looks the request up by its
+context, and hands it to its channel and task. A byte to be sent goes down through a :class:`~._channel.Channel`,
+which takes request and memory from here.
 
-Rules. Everything hangs on the run, nothing on the module. Only :meth:`turn` dequeues, so results of a socket
-are seen in order. What a completion does is decided by the table in ``_requests.py``; the one state that nearly
-all of them are in is also handled inline."""
+Rules. Everything hangs on the run, nothing on the module. What a completion does is decided by the table in
+``_requests.py``. How results are collected is ``_collector.py``'s and ``_notifier.py``'s affair, what the engine says
+of itself ``_books.py``'s."""
 
 from __future__ import annotations
 
@@ -16,42 +16,28 @@ import socket
 import time
 import weakref
 from collections.abc import Callable, Container
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import trio
 
-from . import _trio
+from . import _books, _trio
 from ._buffers import Arena, Slice
 from ._channel import Channel
-from ._errors import RioCallError, RioError, RioInternalError, RioResourceError
+from ._collector import Collectors
+from ._errors import RioCallError, RioError
 from ._lease import LeaseBook
-from ._others import FIRST_KEY, Others
+from ._others import Others
 from ._own_sockets import OwnSockets
-from ._requests import (
-    ABANDONED,
-    ACTION_ON_COMPLETE,
-    CANCELLED,
-    DONE,
-    FREE,
-    GENERATION,
-    LEASED,
-    POSTED,
-    SLOT_MASK,
-    WAITED,
-    Action,
-    Event,
-    Request,
-    no_cancel,
-)
-from ._statistics import Counters, Ledger, RioStatistics
-from .rio import CompletionQueue, Port, PortNotification, Provider, Status
-from .rio.types import RIO_MAX_CQ_SIZE
+from ._requests import FREE, GENERATION, Request, no_cancel
+from ._statistics import Counters
+from .rio import Port, Provider, Status
 
 if TYPE_CHECKING:
     from ._config import RioConfig
+    from ._statistics import Ledger, RioStatistics
+    from .rio import Event
 
 _CONTEXT_MASK = (1 << 63) - 1
-_KEY = 1
 
 # How long the end of a run waits for requests that were told to end. They take microseconds; this is for a machine
 # that is swapping.
@@ -70,6 +56,9 @@ class Manager(Protocol):
 
     def commit_from_outside(self) -> None:
         """Something was staged by a host callback while a worker thread waits: start it now (guest mode)."""
+
+    async def wait_event(self, event: Event) -> None:
+        """Wait until an event of the provider's is set. A checkpoint only if it has to wait; may be cancelled."""
 
 
 class Engine:
@@ -91,9 +80,6 @@ class Engine:
         self.send_window_bytes = window
         self.small_size_bytes = config.small_slice_size_bytes
         self.copy_bytes_max = config.copy_bytes_max
-        self.completion_queue: CompletionQueue = provider.create_completion_queue(
-            config.completion_queue_size, PortNotification(port, _KEY)
-        )
         self.port = port
         self.arena = Arena(
             provider, config.small_slice_size_bytes, config.large_slice_size_bytes, config.registered_bytes_max
@@ -112,10 +98,7 @@ class Engine:
         self.others = Others(self)
         #: The run while it takes new requests; ``None`` before its first and once it drains.
         self.runner: object = None
-        self.notifier_task: Any = None
-        self.is_notifier_waiting = False
-        #: A packet came since the notifier looked: it may come from within the arming, while the notifier still runs.
-        self.is_notifier_called = False
+        self.collectors = Collectors(self)
         self.is_closed = False
         #: The books as the run ended; ``None`` until then.
         self.last_ledger: Ledger | None = None
@@ -131,60 +114,6 @@ class Engine:
         """Raise :class:`RioError` in a forked child."""
         if self.is_foreign:
             raise RioError(f"this run belongs to process {self._pid}; a forked child can start one of its own")
-
-    # -- results -----------------------------------------------------------------------------------------
-
-    def turn(self) -> int:
-        """Dequeue once and hand the results out; how many there were."""
-        results = self.completion_queue.dequeue(self.config.results_per_turn)
-        counters = self.counters
-        counters.dequeues += 1
-        if not results:
-            return 0
-        requests = self.requests
-        woken: list[Request] = []
-        for status, count, _, context in results:
-            request = requests[context & SLOT_MASK]
-            if request.context != context:
-                raise RioInternalError(f"a result came for request context {context:#x}, which is not in use")
-            request.status = status
-            request.count = count
-            if request.state is WAITED:
-                # TRANSITIONS[WAITED][COMPLETE] and Action.WAKE, inline: nearly every completion is this one.
-                request.state = DONE
-                if request.is_receive:
-                    request.channel.reader = None  # type: ignore[union-attr]
-                else:
-                    request.channel.sends.discard(request)  # type: ignore[union-attr]
-                woken.append(request)
-            else:
-                self._complete(request, woken)
-        if woken:
-            _trio.reschedule_all(_trio.GLOBAL_RUN_CONTEXT.runner, woken)
-        number = len(results)
-        counters.completions += number
-        counters.dequeues_with_results += 1
-        if number > counters.results_max:
-            counters.results_max = number
-        if number < counters.results_min or not counters.results_min:
-            counters.results_min = number
-        return number
-
-    def _complete(self, request: Request, woken: list[Request]) -> None:
-        action = ACTION_ON_COMPLETE[request.state]
-        channel = request.channel
-        request.happen(Event.COMPLETE)
-        assert channel is not None
-        if action is Action.WAKE:
-            channel.forget(request)
-            woken.append(request)
-        elif action is Action.KEEP:
-            channel.keep(request)
-        else:
-            channel.forget(request)
-            self.finish(request)
-            if channel.is_lingering and not channel.sends:
-                channel.end_linger()
 
     # -- requests and memory -----------------------------------------------------------------------------
 
@@ -205,6 +134,10 @@ class Engine:
             return self.bulk.pop()
         slice_ = self.arena.lease_bulk()
         return None if slice_ is None else self._make(self.bulk, slice_)
+
+    def has_requests(self) -> bool:
+        """Whether any request is not in a pool: it may be in flight, or its result is not taken yet."""
+        return len(self.requests) > len(self.small) + len(self.large) + len(self.bulk) + len(self.bare)
 
     def take_bare(self) -> Request:
         """A free request without a slice."""
@@ -232,7 +165,7 @@ class Engine:
         """A channel for a socket, or ``None`` when RIO cannot serve it, or the run takes no more.
 
         Raises:
-          RioResourceError: the completion queue may not grow any more.
+          RioResourceError: its completion queue may not grow any more.
         """
         if not self.is_taking() or not self.own_sockets.can_serve(sock) or self.others.owner_of(sock) is not None:
             return None
@@ -243,10 +176,9 @@ class Engine:
             earlier.close()  # its socket was closed behind our back, and the number is in use again
         receives = max(1, self.read_ahead) + 1
         sends = self.config.sends_outstanding_max
-        self._reserve(receives + sends)
-        queue = self.completion_queue
+        receiving, sending = self.collectors.reserve(receives, sends)
         try:
-            request_queue = self.provider.create_request_queue(sock, receives, 1, sends, 1, queue, queue, 0)
+            request_queue = self.provider.create_request_queue(sock, receives, 1, sends, 1, receiving, sending, 0)
         except RioCallError as error:
             if error.code in (Status.EOPNOTSUPP, Status.ENOTSOCK):
                 return None
@@ -276,21 +208,6 @@ class Engine:
             start(self)
         return self.runner is not None
 
-    def _reserve(self, more: int) -> None:
-        capacity, charged = self.provider.completion_queue_usage(self.completion_queue)
-        need = charged + more
-        if need <= capacity:
-            return
-        limit = min(self.config.completion_queue_size_max, RIO_MAX_CQ_SIZE)
-        if need > limit:
-            raise RioResourceError(
-                "results that the completion queue has room for",
-                need=need,
-                limit=limit,
-                remedy="raise RioConfig(completion_queue_size_max=...), or keep fewer sockets open",
-            )
-        self.provider.resize_completion_queue(self.completion_queue, min(limit, max(need, 2 * capacity)))
-
     def cancel(self, request: Request, channel: Channel) -> None:
         """Ask the provider to end a request early."""
         self.provider.cancel(channel.request_queue, request.context)
@@ -311,44 +228,17 @@ class Engine:
             self.counters.drained_late += len(channel.sends)
             channel.end_linger()
 
-    # -- notification --------------------------------------------------------------------------------------
+    # -- the end -------------------------------------------------------------------------------------------
 
-    def arm(self) -> None:
-        """RIONotify. A queue that is armed already is as good."""
-        code = self.completion_queue.arm()
-        if code and code != Status.EALREADY:
-            self.provider.raise_for("RIONotify", code)
-        self.counters.armed += 1
+    def begin(self) -> None:
+        """The notifier is there: take requests of this run."""
+        self.runner = _trio.current_runner()
+        self.collectors.begin()
 
-    def on_packet(self, _key: int = _KEY) -> None:
-        """The port brought this engine's packet inside a task's step: wake the notifier."""
-        self.counters.received += 1
-        self.wake_notifier()
-
-    def wake_notifier(self) -> None:
-        """Let the notifier go on, in its own time."""
-        self.is_notifier_called = True
-        if self.is_notifier_waiting:
-            self.is_notifier_waiting = False
-            trio.lowlevel.reschedule(self.notifier_task)
-
-    def serve_packet(self, key: int = _KEY) -> None:
-        """The port brought a packet between two ticks: do what the notifier would do first.
-
-        Waking it would cost one more tick of the run loop. Only what a whole turn leaves over is its work.
-        """
-        if key >= FIRST_KEY:
-            self.others.serve(key)
-            return
-        self.counters.received += 1
-        if not self.is_notifier_waiting:
-            return  # it is in the run queue already
-        if self.runner is None:
-            self.wake_notifier()  # it drains, and must see whether this was the last
-        elif self.turn() < self.config.results_per_turn:
-            self.arm()
-        else:
-            self.wake_notifier()
+    def begin_draining(self) -> None:
+        """Take no new requests: from now on sockets go Trio's own way."""
+        self.runner = None
+        self.start_notifier = None
 
     def must_go_on(self) -> bool:
         """While draining: whether a task waits, or receives that were posted ahead are being called back.
@@ -366,17 +256,6 @@ class Engine:
         for channel, request in posted:
             self.provider.cancel(channel.request_queue, request.context)
         return bool(posted)
-
-    # -- the end -------------------------------------------------------------------------------------------
-
-    def begin(self) -> None:
-        """The notifier is there: take requests of this run."""
-        self.runner = _trio.current_runner()
-
-    def begin_draining(self) -> None:
-        """Take no new requests: from now on sockets go Trio's own way."""
-        self.runner = None
-        self.start_notifier = None
 
     def close(self) -> None:
         """End of the run: let lingering sends complete (bounded), abort the rest, free everything."""
@@ -406,6 +285,7 @@ class Engine:
         finally:
             self.arena.close()
             self.provider.close()
+            self.collectors.close()
         for lease in held:
             lease.warn("the run ended while a lease was held")
 
@@ -413,84 +293,23 @@ class Engine:
         left = deadline - time.monotonic()
         if left <= 0:
             return False
-        while self.turn():
+        while self.collectors.poll():
             pass
         self.others.drain()
         if self.provider.outstanding():
-            self.arm()
-            self.port.wait(left)
+            self.collectors.wait_at_the_end(left)
         return True
 
-    # -- statistics ------------------------------------------------------------------------------------------
+    # -- what it says of itself ----------------------------------------------------------------------------
 
     def ledger(self, *, is_over: bool = False) -> Ledger:
         """The books: what was given out, as the engine and as the provider count it."""
-        provider, requests, counters = self.provider, self.requests, self.counters
-        capacity, charged = provider.completion_queue_usage(self.completion_queue)
-        pooled = [*self.small, *self.large, *self.bulk, *self.bare]
-        busy = [request for request in requests if request.state is not FREE]
-        books = Ledger(
-            provider=provider.name,
-            is_over=is_over,
-            requests_used=sum(request.context >> 32 for request in requests) - len(requests) + len(busy),
-            requests_in_flight=sum(request.state not in (DONE, LEASED) for request in busy),
-            requests_outstanding=provider.outstanding(),
-            requests_untaken=sum(request.state is DONE for request in busy),
-            requests_leased=sum(request.state is LEASED for request in busy),
-            requests_lost=len(requests) - len(busy) - len(set(pooled) - set(busy)),
-            requests_doubled=len(pooled) - len(set(pooled) - set(busy)),
-            slices_leased=self.arena.leases_outstanding,
-            slices_held=sum(request.slice is not None for request in requests),
-            registered_bytes=self.arena.registered_bytes,
-            credits_charged=charged,
-            credits_room=capacity,
-            sockets_open=len(self.channels),
-            is_notifier_waiting=self.is_notifier_waiting,
-            notifications_unanswered=counters.armed - counters.received,
-        )
-        return self.others.add_to_ledger(books)
+        return _books.ledger(self, is_over=is_over)
 
     def tasks_waiting(self, *, receive: bool) -> int:
         """Tasks that wait for a request now."""
-        waiting = self.others.tasks_waiting(receive=receive)
-        waiting += sum(one.state in (WAITED, CANCELLED) and one.is_receive is receive for one in self.requests)
-        channels = self.channels.values()
-        if receive:
-            return waiting + sum(one.ahead is not None and one.ahead.waiter is not None for one in channels)
-        return waiting + sum(len(one.window.waiters) for one in channels if one.window is not None)
-
-    def _in_flight(self, *, receive: bool) -> int:
-        states = (WAITED, CANCELLED, POSTED, ABANDONED)
-        return sum(request.state in states and request.is_receive is receive for request in self.requests)
+        return _books.tasks_waiting(self, receive=receive)
 
     def statistics(self) -> RioStatistics:
         """A snapshot."""
-        counters = self.counters
-        capacity, charged = (0, 0) if self.is_closed else self.provider.completion_queue_usage(self.completion_queue)
-        mean = counters.completions / counters.dequeues_with_results if counters.dequeues_with_results else 0.0
-        snapshot = RioStatistics(
-            provider=self.provider.name,
-            provider_because=self.because,
-            notification="port",
-            tasks_waiting_read=self.tasks_waiting(receive=True),
-            tasks_waiting_write=self.tasks_waiting(receive=False),
-            sockets_open=len(self.channels),
-            receives_in_flight=self._in_flight(receive=True),
-            sends_in_flight=self._in_flight(receive=False),
-            sockets_lingering=len(self.lingering),
-            completions_dequeued=counters.completions,
-            dequeue_calls=counters.dequeues,
-            notifications_armed=counters.armed,
-            notifications_received=counters.received,
-            results_per_dequeue_min=counters.results_min,
-            results_per_dequeue_mean=mean,
-            results_per_dequeue_max=counters.results_max,
-            commits=self.manager.ticks,
-            registered_bytes=self.arena.registered_bytes,
-            leases_outstanding=self.arena.leases_outstanding - len(self.small) - len(self.large) - len(self.bulk),
-            completion_queue_capacity=capacity,
-            completion_queue_used=charged,
-            drained_late=counters.drained_late,
-            leaked_bytes=self.provider.leaked_bytes,
-        )
-        return self.others.add_to_statistics(snapshot)
+        return _books.statistics(self)

@@ -117,8 +117,8 @@ class Others:
 
     def look(self) -> None:
         """In a run that drains: let the notifier see whether anyone still waits."""
-        if self.engine.runner is None and self.engine.notifier_task is not None:
-            self.engine.wake_notifier()
+        if self.engine.runner is None and self.engine.collectors.notifier_task is not None:
+            self.engine.collectors.call_notifier()
 
     def account(self) -> Account:
         """All of them together."""

@@ -227,7 +227,7 @@ class RioSocket(_trio.StockSocketType):
         ahead = None if self._channel is None or self._channel.is_closed else self._channel.ahead
         if ahead is not None and ahead.is_ahead:
             if not (ahead.unread or ahead.is_at_eof):
-                ahead.channel.engine.turn()  # what has come may not have been looked at
+                ahead.channel.engine.collectors.poll()  # what has come may not have been looked at
             return bool(ahead.unread) or ahead.is_at_eof
         return super().is_readable()
 

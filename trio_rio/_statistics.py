@@ -45,7 +45,9 @@ class WindowsRioIOStatistics(RioIOStatistics):
 class RioStatistics:
     """A snapshot of one run; counts are since its start unless they say otherwise.
 
-    ``results_per_dequeue_*`` are over dequeues that brought something; all 0 before the first.
+    ``notification`` is the way of collecting: "port", "event" or "polled". Counts are over all completion queues;
+    ``results_per_dequeue_*`` over dequeues that brought something, all 0 before the first.
+    ``notifications_armed`` counts RIONotify, ``notifications_received`` packets, or wake-ups by the event.
     """
 
     provider: str
@@ -67,7 +69,8 @@ class RioStatistics:
     commits: int
     registered_bytes: int  # now
     leases_outstanding: int  # now
-    completion_queue_capacity: int  # now
+    completion_queues: int
+    completion_queue_capacity: int  # now, of all completion queues
     completion_queue_used: int  # now: results promised to request queues
     drained_late: int  # sends that were aborted because their time to linger was over
     leaked_bytes: int  # memory that the kernel did not let go of
@@ -93,10 +96,11 @@ class Ledger:
     slices_held: int  # by requests, free ones too: a request keeps its slice
     registered_bytes: int
     credits_charged: int  # results that are promised to request queues
-    credits_room: int  # results that the completion queue has room for
+    credits_room: int  # results that the completion queues have room for
     sockets_open: int
-    is_notifier_waiting: bool
-    notifications_unanswered: int  # armed, and no packet came
+    is_notifier_waiting: bool  # for a signal of a completion queue
+    completion_queues: int
+    completion_queues_armed: int  # armed, and no signal came
 
     def problems(self) -> list[str]:
         """What is wrong, in words; empty if the books balance."""
@@ -114,8 +118,11 @@ class Ledger:
                 f"{self.requests_in_flight} requests in flight, {self.credits_charged} credits given, "
                 f"room for {self.credits_room}"
             )
-        if self.is_notifier_waiting and not self.notifications_unanswered:
-            found.append("the notifier waits, and no notification is armed")
+        unarmed = self.completion_queues - self.completion_queues_armed
+        if self.is_notifier_waiting and unarmed:
+            found.append(
+                f"the notifier waits, and {unarmed} of {self.completion_queues} completion queues are not armed"
+            )
         if self.is_over:
             found += self._problems_at_the_end()
         return found

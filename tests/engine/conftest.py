@@ -1,4 +1,7 @@
-"""Fixtures of the engine's tests. The two modes of cancellation are a fixture; ``harness.BOTH_MODES`` asks for it."""
+"""Fixtures of the engine's tests: the mode of cancellation, and the way of collecting.
+
+The run's options come by marks; ``harness.BOTH_MODES`` and ``harness.WAYS`` have them.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,13 @@ import pytest
 
 @pytest.fixture
 def mode(request: pytest.FixtureRequest) -> str:
-    """What becomes of a cancelled receive in this test: "request" or "detach"; the run's options come by a mark."""
+    """What becomes of a cancelled receive in this test: "request" or "detach"."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def way(request: pytest.FixtureRequest) -> str:
+    """The way of collecting in this test: one of ``harness.WAYS``."""
     name: str = request.param
     return name

@@ -36,6 +36,20 @@ BOTH_MODES = [
     ),
 ]
 
+# The ways of collecting completions, apart from the default, by name; as options of a run. Each kind of notification
+# comes with one queue and with several, and the sum of them has every option.
+WAYS_OPTIONS: dict[str, dict[str, object]] = {
+    "port-3-queues": {"completion_queues": 3},
+    "port-separate-sends": {"separate_send_queue": True},
+    "port-busy": {"busy_poll_seconds": 1e-4, "completion_queues": 2, "separate_send_queue": True},
+    "event": {"notification": "event"},
+    "event-2-queues-separate-sends": {"notification": "event", "completion_queues": 2, "separate_send_queue": True},
+    "event-busy": {"notification": "event", "busy_poll_seconds": 1e-4},
+    "polled": {"notification": "polled"},
+    "polled-3-queues-separate-sends": {"notification": "polled", "completion_queues": 3, "separate_send_queue": True},
+}
+WAYS = [pytest.param(name, marks=pytest.mark.rio_config(**options), id=name) for name, options in WAYS_OPTIONS.items()]
+
 
 def scaled(small: int, full: int) -> int:
     """``small`` at scale 1, in proportion above, and never more than ``full``."""

@@ -42,7 +42,10 @@ async def test_counts_of_completions_add_up() -> None:
         low, high = numbers.results_per_dequeue_min, numbers.results_per_dequeue_max
         assert 1 <= low <= numbers.results_per_dequeue_mean <= high
         assert numbers.dequeue_calls >= numbers.completions_dequeued / numbers.results_per_dequeue_max
-        assert 0 <= numbers.notifications_armed - numbers.notifications_received <= 1
+        unanswered = numbers.notifications_armed - numbers.notifications_received
+        assert unanswered >= 0
+        # A packet answers for one queue, an event for all that have signalled.
+        assert numbers.notification == "event" or unanswered <= numbers.completion_queues
         assert numbers.completion_queue_used == books.credits_charged <= numbers.completion_queue_capacity
         assert numbers.registered_bytes == books.registered_bytes > 0
         assert numbers.sockets_open == 4

@@ -23,17 +23,18 @@ INTEGERS: dict[str, tuple[int, int, dict[str, Any], dict[str, Any]]] = {
     "registered_bytes_max": (65536, 1 << 40, {"large_slice_size_bytes": 4096}, {}),
     "copy_bytes_max": (0, 1 << 30, {}, {}),
     "sends_outstanding_max": (1, 4096, {}, {}),
+    "completion_queues": (1, 64, {}, {}),
     "completion_queue_size": (1, 0x8000000, {}, {"completion_queue_size_max": 0x8000000}),
     "completion_queue_size_max": (1, 0x8000000, {"completion_queue_size": 1}, {}),
 }
-SECONDS = ("linger_seconds",)
+SECONDS = ("linger_seconds", "busy_poll_seconds")
 OPTIONAL = ("read_ahead", "send_window_bytes", "provider", "cancellation")
 
 
 def test_each_number_is_tested_here() -> None:
     """The tables above name every option of RioConfig that is a number."""
     names = {field.name for field in attrs.fields(RioConfig)}
-    assert names - {"provider", "cancellation"} == {*INTEGERS, *SECONDS}
+    assert names - {"provider", "cancellation", "notification", "separate_send_queue"} == {*INTEGERS, *SECONDS}
 
 
 @pytest.mark.parametrize("name", INTEGERS)

@@ -32,7 +32,8 @@ BALANCED: dict[str, Any] = {
     "credits_room": 1024,
     "sockets_open": 2,
     "is_notifier_waiting": True,
-    "notifications_unanswered": 1,
+    "completion_queues": 2,
+    "completion_queues_armed": 2,
 }
 # ... and at its end.
 OVER = {
@@ -62,7 +63,7 @@ def test_books_that_balance(books: dict[str, Any]) -> None:
         (BALANCED, {"requests_doubled": 1}, "1 are given out twice"),
         (BALANCED, {"credits_charged": 2}, "2 credits given"),
         (BALANCED, {"credits_charged": 1025}, "1025 credits given, room for 1024"),
-        (BALANCED, {"notifications_unanswered": 0}, "the notifier waits, and no notification is armed"),
+        (BALANCED, {"completion_queues_armed": 1}, "the notifier waits, and 1 of 2 completion queues are not armed"),
         (OVER, {"requests_in_flight": 1, "requests_outstanding": 1, "credits_charged": 1}, "1 requests in flight"),
         (OVER, {"requests_untaken": 1}, "1 results that nobody took"),
         (OVER, {"requests_leased": 1}, "1 leases that nobody ended"),

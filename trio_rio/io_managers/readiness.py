@@ -7,17 +7,19 @@ Consequence. One readiness wait, on that descriptor, serves all RIO sockets; Tri
 private structures stay private.
 
 Decision. A subclass of whatever manager Trio has here, with an engine. The *pump*, a system task, waits for the
-poll set and lets the provider make progress; a packet wakes the notifier directly, since it is made in the
-run's own thread."""
+poll set and lets the provider make progress; a packet or an event reaches the notifier directly, since it is made in
+the run's own thread."""
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from typing import Any, ClassVar
 
 import trio
 
 from .. import _notifier, _trio
+from .._collector import HandedOut
 from .._config import RioConfig
 from .._engine import Engine
 from .._others import FIRST_KEY
@@ -37,7 +39,8 @@ class ReadinessIOManager(StockIOManager):
         self.ticks = 0
         self.waits: Counter[int] = Counter()  # fd << 1 | is_write -> tasks
         self.provider = PortableProvider()
-        self._packets: list[int] = []
+        self._packets: list[int] = []  # keys of the queues that signalled in this tick
+        self._thread = threading.get_ident()
         self._pump_scope = trio.CancelScope(shield=True)
         try:
             port = self._port = self.provider.create_port()
@@ -48,10 +51,11 @@ class ReadinessIOManager(StockIOManager):
             raise
         port.on_packet = self._on_packet
         self.engine.start_notifier = self._start
+        self._collectors = self.engine.collectors
 
     def _start(self, engine: Engine) -> None:
         _notifier.start_notifier(engine)
-        if engine.notifier_task is not None:
+        if self._collectors.notifier_task is not None:
             engine.on_notifier_exit = self._pump_scope.cancel
             spawn_uncounted(self._pump, name="trio_rio readiness")
 
@@ -71,9 +75,9 @@ class ReadinessIOManager(StockIOManager):
         if self.engine.runner is not None and not self._is_guest():
             self._packets.append(key)
         elif key >= FIRST_KEY:
-            trio.lowlevel.current_trio_token().run_sync_soon(self.engine.serve_packet, key)
+            trio.lowlevel.current_trio_token().run_sync_soon(self._collectors.serve_packet, key)
         else:
-            self.engine.on_packet()
+            self._collectors.on_packet(key)
 
     @staticmethod
     def _is_guest() -> bool:
@@ -82,7 +86,7 @@ class ReadinessIOManager(StockIOManager):
     def _serve(self) -> None:
         packets, self._packets = self._packets, []
         for key in packets:
-            self.engine.serve_packet(key)
+            self._collectors.serve_packet(key)
 
     def statistics(self) -> RioIOStatistics:  # type: ignore[override]  # the platform's own has other fields
         """Tasks that wait, on readiness and on requests."""
@@ -100,16 +104,29 @@ class ReadinessIOManager(StockIOManager):
 
     def get_events(self, timeout: float) -> Any:
         """Trio's own, after handing out what completed within the posts of this tick."""
+        if threading.get_ident() != self._thread:
+            return super().get_events(timeout)
         self.ticks += 1
+        if not self._collectors.is_polling:
+            return self._look(timeout)
+        events, is_found = self._collectors.look_or_wait(self._look, timeout)
+        return HandedOut(events) if is_found else events
+
+    def _look(self, timeout: float) -> Any:
         if self._packets:
             self._serve()
-            runner = _trio.current_runner()
-            if self._packets or (runner is not None and runner.runq):
+            if self._packets or _trio.GLOBAL_RUN_CONTEXT.runner.runq:
                 timeout = 0
         return super().get_events(timeout)
 
+    def process_events(self, events: Any) -> None:
+        """Trio's own."""
+        super().process_events(events.events if isinstance(events, HandedOut) else events)
+
     def commit_from_outside(self) -> None:
-        """See :meth:`Manager.commit_from_outside`: a request here starts in its post."""
+        """See :meth:`Manager.commit_from_outside`: a request here starts in its post, and may have ended there too."""
+        if self._collectors.is_polling and _trio.is_in_host():
+            self.force_wakeup()
 
     async def wait_readable(self, fd: Any) -> None:
         """See :func:`trio.lowlevel.wait_readable`."""
@@ -132,6 +149,24 @@ class ReadinessIOManager(StockIOManager):
             await super().wait_writable(fd)
         finally:
             self._end_wait(fd << 1 | 1)
+
+    async def wait_event(self, event: Any) -> None:
+        """See :meth:`Manager.wait_event`."""
+        if event.is_set:
+            await trio.lowlevel.checkpoint()
+            return
+        task = trio.lowlevel.current_task()
+
+        def go_on() -> None:
+            event.on_set = None
+            trio.lowlevel.reschedule(task)
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            event.on_set = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        event.on_set = go_on
+        await trio.lowlevel.wait_task_rescheduled(abort)
 
     def notify_closing(self, fd: Any) -> None:
         """See :func:`trio.lowlevel.notify_closing`. A forked child shares the poll set, and must leave it alone."""

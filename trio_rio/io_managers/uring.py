@@ -20,7 +20,8 @@ Decision
 - ``get_events`` is one ``rio_wait``. In another thread it only watches the ring's descriptor and the wake-up's.
 - Each readiness wait is one poll operation with a token of its own; the table of waits says who waits for what.
 - ``notify_closing`` cancels the polls and enters the kernel at once, so that the caller's close is the last reference.
-- RIO results arrive as packets of the engine's completion queue, under the ring's own port.
+- RIO results arrive as packets of the engine's completion queues, under the ring's own port. An event of theirs is an
+  eventfd, and the wait for it a readiness wait like any other.
 """
 
 from __future__ import annotations
@@ -89,12 +90,18 @@ class UringIOManager:
             self.provider.close()
             raise
         self.engine.start_notifier = start_notifier
+        self._collectors = self.engine.collectors
+        self._is_polling = self._collectors.is_polling
+        event: Any = self._collectors.event
+        self._event = event
+        self._event_key = -1 if event is None else event.fd << 1
 
     def statistics(self) -> RioIOStatistics:
         """Tasks that wait, on readiness and on requests."""
         writers = sum(key & 1 for key in self.waits)
+        readers = len(self.waits) - writers - (self._event_key in self.waits)
         return RioIOStatistics(
-            tasks_waiting_read=len(self.waits) - writers + self.engine.tasks_waiting(receive=True),
+            tasks_waiting_read=readers + self.engine.tasks_waiting(receive=True),
             tasks_waiting_write=writers + self.engine.tasks_waiting(receive=False),
         )
 
@@ -111,6 +118,16 @@ class UringIOManager:
         if threading.get_ident() != self._thread:
             return self._watch_ring(timeout)
         self.ticks += 1
+        if self._is_polling:
+            count, is_found = self._collectors.look_or_wait(self._look, timeout)
+        else:
+            count, is_found = self._look(timeout), False
+        if count == 0 and self._event is not None and self._event.is_set:
+            # It was set within this very call, and the wait for it has not ended yet: that is not nothing.
+            count = self._look(0) or _NOTHING
+        return count or (_NOTHING if is_found else 0)
+
+    def _look(self, timeout: float) -> int:
         count: int = self._lib.rio_wait(self._core, 0, math.ceil(timeout * _NANOSECONDS), self._events, _EVENTS_AT_ONCE)
         if count >= 0:
             return count
@@ -130,7 +147,7 @@ class UringIOManager:
             return
         for kind, result, key in _EVENT.iter_unpack(self._events_view[: count * _EVENT.size]):
             if kind == _PACKET:
-                self.engine.serve_packet(key)
+                self._collectors.serve_packet(key)
             else:
                 waiting = self._tasks.pop(key, None)
                 if waiting is None:
@@ -156,6 +173,10 @@ class UringIOManager:
     async def wait_writable(self, fd: Any) -> None:
         """See :func:`trio.lowlevel.wait_writable`."""
         await self._wait(fd, is_write=True)
+
+    async def wait_event(self, event: Any) -> None:
+        """See :meth:`Manager.wait_event`."""
+        await self._wait(event.fd, is_write=False)
 
     async def _wait(self, fd: Any, *, is_write: bool) -> None:
         if not isinstance(fd, int):

@@ -29,8 +29,10 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
+import trio
 
 from .. import _trio
+from .._collector import HandedOut
 from .._config import RioConfig
 from .._engine import Engine
 from .._notifier import start_notifier
@@ -46,11 +48,11 @@ class _Packets:
     """What Trio's manager finds at the key of a completion queue."""
 
     manager: WindowsRioManager
-    key: int  # that the engine gave
+    key: int  # what the engine calls the queue
 
     def put_nowait(self, _: object) -> None:
         """A packet came."""
-        self.manager.engine.serve_packet(self.key)
+        self.manager.engine.collectors.serve_packet(self.key)
 
 
 class WindowsRioManager(StockIOManager):
@@ -108,15 +110,30 @@ class WindowsRioManager(StockIOManager):
 
     def get_events(self, timeout: float) -> Any:
         """Commit what was deferred, and wait as Trio does."""
-        if threading.get_ident() == self._thread:
-            self.ticks += 1
-            self.provider.commit_all()
+        if threading.get_ident() != self._thread:
+            return super().get_events(timeout)
+        self.ticks += 1
+        if not self.engine.collectors.is_polling:
+            return self._look(timeout)
+        events, is_found = self.engine.collectors.look_or_wait(self._look, timeout)
+        return HandedOut(events) if is_found else events
+
+    def _look(self, timeout: float) -> Any:
+        self.provider.commit_all()
         return super().get_events(timeout)
+
+    def process_events(self, events: Any) -> None:
+        """Trio's own."""
+        super().process_events(events.events if isinstance(events, HandedOut) else events)
 
     def commit_from_outside(self) -> None:
         """See :meth:`Manager.commit_from_outside`."""
         if _trio.is_in_host():
             self.provider.commit_all()
+
+    async def wait_event(self, event: Any) -> None:
+        """See :meth:`Manager.wait_event`."""
+        await trio.lowlevel.WaitForSingleObject(event.handle)
 
     async def wait_readable(self, sock: Any) -> None:
         """See :func:`trio.lowlevel.wait_readable`."""

@@ -78,9 +78,13 @@ class PortablePort(Port):
 
 @attrs.define(eq=False)
 class PortableEvent(Event):
-    """A manual-reset event whose :meth:`wait` serves the sockets of its provider."""
+    """A manual-reset event whose :meth:`wait` serves the sockets of its provider.
+
+    ``on_set``: when it is set, it is called whenever the event is; otherwise as :attr:`PortablePort.on_packet`.
+    """
 
     driver: ReadinessDriver
+    on_set: Callable[[], None] | None = None
     is_closed: bool = False
     _is_set: bool = False
 
@@ -122,6 +126,8 @@ class PortableEvent(Event):
     def signal(self) -> None:
         """Set it on behalf of a completion queue. The lock is held."""
         self._is_set = True
+        if self.on_set is not None:
+            self.on_set()
         self.driver.tell()
 
     def rearm(self) -> None:

@@ -1,0 +1,61 @@
+"""The core of the engine's tests, once more for each way of collecting completions.
+
+The tests themselves stand in the modules that they are imported from. The default way, one queue and packets, is what
+those modules run on.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from .harness import WAYS
+from .test_cancellation import (
+    test_a_call_in_a_cancelled_scope_touches_nothing,
+    test_a_cancelled_send_sends_nothing_later,
+    test_data_that_comes_with_the_cancellation,
+    test_rc_59,
+)
+from .test_close import (
+    test_a_task_that_waits_gets_closed_resource_error,
+    test_another_dup_goes_on,
+    test_closing_in_the_middle_of_its_own_turn,
+    test_many_connections_at_once_give_everything_back,
+    test_the_peer_sees_the_end_after_a_cancelled_receive,
+    test_the_peer_sees_the_end_at_once,
+)
+from .test_fairness import test_rc_58_a_receive_on_an_accepted_socket
+from .test_statistics import (
+    test_a_run_begins_with_zeros,
+    test_counts_of_completions_add_up,
+    test_tasks_that_wait_are_counted,
+)
+
+pytestmark = [
+    pytest.mark.usefixtures("way", "mode"),
+    pytest.mark.parametrize("way", WAYS, indirect=True),
+    pytest.mark.parametrize(
+        "mode",
+        [
+            "request",
+            pytest.param("detach", marks=pytest.mark.rio_config(cancellation="detach", linger_seconds=0.05)),
+        ],
+        indirect=True,
+    ),
+]
+
+__all__ = [
+    "test_a_call_in_a_cancelled_scope_touches_nothing",
+    "test_a_cancelled_send_sends_nothing_later",
+    "test_a_run_begins_with_zeros",
+    "test_a_task_that_waits_gets_closed_resource_error",
+    "test_another_dup_goes_on",
+    "test_closing_in_the_middle_of_its_own_turn",
+    "test_counts_of_completions_add_up",
+    "test_data_that_comes_with_the_cancellation",
+    "test_many_connections_at_once_give_everything_back",
+    "test_rc_58_a_receive_on_an_accepted_socket",
+    "test_rc_59",
+    "test_tasks_that_wait_are_counted",
+    "test_the_peer_sees_the_end_after_a_cancelled_receive",
+    "test_the_peer_sees_the_end_at_once",
+]
