@@ -50,12 +50,12 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "pytest_plugin",
         "testing",
     ),
-    ("__main__", "_demo", "_demo_clients", "_demo_http", "_demo_server"),
+    ("__main__", "_demo", "_demo_clients", "_demo_http", "_demo_server", "_selftest"),
 )
 RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 # Where the platform may be asked for.
-PLATFORM_AWARE = ("rio", "io_managers", "_run")
+PLATFORM_AWARE = ("rio", "io_managers", "_run", "_selftest")
 PLATFORM_QUESTIONS = {("sys", "platform"), ("os", "name"), ("platform", "system")}
 
 
@@ -142,7 +142,7 @@ def test_the_inside_of_trio_is_touched_in_one_place() -> None:
 
 
 def test_only_the_lower_layers_ask_for_the_platform() -> None:
-    """``sys.platform`` and its like stand in ``rio``, ``io_managers`` and ``_run`` only."""
+    """``sys.platform`` and its like stand in ``rio``, ``io_managers``, ``_run`` and the self-test only."""
     found = [
         f"{path.relative_to(PACKAGE)}:{node.lineno}"
         for path in modules()

@@ -57,6 +57,15 @@ def make_parser() -> argparse.ArgumentParser:
     style = probe.add_mutually_exclusive_group()
     style.add_argument("--json", action="store_true", help="print one JSON object")
     style.add_argument("--rich", action="store_true", help="print tables in colour (needs trio_rio[cli])")
+    selftest = commands.add_parser(
+        "selftest",
+        parents=[provider],
+        help="check the provider, and ask this system what no documentation says; for a report",
+        description="Run the core of the conformance suite and a probe for each open question on a provider, and print "
+        "a report that can be pasted into an issue. The exit code is 1 when a check fails.",
+    )
+    selftest.add_argument("--json", action="store_true", help="print one JSON object")
+    selftest.add_argument("--probe", choices=[f"U{number}" for number in range(1, 21)], help=argparse.SUPPRESS)
     commands.add_parser(
         "run",
         parents=[provider],
@@ -251,6 +260,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return fail(problem)
     if options.command == "run":
         return run(options)
+    if options.command == "selftest":
+        from . import _selftest
+
+        return _selftest.main(options.provider, as_json=options.json, only=options.probe)
     from . import _demo
 
     return _demo.main(options.provider, options.seconds)

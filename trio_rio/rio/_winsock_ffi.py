@@ -92,6 +92,7 @@ int32_t __stdcall SetEvent(uintptr_t);
 int32_t __stdcall ResetEvent(uintptr_t);
 uint32_t __stdcall WaitForSingleObject(uintptr_t, uint32_t);
 int32_t __stdcall CloseHandle(uintptr_t);
+int32_t __stdcall CancelIoEx(uintptr_t, void *);
 """
 
 ffi: Any = cffi.FFI()

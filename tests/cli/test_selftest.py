@@ -1,0 +1,100 @@
+"""``python -m trio_rio selftest``: the report, on each provider, and what becomes of checks that fail."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from trio_rio import _selftest
+from trio_rio.__main__ import EXIT_USAGE, main
+from trio_rio._selftest import _report
+from trio_rio.rio import types
+
+
+@pytest.fixture(scope="module")
+def report(rio_provider: str) -> _selftest.SelfTest:
+    """The whole self-test on a provider."""
+    return _selftest.selftest(rio_provider)
+
+
+def test_all_checks_pass(report: _selftest.SelfTest) -> None:
+    """On a provider that serves no check fails, and none is missing."""
+    assert [one for one in report.checks if one.result == "failed"] == []
+    assert not report.has_failed
+    assert {one.id for one in report.checks} >= set(_selftest.CHECKS)
+
+
+def test_all_probes_answer(report: _selftest.SelfTest) -> None:
+    """Each question is answered, or is none here and says why; there are twenty."""
+    assert [one.id for one in report.probes] == [f"U{number}" for number in range(1, 21)]
+    assert {one.result for one in report.probes} <= {"answered", "not applicable"}
+    assert all(one.detail for one in report.probes)
+
+
+def test_the_report_is_text_with_everything_in_it(report: _selftest.SelfTest) -> None:
+    """The text names the provider, the versions, and every check and probe with its claim."""
+    text = "\n".join(report.lines())
+    assert f"provider {report.provider}" in text
+    assert f"Python: CPython {sys.version.split()[0]}" in text
+    assert all(f"{one.id:<6} {one.result:<14} {one.claim}" in text for one in (*report.checks, *report.probes))
+
+
+def test_the_report_is_json(
+    report: _selftest.SelfTest, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--json prints the same as one object."""
+    monkeypatch.setattr(_selftest, "selftest", lambda _: report)
+    assert main(["selftest", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["provider"] == report.provider
+    assert printed["has_failed"] is False
+    assert [one["id"] for one in printed["checks"]] == [one.id for one in report.checks]
+
+
+def test_a_check_that_fails_is_the_exit_code(
+    rio_provider: types.ProviderName, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a check raises stands in the report, and the exit code is 1."""
+
+    def wrong(_: object) -> None:
+        """one is two"""
+        raise AssertionError("it is not")
+
+    for table in ("RUN_CHECKS", "PROBES"):
+        monkeypatch.setattr(_selftest, table, {})
+    monkeypatch.setattr(_selftest, "CHECKS", {"RC-99": wrong})
+    assert main(["selftest", "--provider", rio_provider]) == 1
+    assert "RC-99  failed         one is two\n       AssertionError: it is not (wrong, line" in capsys.readouterr().out
+
+
+def test_one_probe(rio_provider: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A single probe prints its outcome as JSON: how a process of its own answers."""
+    assert main(["selftest", "--provider", rio_provider, "--probe", "U7"]) == 0
+    assert json.loads(capsys.readouterr().out)["detail"] == "WSAEINVAL"
+
+
+def test_a_probe_in_a_process_of_its_own(rio_provider: types.ProviderName) -> None:
+    """Its answer comes back from there."""
+    outcome = _selftest._ask_in_a_process("U7", rio_provider)
+    assert (outcome.result, outcome.detail) == ("answered", "WSAEINVAL")
+
+
+def test_a_probe_whose_process_dies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Then the report has the exit code, and the last that it said."""
+    program = tmp_path / "python"
+    program.write_text("#!/bin/sh\necho access violation >&2\nexit 5\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    outcome = _selftest._ask_in_a_process("U11", "winsock")
+    assert (outcome.result, outcome.detail) == ("failed", "the process ended with 0x5\naccess violation")
+
+
+def test_a_provider_that_cannot_serve(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its reason is printed, and nothing is run."""
+    if _report.wine_version() or sys.platform == "win32":
+        pytest.skip("winsock can serve here")
+    assert main(["selftest", "--provider", "winsock"]) == EXIT_USAGE
+    assert "Registered I/O is Windows' own" in capsys.readouterr().err
