@@ -19,6 +19,10 @@ Decision
   then waits. In a guest run only the run's own thread commits, since Windows ends the I/O of a thread that ends; a
   host's callback commits by itself.
 - A readiness wait on a socket that receives ahead is served by the channel.
+- An event of the completion queues' is waited for in a thread, as Trio waits for any handle. It may be set before that
+  thread has said so; then a tick is not one in which nothing came.
+- A run that polls in guest mode sleeps in a worker thread all the same. So its queues are armed before; and where they
+  have no notification the worker looks up every millisecond.
 """
 
 from __future__ import annotations
@@ -41,6 +45,9 @@ from .._trio import StockIOManager
 from ..rio.winsock import WinsockProvider
 
 assert not TYPE_CHECKING or sys.platform == "win32"
+
+# How long a guest run that polls sleeps at a time.
+_LOOK_SECONDS = 0.001
 
 
 @attrs.frozen(eq=False)
@@ -84,6 +91,8 @@ class WindowsRioManager(StockIOManager):
             super().close()
             raise
         self.engine.start_notifier = start_notifier
+        self._collectors = self.engine.collectors
+        self._is_polled = self.engine.config.notification == "polled"
 
     def _take_key(self, engine_key: int) -> int:
         key = next(self._completion_key_counter)
@@ -111,16 +120,28 @@ class WindowsRioManager(StockIOManager):
     def get_events(self, timeout: float) -> Any:
         """Commit what was deferred, and wait as Trio does."""
         if threading.get_ident() != self._thread:
-            return super().get_events(timeout)
+            return self._wait_beside(timeout)
         self.ticks += 1
-        if not self.engine.collectors.is_polling:
-            return self._look(timeout)
-        events, is_found = self.engine.collectors.look_or_wait(self._look, timeout)
-        return HandedOut(events) if is_found else events
+        collectors = self._collectors
+        if collectors.is_polling:
+            events, is_found = collectors.look_or_wait(self._look, timeout)
+            if not (events or is_found or self._is_polled) and _trio.GLOBAL_RUN_CONTEXT.runner.is_guest:
+                collectors.arm()
+        else:
+            events, is_found = self._look(timeout), False
+        if is_found or (not events and collectors.event is not None and collectors.event.is_set):
+            return HandedOut(events)
+        return events
 
     def _look(self, timeout: float) -> Any:
         self.provider.commit_all()
         return super().get_events(timeout)
+
+    def _wait_beside(self, timeout: float) -> Any:
+        """In a worker thread of a guest run: wait, and leave the rest to the run's own thread."""
+        is_looking = self._is_polled and self.engine.has_requests() and timeout > _LOOK_SECONDS
+        events = super().get_events(_LOOK_SECONDS if is_looking else timeout)
+        return HandedOut(events) if is_looking else events
 
     def process_events(self, events: Any) -> None:
         """Trio's own."""
