@@ -214,7 +214,9 @@ class DatagramChannel(trio.abc.AsyncResource):
         if self._is_receiving:
             await checkpoint()
             raise trio.BusyResourceError("another task is already receiving from this channel")
-        if carrier is self._plain and (arrivals := carrier.fetch()):
+        arrivals = list(self._arrived)  # what an earlier run had left over
+        self._arrived.clear()
+        if arrivals or (carrier is self._plain and (arrivals := carrier.fetch())):
             await async_yield(_trio.SHIELDED_CHECKPOINT)
             return arrivals
         self._is_receiving = True

@@ -41,13 +41,11 @@ async def open_datagram_channel(
       OSError: a name or an address that this machine does not have (``socket.gaierror``), or one in use.
       TypeError, ValueError: arguments that make no sense; says which.
     """
-    if family not in (socket.AF_UNSPEC, socket.AF_INET, socket.AF_INET6):
+    try:
+        _check(local_address, remote_address, family)
+    except (TypeError, ValueError):
         await trio.lowlevel.checkpoint()
-        raise ValueError(f"family must be AF_INET, AF_INET6 or AF_UNSPEC, not {family!r}")
-    for name, address in (("local_address", local_address), ("remote_address", remote_address)):
-        if address is not None and (type(address) is not tuple or len(address) not in (2, 4)):
-            await trio.lowlevel.checkpoint()
-            raise TypeError(f"{name} must be a tuple (host, port) or None, not {address!r}")
+        raise
     is_everywhere = local_address is None or local_address[0] is None
     port = 0 if local_address is None else local_address[1]
     sock: trio.socket.SocketType | None = None
@@ -61,6 +59,16 @@ async def open_datagram_channel(
         if sock is not None:
             sock.close()
         raise
+
+
+def _check(local_address: Any, remote_address: Any, family: Any) -> None:
+    if family not in (socket.AF_UNSPEC, socket.AF_INET, socket.AF_INET6):
+        raise ValueError(f"family must be AF_INET, AF_INET6 or AF_UNSPEC, not {family!r}")
+    for name, address in (("local_address", local_address), ("remote_address", remote_address)):
+        if address is not None and (type(address) is not tuple or len(address) not in (2, 4)):
+            raise TypeError(f"{name} must be a tuple (host, port) or None, not {address!r}")
+    if remote_address is not None and remote_address[0] is None:
+        raise ValueError("remote_address needs a host: None means every address of this machine")
 
 
 async def _bound_everywhere(family: int, port: int) -> trio.socket.SocketType:

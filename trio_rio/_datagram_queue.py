@@ -21,10 +21,10 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import attrs
-import outcome
 import trio
 from trio.lowlevel import Abort
 
+from ._channel import closed_error
 from ._errors import RioCallError, TruncatedDatagramError, error_from_status
 from ._others import Account
 from ._trio import GLOBAL_RUN_CONTEXT
@@ -33,6 +33,7 @@ from .rio import (
     SOCKADDR_INET_SIZE_BYTES,
     CompletionQueue,
     PortNotification,
+    RawResult,
     RegisteredBuffer,
     RequestQueue,
     SendRow,
@@ -53,8 +54,6 @@ Arrival = tuple[bytes, "Address"] | OSError
 SENDS_MAX = 128
 # Slots and addresses begin at multiples of this: the size of half a cache line, and enough for a SOCKADDR_INET.
 _ALIGNMENT = 32
-
-_CLOSED = outcome.Error(trio.ClosedResourceError("another task closed this channel"))
 
 
 @attrs.define(eq=False)
@@ -108,11 +107,10 @@ class DatagramQueue:
     is_called: bool = False  # a packet came while no task waited
     senders: deque[Any] = attrs.field(factory=deque)  # tasks that wait for room
     send_status: int = 0  # of a send that nobody waited for
-    left_over: deque[Arrival] = attrs.field(factory=deque)  # came, and the run ended before it was fetched
+    left_over: deque[Arrival] = attrs.field(factory=deque)  # came, and was not fetched before the end
     is_ended: bool = True  # until it has begun
     is_gone: bool = True  # ended, and everything is given back
     waits_for_sends: bool = attrs.field(init=False)
-    fetches: int = 0
 
     # -- beginning ---------------------------------------------------------------------------------------
 
@@ -177,7 +175,16 @@ class DatagramQueue:
         results = self.receive_queue.dequeue(self.receives)
         if not results:
             return []
-        self.fetches += 1
+        arrivals = self._take(results)
+        first, last = results[0][3], results[-1][3]
+        if last - first == len(results) - 1:
+            self._post_row(first, len(results))
+        else:
+            self.post_slots([result[3] for result in results])
+        return arrivals
+
+    def _take(self, results: list[RawResult]) -> list[Arrival]:
+        """What these receives brought, copied."""
         self.receives_in_flight -= len(results)
         memory, text_of, stride = self.memory, self.book.text_of, self.row.stride
         address_at, size = self.row.address_offset, SOCKADDR_INET_SIZE_BYTES
@@ -190,12 +197,6 @@ class DatagramQueue:
             data = memory[offset : offset + count]
             address = text_of[memory[address_offset : address_offset + size]]
             arrivals.append(TruncatedDatagramError(data, address) if status else (data, address))
-        if not self.is_ended:
-            first, last = results[0][3], results[-1][3]
-            if last - first == len(results) - 1:
-                self._post_row(first, len(results))
-            else:
-                self.post_slots([result[3] for result in results])
         return arrivals
 
     async def wait(self) -> None:
@@ -388,7 +389,7 @@ class DatagramQueue:
                 tasks.append(batch.task)
                 batch.task = None
         for task in tasks:
-            trio.lowlevel.reschedule(task, _CLOSED)
+            trio.lowlevel.reschedule(task, closed_error())
 
     def end(self) -> None:
         """End every request; memory and queues are given back when all of them have completed. Twice is allowed."""
@@ -409,7 +410,9 @@ class DatagramQueue:
         self.collect()
         if self.is_ended:
             while results := self.receive_queue.dequeue(self.receives):
-                self.receives_in_flight -= len(results)
+                whole = [result for result in results if result[0] in (0, Status.EMSGSIZE)]
+                self.left_over.extend(self._take(whole))
+                self.receives_in_flight -= len(results) - len(whole)
             if not (self.receives_in_flight or self.sends_in_flight):
                 self._leave()
                 return
@@ -425,11 +428,6 @@ class DatagramQueue:
         provider.deregister_buffer(self.registered)
         self.engine.arena.bytes_max += self.registered.length
         self.engine.others.leave(self, self.key)
-
-    def end_of_run(self) -> None:
-        """See :meth:`QueueOwner.end_of_run`. What came is kept for the channel's next run."""
-        if not self.is_ended:
-            self.left_over.extend(self.fetch())
 
     def is_lingering(self) -> bool:
         """See :meth:`QueueOwner.is_lingering`."""

@@ -268,7 +268,6 @@ class Engine:
             return
         deadline = time.monotonic() + self.config.linger_seconds
         try:
-            self.others.end_of_run()
             while (self.lingering or self.others.are_lingering()) and self._drive(deadline):
                 pass
             self.others.end()

@@ -49,9 +49,6 @@ class QueueOwner(Protocol):
 
     def account(self) -> Account: ...
 
-    def end_of_run(self) -> None:
-        """Receive no more; what was promised to be sent goes on."""
-
     def is_lingering(self) -> bool:
         """Whether something that was promised to be sent is in flight."""
 
@@ -155,11 +152,6 @@ class Others:
             completion_queue_capacity=statistics.completion_queue_capacity + account.credits_charged,
             completion_queue_used=statistics.completion_queue_used + account.credits_charged,
         )
-
-    def end_of_run(self) -> None:
-        """See :meth:`QueueOwner.end_of_run`."""
-        for owner in self._all():
-            owner.end_of_run()
 
     def are_lingering(self) -> bool:
         """Whether something that was promised to be sent is in flight."""

@@ -1,0 +1,105 @@
+"""1,000 UDP peers and 200,000 datagrams: everything that the kernel accepted arrives, once, from the right source.
+
+The figures are reached at TRIO_RIO_TEST_SCALE=16. The peers number their datagrams, so that each loss
+shows. A loss is allowed only where the kernel says that it dropped so many; ``pytest -s`` shows the count.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+
+import pytest
+import trio
+
+from trio_rio import DatagramChannel
+from trio_rio.testing import assert_ledger_balanced
+
+from .datagrams import ALL_CARRIERS, address_of, open_local
+from .harness import scaled
+
+pytestmark = [*ALL_CARRIERS, pytest.mark.network_limits]
+
+PEERS = scaled(62, 1000)
+DATAGRAMS_EACH = 200
+BURST = 20
+
+
+class Peers:
+    """Plain sockets that send numbered datagrams, and read the answers."""
+
+    def __init__(self, stack: contextlib.ExitStack, to: tuple[str, int]) -> None:
+        self.to = to
+        self.sockets = [stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(PEERS)]
+        for sock in self.sockets:
+            sock.bind(("127.0.0.1", 0))
+            sock.setblocking(False)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        self.number_of = {sock.getsockname(): number for number, sock in enumerate(self.sockets)}
+        self.next = [0] * PEERS
+
+    def send_burst(self, number: int) -> None:
+        for _ in range(BURST):
+            self.sockets[number].sendto(b"%d %d" % (number, self.next[number]), self.to)
+            self.next[number] += 1
+
+
+async def receive(channel: DatagramChannel, *, in_bunches: bool) -> list[tuple[bytes, tuple[str, int]]]:
+    if in_bunches:
+        return await channel.receive_many()  # type: ignore[return-value]
+    return [await channel.receive()]  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("in_bunches", [False, True], ids=["one-by-one", "bunches"])
+async def test_all_that_the_kernel_accepted_arrives(in_bunches: bool) -> None:
+    """Every datagram that was not dropped arrives once, in the order of its peer, with its peer's address."""
+    expected = [0] * PEERS
+    missing = received = 0
+    with contextlib.ExitStack() as stack:
+        async with await open_local() as channel, trio.open_nursery() as nursery:
+            peers = Peers(stack, address_of(channel))
+
+            async def send() -> None:
+                for _ in range(DATAGRAMS_EACH // BURST):
+                    for number in range(PEERS):
+                        peers.send_burst(number)
+                        await trio.lowlevel.checkpoint()
+
+            nursery.start_soon(send)
+            with trio.move_on_after(60):
+                while received + (channel.statistics().datagrams_dropped or 0) < PEERS * DATAGRAMS_EACH:
+                    with trio.move_on_after(1):  # the last ones may have been dropped
+                        for data, address in await receive(channel, in_bunches=in_bunches):
+                            number, sequence = map(int, data.split())
+                            assert peers.number_of[address] == number
+                            assert sequence >= expected[number]
+                            missing += sequence - expected[number]
+                            expected[number] = sequence + 1
+                            received += 1
+            missing += sum(map(int.__sub__, peers.next, expected))
+            assert missing == (channel.statistics().datagrams_dropped or 0)
+            assert received + missing == PEERS * DATAGRAMS_EACH
+            assert_ledger_balanced()
+    print(f"\n{received} datagrams of {PEERS} peers received, {missing} dropped by the kernel")
+
+
+@pytest.mark.parametrize("in_bunches", [False, True], ids=["one-by-one", "bunches"])
+async def test_every_answer_reaches_its_peer(in_bunches: bool) -> None:
+    """An echo of a burst of each peer comes back to that peer, and to no other."""
+    with contextlib.ExitStack() as stack:
+        async with await open_local() as channel:
+            peers = Peers(stack, address_of(channel))
+            echoed = 0
+            for number in range(PEERS):
+                peers.send_burst(number)
+                while echoed < (number + 1) * BURST:
+                    datagrams = await receive(channel, in_bunches=in_bunches)
+                    if in_bunches:
+                        assert await channel.send_many(datagrams) == len(datagrams)
+                    else:
+                        await channel.send(*datagrams[0])
+                    echoed += len(datagrams)
+            await trio.sleep(0.01)
+            for number, sock in enumerate(peers.sockets):
+                answers = [sock.recvfrom(100) for _ in range(BURST)]
+                assert answers == [(b"%d %d" % (number, n), address_of(channel)) for n in range(BURST)]
