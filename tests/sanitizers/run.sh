@@ -3,7 +3,8 @@
 #
 # 1. The programs of tests/native, with address and undefined; the random operations longer than elsewhere.
 # 2. Those of them that have threads, with thread.
-# 3. The conformance suite on uring, with the extension built so, in a copy: the one in the checkout is not touched.
+# 3. The conformance suite and the leases on uring, with the extension built so, in a copy: the one in the checkout is
+#    not touched.
 # 4. One canary for each sanitizer must fail: a sanitizer that reports nothing proves nothing.
 #
 # Environment: PYTHON is the interpreter with the test requirements (default python3); CC must be gcc, whose runtime
@@ -92,21 +93,30 @@ done
 
 echo "== conformance suite: address, undefined"
 # What a reference counts in the interpreter is no leak of ours, and it never frees all at its end.
-sanitized() {
-    env -C "$scratch/checkout" PYTHONPATH="$scratch/checkout" PYTHONMALLOC=malloc PYTHONDONTWRITEBYTECODE=1 \
-        ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 TRIO_RIO_PROVIDER=uring \
-        LD_PRELOAD="$("$CC" -print-file-name=libasan.so):$("$CC" -print-file-name=libubsan.so)" "$@"
-}
+sanitized=(
+    env -C "$scratch/checkout" PYTHONPATH="$scratch/checkout" PYTHONMALLOC=malloc PYTHONDONTWRITEBYTECODE=1
+    ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 TRIO_RIO_PROVIDER=uring
+    LD_PRELOAD="$("$CC" -print-file-name=libasan.so):$("$CC" -print-file-name=libubsan.so)"
+)
 mkdir "$scratch/checkout"
 tar -C "$root" -c --exclude='*.so' --exclude=__pycache__ setup.py pyproject.toml README.md LICENSE trio_rio tests docs |
     tar -C "$scratch/checkout" -x || exit 1
 check "build of the extension" \
     env -C "$scratch/checkout" CFLAGS="$memory_flags -UNDEBUG" "$python" setup.py -q build_ext --inplace
-check "the extension in use is that one" sanitized "$python" -c '
+check "the extension in use is that one" "${sanitized[@]}" "$python" -c '
 import trio_rio.rio._uring_native as native, sys, pathlib
 assert pathlib.Path(native.__file__).is_relative_to(sys.argv[1]), native.__file__
 assert b"__asan_init" in pathlib.Path(native.__file__).read_bytes()' "$scratch/checkout"
-check "conformance on uring" sanitized timeout 200 "$python" -m pytest -q -x tests/conformance
+check "conformance on uring" "${sanitized[@]}" timeout 200 "$python" -m pytest -q -x tests/conformance
+tail -n 1 "$scratch/output"
+canary "a view of freed memory" "heap-use-after-free" "${sanitized[@]}" "$python" -c '
+import ctypes
+memory = bytearray(1 << 20)
+view = memoryview((ctypes.c_char * len(memory)).from_address(ctypes.addressof(ctypes.c_char.from_buffer(memory))))
+del memory
+bytes(view)'
+check "leases on uring" "${sanitized[@]}" timeout 200 "$python" -m pytest -q -x tests/unit/test_lease.py \
+    tests/engine/test_lease_misuse.py tests/engine/test_stream_leases.py
 tail -n 1 "$scratch/output"
 
 printf '%d failures, %d s\n' "$failures" "$SECONDS"
