@@ -173,17 +173,19 @@ class Collectors:
         config = engine.config
         self.engine = engine
         #: Results are looked for in each tick, and queues are armed only before the run really sleeps.
-        self.is_polling = config.notification == "polled" or config.busy_poll_seconds > 0
+        self.is_polling: bool = config.notification == "polled" or config.busy_poll_seconds > 0
         self._poll_seconds = math.inf if config.notification == "polled" else config.busy_poll_seconds
         #: With "event": one event for all queues. A queue that fires while others are being served sets it again.
         self.event: RioEvent | None = engine.provider.create_event() if config.notification == "event" else None
-        self.all = [self._make(key) for key in range(config.completion_queues * (1 + config.separate_send_queue))]
+        self.all: list[Collector] = [
+            self._make(key) for key in range(config.completion_queues * (1 + config.separate_send_queue))
+        ]
         self._receiving = self.all[: config.completion_queues]
         self._sending = self.all[config.completion_queues :]
         #: Signalled queues that the notifier has to give a turn, in the order in which they get one.
         self.due: deque[Collector] = deque()
         self.notifier_task: Any = None
-        self.is_notifier_waiting = False
+        self.is_notifier_waiting: bool = False
 
     def _make(self, key: int) -> Collector:
         engine, config = self.engine, self.engine.config

@@ -70,22 +70,22 @@ class Engine:
         self._pid = os.getpid()
         self.config = config
         self.because = because
-        self.counters = Counters()
-        self.cancels_requests = config.cancels_requests(provider.can_cancel)
+        self.counters: Counters = Counters()
+        self.cancels_requests: bool = config.cancels_requests(provider.can_cancel)
         if self.cancels_requests and not provider.can_cancel:
             raise RioError(f"provider {provider.name!r} cannot cancel one request; use cancellation='detach'")
         detaches = not self.cancels_requests
-        self.read_ahead = (1 if detaches else 0) if config.read_ahead is None else config.read_ahead
+        self.read_ahead: int = (1 if detaches else 0) if config.read_ahead is None else config.read_ahead
         window = (1024 * 1024 if detaches else 0) if config.send_window_bytes is None else config.send_window_bytes
         self.send_window_bytes = window
-        self.small_size_bytes = config.small_slice_size_bytes
-        self.copy_bytes_max = config.copy_bytes_max
+        self.small_size_bytes: int = config.small_slice_size_bytes
+        self.copy_bytes_max: int = config.copy_bytes_max
         self.port = port
-        self.arena = Arena(
+        self.arena: Arena = Arena(
             provider, config.small_slice_size_bytes, config.large_slice_size_bytes, config.registered_bytes_max
         )
         self.arena.bulk_size_bytes = config.bulk_slice_size_bytes
-        self.leases = LeaseBook(config.registered_bytes_max // 2)
+        self.leases: LeaseBook = LeaseBook(config.registered_bytes_max // 2)
         self.requests: list[Request] = []
         # Pools: with a small slice, with a large one, with one of the bulk size, with none.
         self.small: list[Request] = []
@@ -93,13 +93,13 @@ class Engine:
         self.bulk: list[Request] = []
         self.bare: list[Request] = []
         self.channels: weakref.WeakValueDictionary[int, Channel] = weakref.WeakValueDictionary()
-        self.own_sockets = OwnSockets(provider)
+        self.own_sockets: OwnSockets = OwnSockets(provider)
         self.lingering: set[Channel] = set()
-        self.others = Others(self)
+        self.others: Others = Others(self)
         #: The run while it takes new requests; ``None`` before its first and once it drains.
         self.runner: object = None
-        self.collectors = Collectors(self)
-        self.is_closed = False
+        self.collectors: Collectors = Collectors(self)
+        self.is_closed: bool = False
         #: The books as the run ended; ``None`` until then.
         self.last_ledger: Ledger | None = None
         self.start_notifier: Callable[[Engine], None] | None = None

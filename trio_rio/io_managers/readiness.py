@@ -36,15 +36,15 @@ class ReadinessIOManager(StockIOManager):
 
     def __init__(self, config: RioConfig | None = None, because: str | None = None) -> None:
         super().__init__()
-        self.ticks = 0
+        self.ticks: int = 0
         self.waits: Counter[int] = Counter()  # fd << 1 | is_write -> tasks
-        self.provider = PortableProvider()
+        self.provider: PortableProvider = PortableProvider()
         self._packets: list[int] = []  # keys of the queues that signalled in this tick
         self._thread = threading.get_ident()
         self._pump_scope = trio.CancelScope(shield=True)
         try:
             port = self._port = self.provider.create_port()
-            self.engine = Engine(self, self.provider, port, config or self.config, because or self.because)
+            self.engine: Engine = Engine(self, self.provider, port, config or self.config, because or self.because)
         except BaseException:
             self.provider.close()
             super().close()

@@ -70,10 +70,10 @@ class UringIOManager:
     because: ClassVar[str] = "it was asked for"
 
     def __init__(self, config: RioConfig | None = None, because: str | None = None) -> None:
-        self.ticks = 0
+        self.ticks: int = 0
         self.waits: dict[int, int] = {}  # fd << 1 | is_write -> token
         self._tasks: dict[int, tuple[int, Task]] = {}  # token -> key of the wait, task
-        self.provider = UringProvider()
+        self.provider: UringProvider = UringProvider()
         self._core = self.provider.core
         self._lib = self.provider.lib
         self._events = self.provider.ffi.new("rio_event[]", _EVENTS_AT_ONCE)
@@ -85,7 +85,7 @@ class UringIOManager:
         self._watch.register(info.wake_fd, select.POLLIN)
         port: Port = self.provider.own_port()
         try:
-            self.engine = Engine(self, self.provider, port, config or self.config, because or self.because)
+            self.engine: Engine = Engine(self, self.provider, port, config or self.config, because or self.because)
         except BaseException:
             self.provider.close()
             raise

@@ -85,7 +85,7 @@ class WindowsRioManager(StockIOManager):
         try:
             self._rio_keys = 0
             port = self.provider.adopt_port(self.current_iocp(), self._take_key)
-            self.engine = Engine(self, self.provider, port, config or self.config, because or self.because)
+            self.engine: Engine = Engine(self, self.provider, port, config or self.config, because or self.because)
         except BaseException:
             self.provider.close()
             super().close()

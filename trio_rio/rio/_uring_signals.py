@@ -79,11 +79,11 @@ class UringEvent(Event):
         self.provider = provider
         self.port = port  # its own: waits for it end when the event is set, and take nobody else's packets
         self._events = provider.ffi.new("rio_event[]", 1)
-        self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.fd: int = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._poll = select.poll()
         self._poll.register(self.fd, select.POLLIN)
         self._is_closed = False
-        self.users = 0  # completion queues that write to the descriptor
+        self.users: int = 0  # completion queues that write to the descriptor
 
     @property
     def is_set(self) -> bool:

@@ -51,7 +51,7 @@ class _Handle:
         self.handle = handle
         self._is_owned = is_owned
         self._users = 0
-        self.is_closed = False
+        self.is_closed: bool = False
 
     def enter(self) -> None:
         """A completion queue uses it from now on."""

@@ -107,13 +107,13 @@ class UringProvider(Provider):
         if ring_entries < 1:
             raise ValueError(f"ring_entries must be at least 1, not {ring_entries}")
         self._native = native = load_native()
-        self.ffi = native.ffi
-        self.lib = native.lib
+        self.ffi: Any = native.ffi
+        self.lib: Any = native.lib
         core, step = self.ffi.new("rio_core **"), self.ffi.new("const char **")
         error = self.lib.rio_core_open(core, ring_entries, withhold_setup_flags, step)
         if error:
             raise unavailable(self.ffi.string(step[0]).decode(), -error)
-        self.core = core[0]
+        self.core: Any = core[0]
         self._is_closed = False
         # Memory that the kernel may use, by buffer id; and ids that are deregistered while still in use.
         self._memory: dict[int, Any] = {}
@@ -454,7 +454,7 @@ class UringProvider(Provider):
         if held and not forked:
             # The kernel still owns memory: freeing it would corrupt whatever comes next, so it is kept for good.
             leak(self._memory)
-            self.leaked_bytes = sum(len(memory) for memory in self._memory.values())
+            self.leaked_bytes: int = sum(len(memory) for memory in self._memory.values())
             warnings.warn(
                 f"{held} requests did not end within {_DRAIN_SECONDS} s; their memory is leaked on purpose",
                 ResourceWarning,

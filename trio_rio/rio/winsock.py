@@ -83,7 +83,7 @@ class WinsockProvider(Provider):
     serves_own_sockets_only: ClassVar[bool] = True
 
     def __init__(self) -> None:
-        self.table = load_table()
+        self.table: Any = load_table()
         self._books = Books(self.table)
         self._is_closed = False
         self._sockets: dict[int, RequestQueue] = {}
@@ -463,7 +463,7 @@ class WinsockProvider(Provider):
         if books.requests:
             # The kernel still owns memory: freeing it would corrupt whatever comes next, so it is kept for good.
             leak((held, books))
-            self.leaked_bytes = sum(memory.length for memory in set(held))
+            self.leaked_bytes: int = sum(memory.length for memory in set(held))
             warnings.warn(
                 f"{len(books.requests)} requests did not end within {_DRAIN_SECONDS} s; "
                 "their memory is leaked on purpose",
