@@ -307,19 +307,21 @@ class Collectors:
         """The tick of a run that polls: look, and go on looking where the run would wait; then arm, and wait.
 
         Args:
-          look: commit what was staged, and wait so many seconds at most for events; falsy if none came in that time.
+          look: commit what was staged, hand out what is at hand, and wait so many seconds at most for events, or not at
+            all if a task can run; falsy if none came in that time.
           timeout: how many seconds the run may wait.
 
         Returns the events, and whether results were handed out. Neither: the full time has passed.
         """
+        runq = _trio.GLOBAL_RUN_CONTEXT.runner.runq
         started = 0.0
         while True:
             events = look(0)
             found = self.poll()
             if found and self.engine.runner is None:
                 self.call_notifier()  # it drains, and must see whether this was the last
-            if events or found or timeout <= 0:
-                return events, found > 0
+            if events or found or runq or timeout <= 0:
+                return events, bool(found or runq)
             if not self.engine.has_requests():
                 return look(timeout), False  # nothing to look for
             now = time.monotonic()
@@ -331,7 +333,7 @@ class Collectors:
             return events, False
         self.arm()
         # What came just now may have called the notifier, or be a packet that is here already.
-        return look(0 if _trio.GLOBAL_RUN_CONTEXT.runner.runq else left), False
+        return look(0 if runq else left), False
 
     # -- the end -------------------------------------------------------------------------------------------
 

@@ -17,18 +17,18 @@ from .test_cancellation import (
 )
 from .test_close import (
     test_a_task_that_waits_gets_closed_resource_error,
-    test_another_dup_goes_on,
     test_closing_in_the_middle_of_its_own_turn,
     test_many_connections_at_once_give_everything_back,
     test_the_peer_sees_the_end_after_a_cancelled_receive,
     test_the_peer_sees_the_end_at_once,
 )
+from .test_datagram_channel import test_a_waiting_task_is_woken, test_many_senders_are_told_apart
 from .test_fairness import test_rc_58_a_receive_on_an_accepted_socket
 from .test_statistics import (
-    test_a_run_begins_with_zeros,
     test_counts_of_completions_add_up,
     test_tasks_that_wait_are_counted,
 )
+from .test_stream_leases import test_leases_and_receives_may_follow_each_other, test_what_was_filled_in_is_sent
 
 pytestmark = [
     pytest.mark.usefixtures("way", "mode"),
@@ -46,16 +46,18 @@ pytestmark = [
 __all__ = [
     "test_a_call_in_a_cancelled_scope_touches_nothing",
     "test_a_cancelled_send_sends_nothing_later",
-    "test_a_run_begins_with_zeros",
     "test_a_task_that_waits_gets_closed_resource_error",
-    "test_another_dup_goes_on",
+    "test_a_waiting_task_is_woken",
     "test_closing_in_the_middle_of_its_own_turn",
     "test_counts_of_completions_add_up",
     "test_data_that_comes_with_the_cancellation",
+    "test_leases_and_receives_may_follow_each_other",
     "test_many_connections_at_once_give_everything_back",
+    "test_many_senders_are_told_apart",
     "test_rc_58_a_receive_on_an_accepted_socket",
     "test_rc_59",
     "test_tasks_that_wait_are_counted",
     "test_the_peer_sees_the_end_after_a_cancelled_receive",
     "test_the_peer_sees_the_end_at_once",
+    "test_what_was_filled_in_is_sent",
 ]

@@ -121,6 +121,20 @@ def test_a_wrong_cancellation_is_refused(value: object) -> None:
         RioConfig(cancellation=value)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("value", ["Port", "iocp", "poll", "", None, 1, ["port"]])
+def test_a_wrong_notification_is_refused(value: object) -> None:
+    """There are three ways to collect completions."""
+    with pytest.raises(ValueError, match=r"notification.*port.*event.*polled"):
+        RioConfig(notification=value)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [1, 0, "yes", None])
+def test_separate_send_queue_is_yes_or_no(value: object) -> None:
+    """What is neither True nor False raises a TypeError that names the option."""
+    with pytest.raises(TypeError, match="separate_send_queue"):
+        RioConfig(separate_send_queue=value)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -128,6 +142,7 @@ def test_a_wrong_cancellation_is_refused(value: object) -> None:
         ({"large_slice_size_bytes": 65536, "registered_bytes_max": 65536}, "registered_bytes_max"),
         ({"completion_queue_size": 64, "completion_queue_size_max": 63}, "completion_queue_size_max"),
         ({"cancellation": "detach", "send_window_bytes": 0}, "send_window_bytes"),
+        ({"notification": "polled", "busy_poll_seconds": 1e-6}, "busy_poll_seconds"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(options: dict[str, Any], message: str) -> None:

@@ -115,8 +115,8 @@ class ReadinessIOManager(StockIOManager):
     def _look(self, timeout: float) -> Any:
         if self._packets:
             self._serve()
-            if self._packets or _trio.GLOBAL_RUN_CONTEXT.runner.runq:
-                timeout = 0
+        if timeout and (self._packets or _trio.GLOBAL_RUN_CONTEXT.runner.runq):
+            timeout = 0
         return super().get_events(timeout)
 
     def process_events(self, events: Any) -> None:
