@@ -1,6 +1,10 @@
 """``python3 -m tests.windows COMMAND``: the Windows lane. See docs/howto/windows-lane.md.
 
-python ARGUMENTS...     run Windows Python with these arguments
+python ARGUMENTS...             run Windows Python with these arguments
+tests [NAME=VALUE...] [FILE...] run tests of the project, a process for each file (default: all that can run
+                                there); NAME=VALUE goes into the environment, NAME a knob of the table or the
+                                name of a variable: DELAY_MILLISECONDS=5 TRIO_RIO_PROVIDER=portable
+trio [PROVIDER...]              Trio's own suite, on stock Trio and on each provider (default: winsock)
 """
 
 from __future__ import annotations
@@ -9,7 +13,7 @@ import os
 import sys
 from pathlib import Path
 
-from . import machine, run
+from . import machine, plan, run, trio_suite
 
 # The exit code of a run that went well but for a report of misuse.
 MISUSED = 3
@@ -30,7 +34,22 @@ def python(arguments: list[str]) -> int:
     return code
 
 
-COMMANDS = {"python": python}
+def tests(arguments: list[str]) -> int:
+    """Run test files in one set-up."""
+    setting = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
+    files = [argument for argument in arguments if "=" not in argument]
+    with machine.prefix() as prefix:
+        outcome = plan.run_setup(prefix, plan.Setup("as asked", plan.environment(setting), tuple(files)))
+    return 0 if outcome.is_good else 1
+
+
+def trio(arguments: list[str]) -> int:
+    """Run Trio's own suite."""
+    with machine.prefix() as prefix:
+        return 0 if trio_suite.run_suite(prefix, arguments or ["winsock"]) else 1
+
+
+COMMANDS = {"python": python, "tests": tests, "trio": trio}
 
 
 def main(arguments: list[str]) -> int:

@@ -14,13 +14,12 @@ from . import machine
 TIMED_OUT = 124
 
 
-def copy_through(source: IO[bytes], target: IO[bytes], log: IO[bytes] | None) -> None:
+def copy_through(source: IO[bytes], *targets: IO[bytes]) -> None:
     """Copy what a program says, line by line."""
     for line in source:
-        for sink in (target, log):
-            if sink is not None:
-                sink.write(line)
-                sink.flush()
+        for target in targets:
+            target.write(line)
+            target.flush()
 
 
 def run_exe(
@@ -32,11 +31,12 @@ def run_exe(
     *,
     cwd: Path | None = None,
     log: Path | None = None,
+    is_shown: bool = True,
 ) -> int:
     """Run ``exe`` under Wine; its exit code, or :data:`TIMED_OUT`, and then all of the prefix is killed.
 
     Windows programs here need pipes: CPython refuses to start on a regular file (WinError 6). ``log`` gets a copy
-    of the output.
+    of the output; unless ``is_shown``, it is the only one.
     """
     everything = {**machine.wine_environment(prefix), **environment}
     process = subprocess.Popen(
@@ -49,12 +49,13 @@ def run_exe(
     )
     assert process.stdout is not None
     with open(log, "ab") if log is not None else open("/dev/null", "ab") as file:
-        reader = threading.Thread(target=copy_through, args=(process.stdout, sys.stdout.buffer, file), daemon=True)
+        targets = (sys.stdout.buffer, file) if is_shown else (file,)
+        reader = threading.Thread(target=copy_through, args=(process.stdout, *targets), daemon=True)
         reader.start()
         try:
             code = process.wait(timeout_seconds)
         except subprocess.TimeoutExpired:
-            print(f"\nthe lane: no end after {timeout_seconds:g} s, killed", flush=True)
+            print(f"\nthe lane: no end of {' '.join(arguments[:8])} after {timeout_seconds:g} s, killed", flush=True)
             subprocess.run(["wineserver", "-k9"], env=everything, check=False, stdin=subprocess.DEVNULL)
             process.kill()
             process.wait()
