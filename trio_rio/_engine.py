@@ -268,7 +268,7 @@ class Engine:
             return
         deadline = time.monotonic() + self.config.linger_seconds
         try:
-            while (self.lingering or self.others.are_lingering()) and self._drive(deadline):
+            while self._must_linger() and self._drive(deadline):
                 pass
             self.others.end()
             for channel in list(self.lingering):
@@ -287,6 +287,11 @@ class Engine:
             self.collectors.close()
         for lease in held:
             lease.warn("the run ended while a lease was held")
+
+    def _must_linger(self) -> bool:
+        """Whether something that was promised to be sent is in flight, on closed sockets or on open ones."""
+        is_sending = self.lingering or any(channel.sends for channel in self.channels.values())
+        return bool(is_sending or self.others.are_lingering())
 
     def _drive(self, deadline: float) -> bool:
         left = deadline - time.monotonic()

@@ -161,6 +161,8 @@ class Others:
         """See :meth:`QueueOwner.end`."""
         for owner in self._all():
             owner.end()
+            if not self.engine.provider.can_cancel:
+                owner.sock.close()  # nothing else ends what is posted
 
     def drain(self) -> None:
         """See :meth:`QueueOwner.drain`."""
