@@ -8,7 +8,8 @@ private structures stay private.
 
 Decision. A subclass of whatever manager Trio has here, with an engine. The *pump*, a system task, waits for the
 poll set and lets the provider make progress; a packet or an event reaches the notifier directly, since it is made in
-the run's own thread."""
+the run's own thread. Windows has no poll set with a descriptor: where it has no RIO either, the engine takes no
+sockets, and all of them go Trio's own way."""
 
 from __future__ import annotations
 
@@ -50,7 +51,8 @@ class ReadinessIOManager(StockIOManager):
             super().close()
             raise
         port.on_packet = self._on_packet
-        self.engine.start_notifier = self._start
+        if self.provider.fileno() >= 0:
+            self.engine.start_notifier = self._start
         self._collectors = self.engine.collectors
 
     def _start(self, engine: Engine) -> None:
