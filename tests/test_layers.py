@@ -21,6 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "_collector",
         "_config",
         "_datagram_addresses",
+        "_datagram_batches",
         "_datagram_plain",
         "_datagram_queue",
         "_datagram_sends",
@@ -40,6 +41,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     (
         "__init__",
         "_datagram",
+        "_datagram_leases",
         "_datagram_open",
         "_listener",
         "_open",

@@ -6,6 +6,7 @@ queues. :mod:`trio_rio.rio` is the RIO API by itself.
 
 from ._config import RioConfig
 from ._datagram import DatagramChannel
+from ._datagram_leases import DatagramLease
 from ._datagram_open import open_datagram_channel
 from ._datagram_statistics import DatagramStatistics
 from ._errors import RioError, RioInternalError, RioResourceError, RioUnavailableError, TruncatedDatagramError
@@ -21,6 +22,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "DatagramChannel",
+    "DatagramLease",
     "DatagramStatistics",
     "Feature",
     "ProbeReport",

@@ -24,11 +24,14 @@ from trio.lowlevel import checkpoint, enable_ki_protection
 
 from . import _trio
 from ._datagram_addresses import AddressBook
+from ._datagram_leases import DatagramLease
 from ._datagram_plain import PlainDatagrams
-from ._datagram_queue import Arrival, DatagramQueue, open_queue
+from ._datagram_queue import Arrival, DatagramQueue, LentSlot, open_queue
 from ._datagram_sends import Outgoing
 from ._datagram_statistics import DatagramStatistics
 from ._errors import RioError, TruncatedDatagramError
+from ._lease import place_of_caller
+from ._stream_leases import leases_of_run
 from ._trio import GLOBAL_RUN_CONTEXT, async_yield, must_cancel
 from .rio._drops import datagrams_dropped
 
@@ -208,18 +211,22 @@ class DatagramChannel(trio.abc.AsyncResource):
             taken.append(arrived.popleft())
         return taken
 
-    async def _next_arrivals(self) -> list[Arrival]:
-        """Wait for a bunch. A checkpoint, also if it raises."""
-        carrier = await self._carrier_in_call()
+    async def _begin_receiving(self) -> None:
+        """Be the one task that receives; who gets through sets ``_is_receiving`` back. Yields only to raise."""
         if self._is_receiving:
             await checkpoint()
             raise trio.BusyResourceError("another task is already receiving from this channel")
+        self._is_receiving = True
+
+    async def _next_arrivals(self) -> list[Arrival]:
+        """Wait for a bunch. A checkpoint, also if it raises."""
+        carrier = await self._carrier_in_call()
         arrivals = list(self._arrived)  # what an earlier run had left over
         self._arrived.clear()
         if arrivals or (carrier is self._plain and (arrivals := carrier.fetch())):
             await async_yield(_trio.SHIELDED_CHECKPOINT)
             return arrivals
-        self._is_receiving = True
+        await self._begin_receiving()
         try:
             while True:
                 await carrier.wait()
@@ -228,6 +235,58 @@ class DatagramChannel(trio.abc.AsyncResource):
                     return arrivals
         finally:
             self._is_receiving = False
+
+    def receive_lease(self, datagrams_max: int | None = None) -> DatagramLease:
+        """Receive a bunch without a copy: ``async with channel.receive_lease() as datagrams:``.
+
+        ``datagrams`` is a list of (view, address), at least one of them, at most ``datagrams_max``. Each view is a
+        writable :class:`memoryview` of a datagram's data: the registered memory itself where RIO serves, and memory of
+        its own where it does not, or for what was taken from the system earlier. It ends with the block: later uses
+        raise ValueError. So does closing the channel.
+
+        What is derived from a view (a slice, an array) must be gone before the end of the block: use
+        ``with view[:4] as head:``, or copy with ``bytes(view[:4])``. Else the block ends with BufferError.
+
+        The receives of what is held are not posted again before the end of the block. So leases that are held too long
+        leave datagrams in the socket's buffer, or on Windows lose them; the last receive is never lent, and the channel
+        goes on. A run lends half of ``RioConfig.registered_bytes_max`` at a time: beyond that, entering a block waits
+        until another ends. A lease that is dropped, or held at the end of the run, is reported by a ResourceWarning
+        that names the line which called this.
+
+        Entering the block is a checkpoint; cancelled, it has taken nothing. Leaving it is none.
+
+        Raises:
+          BusyResourceError, ClosedResourceError, OSError, ValueError: on entering, as :meth:`receive_many`.
+          BufferError: on leaving; see above.
+          ClosedResourceError: on leaving, the channel was closed in the meantime.
+          RioError: the lease was entered before, has ended before, or belongs to another run.
+        """
+        return DatagramLease(self, datagrams_max, place_of_caller())
+
+    async def _receive_for_lease(
+        self, datagrams_max: int | None
+    ) -> tuple[DatagramQueue, list[LentSlot]] | list[tuple[bytes, Address]]:
+        """A bunch that is lent, or one that is copied. A checkpoint, also if it raises."""
+        if must_cancel(GLOBAL_RUN_CONTEXT.task):
+            await checkpoint()
+        limit = self._receives_posted if datagrams_max is None else datagrams_max
+        carrier = await self._carrier_in_call()
+        if self._arrived or not isinstance(carrier, DatagramQueue) or limit < 1:
+            return await self.receive_many(datagrams_max)
+        await self._begin_receiving()
+        slots: list[LentSlot] = []
+        try:
+            while not (slots or self._arrived):
+                await carrier.wait()
+                slots, arrivals = carrier.fetch_to_lend(limit)
+                self._arrived.extend(arrivals)
+        finally:
+            self._is_receiving = False
+        self._wakeups += 1
+        if not slots:
+            return await self.receive_many(datagrams_max)
+        self._received += len(slots)
+        return carrier, slots
 
     def __aiter__(self) -> Self:
         return self
@@ -261,7 +320,7 @@ class DatagramChannel(trio.abc.AsyncResource):
         if must_cancel(GLOBAL_RUN_CONTEXT.task):
             await checkpoint()
         queue = self._queue
-        if type(data) is bytes and (queue is None or (queue.waits_for_sends and not queue.batches)):
+        if type(data) is bytes and (queue is None or (queue.sends.waits_for_sends and not queue.sends.batches)):
             # Where the system copies a datagram at once, a request and its result cost twice as much as this call.
             try:
                 if address in self._book.direct:
@@ -351,12 +410,13 @@ class DatagramChannel(trio.abc.AsyncResource):
         """
         queue, was_closed, self._is_closed = self._queue, self._is_closed, True
         self._arrived.clear()
+        leases_of_run().end_those_of(self)
         try:
             if queue is not None and not was_closed and queue.is_usable():
                 queue.wake_all()
                 with trio.move_on_after(queue.engine.config.linger_seconds):
                     while queue.is_lingering():
-                        await queue.wait_for_room()
+                        await queue.sends.wait_for_room()
             await checkpoint()
         finally:
             self._end_queue()
@@ -376,7 +436,7 @@ class DatagramChannel(trio.abc.AsyncResource):
             datagrams_truncated=self._truncated,
             datagrams_waiting=len(self._arrived),
             datagrams_dropped=datagrams_dropped(self._sock),
-            sends_in_flight=queue.sends_in_flight if queue is not None and is_served else 0,
+            sends_in_flight=queue.sends.in_flight if queue is not None and is_served else 0,
             wakeups=self._wakeups,
         )
 

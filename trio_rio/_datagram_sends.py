@@ -82,27 +82,28 @@ class Outgoing:
 
     async def _go(self, queue: DatagramQueue, plain: PlainDatagrams) -> bool:
         """A chunk; whether it has waited."""
-        if not self.place and (status := queue.take_send_error()):
+        sends = queue.sends
+        if not self.place and (status := sends.take_error()):
             self.data, self.addresses = [], []  # of an earlier call: tell, and send nothing
             self.first_refusal = 0, errno_from_status(status)
             return False
-        room = queue.room()
+        room = sends.room()
         if not room:
-            await queue.wait_for_room()
+            await sends.wait_for_room()
             return True
         start, end = self.place, self._end_of_chunk(room)
         data = self.data[start:end]
-        batch = queue.post(b"".join(data), array("I", map(len, data)), b"".join(self.addresses[start:end]))
+        batch = sends.post(b"".join(data), array("I", map(len, data)), b"".join(self.addresses[start:end]))
         if batch is None:  # no memory
             return await self._go_plain(plain, chunk=1)
         self.place = end
-        if batch.left and not queue.waits_for_sends:
+        if batch.left and not sends.waits_for_sends:
             batch.is_left_alone = True
             self.sent += end - start
             return False
         has_waited = bool(batch.left)
         if has_waited:
-            await queue.wait_until_sent(batch)
+            await sends.wait_until_sent(batch)
         self.sent += end - start - len(batch.failures)
         if batch.was_cancelled():
             batch.raise_cancel()
