@@ -33,6 +33,8 @@ from .rio import RIO_MSG_DEFER, Address, RequestQueue, Status, unpack_address
 from .rio._checks import raw_type
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Container
+
     from ._buffers import Slice
     from ._engine import Engine
 
@@ -66,6 +68,8 @@ class Channel:
     sock: socket.socket
     request_queue: RequestQueue
     fd: int = attrs.field(init=False)
+    fileno: Callable[[], int] = attrs.field(init=False)  # of the socket now: another number if it was closed
+    waits: Container[int] = attrs.field(init=False)  # the manager's readiness waits
     read_key: int = attrs.field(init=False)  # in the manager's table of readiness waits
     is_stream: bool = attrs.field(init=False)
     starts_at_post: bool = attrs.field(init=False)
@@ -84,7 +88,9 @@ class Channel:
     addresses: dict[bytes, Address] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
-        self.fd = self.sock.fileno()
+        self.fileno = self.sock.fileno
+        self.fd = self.fileno()
+        self.waits = self.engine.manager.waits
         self.read_key = self.fd << 1
         self.is_stream = raw_type(self.sock) == socket.SOCK_STREAM
         engine = self.engine
@@ -102,21 +108,29 @@ class Channel:
 
     # -- receiving on demand -------------------------------------------------------------------------------
 
-    def post_receive(self, size: int, *, with_address: bool = False) -> Request | None:
+    def post_receive(self, size: int, with_address: bool = False, may_make_bytes: bool = False) -> Request | None:
         """Post a receive of at most ``size`` bytes for the current task, or say ``None`` when RIO cannot serve.
 
-        The task then waits with ``wait_task_rescheduled(request.abort)`` and takes the result.
+        The task then waits with ``wait_task_rescheduled(request.abort)`` and takes the result. With ``may_make_bytes``
+        there may be no slice, and only :meth:`take_bytes` will do.
 
         Raises:
           BusyResourceError: another task receives, or waits for readability.
         """
         engine = self.engine
-        if GLOBAL_RUN_CONTEXT.runner is not engine.runner or self.sock.fileno() != self.fd:
+        task = GLOBAL_RUN_CONTEXT.task
+        if task._runner is not engine.runner or self.fileno() != self.fd:
             return None
-        if self.reader is not None or self.read_key in engine.manager.waits:
+        if self.reader is not None or self.read_key in self.waits:
             raise trio.BusyResourceError("another task is already reading from this socket")
         large = size > engine.small_size_bytes and (self.is_busy or not self.is_stream)
-        request = engine.take_bulk() if large and self.is_bulk and size > engine.arena.large_size_bytes else None
+        request = None
+        if large and self.is_bulk and size > engine.arena.large_size_bytes:
+            if may_make_bytes:
+                request = engine.take_to_fill_bytes()
+            if request is not None:
+                return self._post_to_fill_bytes(request, size)
+            request = engine.take_bulk()
         if request is None:
             pool = engine.large if large else engine.small
             request = pool.pop() if pool else engine.take(large=large)
@@ -126,7 +140,7 @@ class Channel:
         if size > slice_.size_bytes:
             size = slice_.size_bytes
         request.channel = self
-        request.task = GLOBAL_RUN_CONTEXT.task
+        request.task = task
         request.is_receive = True
         request.length = size
         request.state = WAITED  # TRANSITIONS[FREE][POST_AND_WAIT]
@@ -144,10 +158,30 @@ class Channel:
         self.reader = request
         return request
 
+    def _post_to_fill_bytes(self, request: Request, size: int) -> Request:
+        registered = request.registered
+        assert registered is not None
+        size = min(size, registered.length)
+        request.channel = self
+        request.task = GLOBAL_RUN_CONTEXT.task
+        request.is_receive = True
+        request.length = size
+        request.happen(Event.POST_AND_WAIT)
+        code = self.request_queue.post_receive(registered.buffer_id, 0, size, RIO_MSG_DEFER, request.context)
+        if code:
+            self.engine.finish(request)
+            raise_refused(self, code)
+        self.reader = request
+        return request
+
     def take_bytes(self, request: Request) -> bytes:
-        """The bytes that a receive brought; gives its slice back."""
+        """The bytes that a receive brought; gives its memory back."""
         count = request.count
-        data = request.slice.view[:count].tobytes()  # type: ignore[union-attr]
+        data: bytes
+        if request.memory is None:
+            data = request.slice.view[:count].tobytes()  # type: ignore[union-attr]
+        else:
+            data = request.memory if count == len(request.memory) else request.memory[:count]
         if count == request.length or self.is_busy:
             self.note_received(request)
         self.engine.finish(request)
@@ -201,7 +235,8 @@ class Channel:
           BusyResourceError: another task's send on this stream is blocked.
         """
         engine = self.engine
-        if GLOBAL_RUN_CONTEXT.runner is not engine.runner or self.sock.fileno() != self.fd:
+        task = GLOBAL_RUN_CONTEXT.task
+        if task._runner is not engine.runner or self.fileno() != self.fd:
             return None
         if self.sends:
             self._check_not_blocked()
@@ -237,7 +272,7 @@ class Channel:
         request.tick = engine.manager.ticks
         if wait:
             request.state = WAITED  # TRANSITIONS[FREE][POST_AND_WAIT]
-            request.task = GLOBAL_RUN_CONTEXT.task
+            request.task = task
         else:
             request.state = POSTED  # TRANSITIONS[FREE][POST]
         queue = self.request_queue
@@ -377,6 +412,7 @@ class Channel:
     def _linger(self) -> None:
         own = socket.socket(self.sock.family, self.sock.type, self.sock.proto, self.sock.detach())
         self.sock = own
+        self.fileno = own.fileno
         self.request_queue.provider.rebind_socket(self.request_queue, own)
         self.is_lingering = True
         self.lingered = trio.Event()

@@ -91,6 +91,7 @@ class Engine:
         self.small: list[Request] = []
         self.large: list[Request] = []
         self.bulk: list[Request] = []
+        self.bytes_being_filled: int = 0
         self.bare: list[Request] = []
         self.channels: weakref.WeakValueDictionary[int, Channel] = weakref.WeakValueDictionary()
         self.own_sockets: OwnSockets = OwnSockets(provider)
@@ -135,6 +136,22 @@ class Engine:
         slice_ = self.arena.lease_bulk()
         return None if slice_ is None else self._make(self.bulk, slice_)
 
+    def take_to_fill_bytes(self) -> Request | None:
+        """A free request with new bytes of the bulk size for a receive to fill; ``None``: slices are to be used.
+
+        As many as there may be slices of that size.
+        """
+        size = self.arena.bulk_size_bytes
+        if (self.bytes_being_filled + 1) * size > self.arena.bytes_max // 4:
+            return None
+        made = self.provider.register_new_bytes(size)
+        if made is None:
+            return None
+        request = self.take_bare()
+        request.registered, request.memory = made
+        self.bytes_being_filled += 1
+        return request
+
     def has_requests(self) -> bool:
         """Whether any request is not in a pool: it may be in flight, or its result is not taken yet."""
         return len(self.requests) > len(self.small) + len(self.large) + len(self.bulk) + len(self.bare)
@@ -153,6 +170,9 @@ class Engine:
         if request.registered is not None:
             self.provider.deregister_buffer(request.registered)
             request.registered = None
+            if request.memory is not None:
+                request.memory = None
+                self.bytes_being_filled -= 1
         request.state = FREE
         request.raise_cancel = no_cancel
         request.context = (request.context + GENERATION) & _CONTEXT_MASK

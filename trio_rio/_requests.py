@@ -126,7 +126,8 @@ class Request:
     is_receive: bool = True
     channel: Channel | None = None
     task: Any = None
-    registered: RegisteredBuffer | None = None  # a caller's own memory, registered for this request
+    registered: RegisteredBuffer | None = None  # memory that is no slice, registered for this request
+    memory: bytes | None = None  # that memory, if it is for a receive to fill and to become its result
     length: int = 0
     status: int = 0
     count: int = 0

@@ -90,7 +90,7 @@ class RioStream(HalfCloseableStream):
     def _begin(self, socket: trio.socket.SocketType) -> None:
         self.socket = socket
         self._sock: Any = socket
-        self._channel: Channel | None = None
+        self._channel: Channel | None = None  # one that is direct
         self._is_sending = False
 
     # -- receiving -------------------------------------------------------------------------------------------
@@ -114,14 +114,20 @@ class RioStream(HalfCloseableStream):
         """
         channel = self._channel
         try:
-            if channel is not None and channel.is_direct:
+            if channel is not None:
                 size = channel.receive_size_bytes if max_bytes is None else max_bytes
-                request = channel.post_receive(size) if type(size) is int and size > 0 else None
+                request = channel.post_receive(size, False, True) if type(size) is int and size > 0 else None
                 if request is not None:
                     woken = await async_yield(request.message)
                     if woken is not request or request.status:
                         woken.unwrap()
-                    return channel.take_bytes(request)
+                    count = request.count
+                    if count == request.length or channel.is_busy:
+                        return channel.take_bytes(request)
+                    # The same for a quiet connection, without the frame.
+                    data: bytes = request.slice.view[:count].tobytes()  # type: ignore[union-attr]
+                    channel.engine.finish(request)
+                    return data
             return await self._receive_otherwise(max_bytes)
         except OSError as error:
             raise_translated(error)
@@ -131,9 +137,13 @@ class RioStream(HalfCloseableStream):
         if size < 1:
             raise ValueError(f"max_bytes must be at least 1, not {size}")
         data = await self.socket.recv(size)
-        if isinstance(self._sock, RioSocket):
-            self._channel = self._sock._channel
+        self._find_channel()
         return data
+
+    def _find_channel(self) -> None:
+        """Keep the socket's channel if there is one, and nothing but a post and a wait is needed on it."""
+        channel = self._sock._channel if isinstance(self._sock, RioSocket) else None
+        self._channel = channel if channel is not None and channel.is_direct else None
 
     def receive_lease(self) -> ReceiveLease:
         """Receive without a copy: ``async with stream.receive_lease() as view:``.
@@ -177,7 +187,6 @@ class RioStream(HalfCloseableStream):
         channel = self._channel
         if (
             channel is None
-            or not channel.is_direct
             or self._is_sending
             or type(data) is not bytes
             or not data
@@ -193,7 +202,8 @@ class RioStream(HalfCloseableStream):
                 woken = await async_yield(request.message)
                 if woken is not request or request.status:
                     woken.unwrap()
-                sent = channel.take_sent(request)
+                sent = request.count
+                channel.engine.finish(request)
             if sent < len(data):
                 await self._send_rest(memoryview(data), sent)
         except OSError as error:
@@ -214,8 +224,7 @@ class RioStream(HalfCloseableStream):
             raise_translated(error)
         finally:
             self._is_sending = False
-        if isinstance(self._sock, RioSocket):
-            self._channel = self._sock._channel
+        self._find_channel()
 
     async def _send_rest(self, view: memoryview, sent: int) -> None:
         while sent < len(view):

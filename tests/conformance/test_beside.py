@@ -196,6 +196,24 @@ def test_memory_that_is_only_read(table: Table) -> None:
         table.provider.register_for_sending(b"")
 
 
+def test_new_bytes_are_filled_by_a_receive(table: Table) -> None:
+    """New bytes have the size asked for, a receive fills them in place, and they outlive their registration."""
+    made = table.provider.register_new_bytes(100)
+    if made is None:
+        assert table.provider.name != "uring"
+        return
+    buffer, data = made
+    assert (type(data), len(data), buffer.length) == (bytes, 100, 100)
+    ours, peer = table.tcp()
+    cq = table.cq()
+    rq = table.rq(ours, cq)
+    peer.sendall(b"0123456789" * 10)
+    table.receive(rq, buffer.slice(), flags=RIO_MSG_WAITALL)
+    assert table.one(cq).bytes_transferred == 100
+    table.provider.deregister_buffer(buffer)
+    assert data == b"0123456789" * 10
+
+
 def test_numbers_out_of_range(table: Table) -> None:
     """Contexts and keys outside 0 .. 2**63-1 and negative maxima are refused, and nothing is charged or posted."""
     provider = table.provider

@@ -145,3 +145,23 @@ def test_the_slice_that_came_back_last_goes_out_first() -> None:
     arena.give_back(first)
     arena.give_back(second)
     assert arena.lease(large=False) is second
+
+
+def test_the_bulk_size_has_a_quarter_of_the_memory() -> None:
+    """Slices of the bulk size are leased while they have no more than a quarter of what may be registered."""
+    arena = Arena(FakeRegistrar(), 4096, 65536, 4 << 20, bulk_size_bytes=256 << 10)
+    slices = list(itertools.takewhile(lambda slice_: slice_ is not None, iter(arena.lease_bulk, 0)))
+    assert [slice_.size_bytes for slice_ in slices if slice_ is not None] == [256 << 10] * len(slices)
+    assert 3 <= len(slices) <= 4
+    assert arena.leases_outstanding == len(slices)
+    assert arena.lease(large=True) is not None
+    first = slices[0]
+    assert first is not None
+    arena.give_back(first)
+    assert arena.lease_bulk() is first
+
+
+@pytest.mark.parametrize("size", [0, 65536])
+def test_a_bulk_size_that_is_not_larger_is_none(size: int) -> None:
+    """A bulk size that is no larger than the large one is not used."""
+    assert Arena(FakeRegistrar(), 4096, 65536, 4 << 20, bulk_size_bytes=size).lease_bulk() is None

@@ -279,6 +279,13 @@ class Provider(abc.ABC):
         A receive into it fails with WSAEFAULT. Arguments and errors as :meth:`register_buffer`.
         """
 
+    def register_new_bytes(self, size_bytes: int) -> tuple[RegisteredBuffer, bytes] | None:
+        """New bytes (2 or more) that receives may fill, registered; ``None`` where that is not to be had, or not cheap.
+
+        What no receive has filled has any content: nobody must see it.
+        """
+        return None
+
     @abc.abstractmethod
     def resize_completion_queue(self, completion_queue: CompletionQueue, queue_size: int) -> None:
         """RIOResizeCompletionQueue: results in it stay, in order.

@@ -41,6 +41,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from ._checks import CONTEXT_MAX, check_request_queue_arguments, leak, raw_type
+from ._new_bytes import new_bytes
 from ._uring_results import ResultArray
 from ._uring_signals import UringEvent, UringPort, nanoseconds
 from ._uring_system import FEATURES, load_native, unavailable
@@ -269,6 +270,13 @@ class UringProvider(Provider):
     def register_for_sending(self, memory: bytes | bytearray | memoryview) -> RegisteredBuffer:
         """See :meth:`Provider.register_for_sending`."""
         return self._register(self.ffi.from_buffer("char[]", memory), is_read_only=True)
+
+    def register_new_bytes(self, size_bytes: int) -> tuple[RegisteredBuffer, bytes] | None:
+        """See :meth:`Provider.register_new_bytes`."""
+        if new_bytes is None:
+            return None
+        memory = new_bytes(size_bytes)
+        return self._register(self.ffi.from_buffer("char[]", memory), is_read_only=False), memory
 
     def _register(self, pointer: Any, *, is_read_only: bool) -> RegisteredBuffer:
         length = len(pointer)
