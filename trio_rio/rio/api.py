@@ -80,8 +80,7 @@ class Provider(abc.ABC):
     #: A deferred request may touch the socket inside the post itself, not only at the commit.
     starts_at_post: ClassVar[bool]
 
-    #: Registering and deregistering cost about as much as a call, so a caller's own memory may be registered
-    #: for one request.
+    #: Registering and deregistering cost about as much as a call: a caller's own memory may be, for one request.
     registers_cheaply: ClassVar[bool]
 
     #: Sockets of the system cut a datagram that is longer than the buffer, and say nothing; else such a receive fails.
