@@ -47,6 +47,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "_open",
         "_run",
         "_socket",
+        "_socket_arguments",
         "_stream",
         "_stream_leases",
         "pytest_plugin",

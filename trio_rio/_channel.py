@@ -106,6 +106,16 @@ class Channel:
         """Whether a request may be posted: this run, still taking requests, and the socket is the one it was."""
         return GLOBAL_RUN_CONTEXT.runner is self.engine.runner and self.sock.fileno() == self.fd
 
+    def is_free_for_datagrams(self) -> bool:
+        """Whether a plain call of the socket overtakes nothing: datagrams, on demand, and no task waits for one."""
+        return (
+            self.is_direct
+            and not self.is_stream
+            and self.reader is None
+            and self.is_usable()
+            and self.read_key not in self.engine.manager.waits
+        )
+
     # -- receiving on demand -------------------------------------------------------------------------------
 
     def post_receive(self, size: int, with_address: bool = False, may_make_bytes: bool = False) -> Request | None:

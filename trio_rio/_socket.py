@@ -16,16 +16,17 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-import operator
 import socket
 from typing import TYPE_CHECKING, Any
 
 import trio
-from trio.lowlevel import checkpoint_if_cancelled, enable_ki_protection
+from trio.lowlevel import checkpoint, checkpoint_if_cancelled, enable_ki_protection
 
 from . import _trio
-from ._trio import async_yield, current_engine
+from ._socket_arguments import flat_view, size_of, writable_view
+from ._trio import async_yield, current_engine, must_cancel
 from .rio import pack_address
+from .rio._checks import raw_family
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,6 +55,7 @@ class RioSocket(_trio.StockSocketType):
         self._sock = sock
         self._sock.setblocking(False)
         self._did_shutdown_SHUT_WR = False
+        self._address_length = 4 if raw_family(sock) == socket.AF_INET6 else 2
 
     # -- the channel -----------------------------------------------------------------------------------------
 
@@ -113,7 +115,7 @@ class RioSocket(_trio.StockSocketType):
     @enable_ki_protection
     async def recv_into(self, /, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> int:
         """See :meth:`socket.socket.recv_into`. A checkpoint; cancelling it takes nothing."""
-        target = _writable_view(buffer, nbytes)
+        target = writable_view(buffer, nbytes)
         if target is not None:
             request = await self._receive_first(len(target), flags, with_address=False)
             if isinstance(request, tuple):
@@ -126,6 +128,21 @@ class RioSocket(_trio.StockSocketType):
     @enable_ki_protection
     async def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Any]:
         """See :meth:`socket.socket.recvfrom`. A checkpoint; cancelling it takes nothing."""
+        channel = self._channel
+        if channel is not None and channel.is_free_for_datagrams() and not flags and type(bufsize) is int:
+            # A datagram is there or not, and a request for one that is there costs more than this call.
+            if must_cancel(_trio.GLOBAL_RUN_CONTEXT.task):
+                await checkpoint()
+            try:
+                return self._sock.recvfrom(bufsize)
+            except (BlockingIOError, InterruptedError):
+                channel = None
+            finally:
+                if channel is not None:
+                    await async_yield(_trio.SHIELDED_CHECKPOINT)
+        return await self._recvfrom_otherwise(bufsize, flags)
+
+    async def _recvfrom_otherwise(self, bufsize: int, flags: int) -> tuple[bytes, Any]:
         request = await self._receive_first(bufsize, flags, with_address=True)
         if isinstance(request, tuple):
             return request
@@ -138,7 +155,7 @@ class RioSocket(_trio.StockSocketType):
     @enable_ki_protection
     async def recvfrom_into(self, /, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> tuple[int, Any]:
         """See :meth:`socket.socket.recvfrom_into`. A checkpoint; cancelling it takes nothing."""
-        target = _writable_view(buffer, nbytes)
+        target = writable_view(buffer, nbytes)
         if target is not None:
             request = await self._receive_first(len(target), flags, with_address=True)
             if isinstance(request, tuple):
@@ -153,7 +170,7 @@ class RioSocket(_trio.StockSocketType):
     async def _receive_first(self, size: int, flags: int, *, with_address: bool) -> Request | tuple[bytes, Any] | None:
         """One receive: a completed request, or what was received ahead, or ``None``: go Trio's own way."""
         channel = self._usable_channel()
-        size = _size_of(size)
+        size = size_of(size)
         if channel is None or size < 0 or (size == 0 and (channel.is_stream or channel.ahead is None)):
             return None
         if channel.ahead is not None:
@@ -190,7 +207,7 @@ class RioSocket(_trio.StockSocketType):
     ) -> tuple[bytes, list[tuple[int, int, bytes]], int, Any]:
         """See :meth:`socket.socket.recvmsg`. What was received ahead comes first, without ancillary data."""
         ahead = self._ahead_of_us()
-        size = _size_of(bufsize)
+        size = size_of(bufsize)
         if ahead is None or size < 0 or (size == 0 and ahead.channel.is_stream):
             return await super().recvmsg(bufsize, ancbufsize, flags)
         if ancbufsize and not ahead.channel.is_stream:
@@ -252,7 +269,7 @@ class RioSocket(_trio.StockSocketType):
     async def _send_otherwise(self, data: Buffer, flags: int) -> int:
         channel = self._usable_channel()
         if channel is not None and not flags:
-            view = _flat_view(data)
+            view = flat_view(data)
             if view is not None and (view or not channel.is_stream):
                 sent = await self._send_on(channel, view, None)
                 if sent is not None:
@@ -285,8 +302,21 @@ class RioSocket(_trio.StockSocketType):
         """See :meth:`socket.socket.sendto`. A checkpoint. Cancelled, it has sent nothing."""
         if len(args) == 2:
             data, address = args
+            channel = self._channel
+            if type(data) is bytes and channel is not None and channel.is_free_for_datagrams() and not channel.sends:
+                is_known = self._pack_known(address) is not None and len(address) == self._address_length
+                if is_known:  # likewise
+                    if must_cancel(_trio.GLOBAL_RUN_CONTEXT.task):
+                        await checkpoint()
+                    try:
+                        return self._sock.sendto(data, address)
+                    except (BlockingIOError, InterruptedError):
+                        is_known = False
+                    finally:
+                        if is_known:
+                            await async_yield(_trio.SHIELDED_CHECKPOINT)
             channel = self._usable_channel()
-            view = _flat_view(data)
+            view = flat_view(data)
             if channel is not None and not channel.is_stream and view is not None:
                 packed = self._pack_known(address) or await self._resolve_and_pack(address)
                 if packed is not None and channel.is_usable():
@@ -445,33 +475,3 @@ class _SocketMaker:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(socket.socket, name)
-
-
-def _size_of(size: Any) -> int:
-    """A size as an integer; -1 for what the inherited code must judge."""
-    try:
-        return operator.index(size)
-    except TypeError:
-        return -1
-
-
-def _flat_view(data: Any) -> Any:
-    """Bytes, or a flat view of bytes; ``None`` for what the inherited code must judge."""
-    if type(data) is bytes:
-        return data
-    try:
-        view = memoryview(data)
-        return view if view.format == "B" and view.ndim == 1 and view.contiguous else view.cast("B")
-    except TypeError:
-        return None
-
-
-def _writable_view(buffer: Any, nbytes: int) -> memoryview | None:
-    """The part of ``buffer`` to receive into; ``None`` for what the inherited code must judge."""
-    try:
-        view = memoryview(buffer).cast("B")
-    except TypeError:
-        return None
-    if view.readonly or type(nbytes) is not int or not 0 <= nbytes <= len(view):
-        return None
-    return view[:nbytes] if nbytes else view
