@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import errno
+import os
+import signal
+import socket
 import struct
 import sys
 
@@ -23,3 +27,18 @@ def skip_if_wine_ended_it() -> None:
     """Skip a test about a reset that was seen as the end of a stream: Wine sends FIN before RST, and either may win."""
     if is_wine():
         pytest.skip("Wine sends FIN before RST, and the first of them was seen")
+
+
+# ----------------------------------------------------------------------------------------------------------
+# What a system may lack
+# ----------------------------------------------------------------------------------------------------------
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+needs_recvmsg = pytest.mark.skipif(
+    not hasattr(socket.socket, "recvmsg"), reason="the sockets of this system have no recvmsg and sendmsg"
+)
+needs_limits = pytest.mark.skipif(IS_WINDOWS, reason="this system has no limits for a process (setrlimit)")
+needs_signals = pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="this system has no signals to threads")
+
+# What a call on a socket that is closed is answered with.
+CLOSED_ERRNO = errno.WSAENOTSOCK if sys.platform == "win32" else errno.EBADF

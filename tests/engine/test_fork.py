@@ -16,9 +16,13 @@ from trio.testing import wait_all_tasks_blocked
 import trio_rio
 from trio_rio.testing import assert_ledger_balanced
 
+from ..platforms import needs_fork
 from .harness import open_pair, scaled, stdlib_pair
 
-pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+pytestmark = [
+    needs_fork,
+    pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
+]
 
 DEADLINE_SECONDS = 20
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import resource
 import socket
 
 import pytest
 
+from ..platforms import needs_limits
 from .harness import SCALE, scaled, started
 
 CONNECTIONS = scaled(1000, 9000)
@@ -59,10 +59,13 @@ trio_rio.run(main, config=trio_rio.RioConfig(cancellation=cancellation))
 """
 
 
+@needs_limits
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("cancellation", ["request", "detach"])
 def test_idle_connections_wake_nobody(rio_provider: str, cancellation: str) -> None:
     """With a thousand connections open that wait for data, the thread of the run is not woken once."""
+    import resource
+
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < CONNECTIONS + 100:
         pytest.skip(f"{CONNECTIONS} connections need more descriptors than {soft}")

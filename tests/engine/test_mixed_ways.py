@@ -7,6 +7,8 @@ import socket
 import pytest
 import trio
 
+from ..platforms import needs_recvmsg
+
 
 async def connected() -> tuple[trio.socket.SocketType, trio.socket.SocketType]:
     """Two ends of a TCP connection on loopback."""
@@ -28,6 +30,7 @@ async def receive_exactly(sock: trio.socket.SocketType, size: int) -> bytes:
     return data
 
 
+@needs_recvmsg
 @pytest.mark.rio_config(cancellation="detach")
 async def test_sendmsg_does_not_overtake_sends_in_flight() -> None:
     """What sendmsg sends comes after what send has taken, though that may still be in flight."""
@@ -40,6 +43,7 @@ async def test_sendmsg_does_not_overtake_sends_in_flight() -> None:
         assert await receive_exactly(other, len(expected)) == expected
 
 
+@needs_recvmsg
 @pytest.mark.rio_config(cancellation="detach")
 async def test_recvmsg_does_not_overtake_what_was_received_ahead() -> None:
     """Bytes that a cancelled receive left behind come first, whichever call reads next."""
@@ -58,6 +62,7 @@ async def test_recvmsg_does_not_overtake_what_was_received_ahead() -> None:
         assert await receive_exactly(other, 8) == b"89abcdef"
 
 
+@needs_recvmsg
 @pytest.mark.rio_config(cancellation="detach")
 async def test_a_truncated_datagram_is_flagged_when_received_ahead() -> None:
     """recvmsg says MSG_TRUNC for a datagram that was longer than asked for, as a plain socket does."""

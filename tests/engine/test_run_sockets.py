@@ -16,6 +16,7 @@ from trio.testing import wait_all_tasks_blocked
 import trio_rio
 from trio_rio.testing import assert_ledger_balanced, current_ledger
 
+from ..platforms import needs_signals
 from .harness import (
     PATIENCE_SECONDS,
     numbered,
@@ -226,6 +227,7 @@ print("done")
 """
 
 
+@needs_signals
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("cancellation", ["request", "detach"])
 def test_interrupts_at_random_ticks(cancellation: str, rio_provider: str) -> None:
@@ -237,6 +239,7 @@ def test_interrupts_at_random_ticks(cancellation: str, rio_provider: str) -> Non
     assert output == "done\n"
 
 
+@needs_signals
 async def test_signals_do_not_disturb_requests() -> None:
     """A storm of signals with a handler of their own: each byte comes, and no call sees EINTR."""
     count = 0
