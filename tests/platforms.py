@@ -41,4 +41,4 @@ needs_limits = pytest.mark.skipif(IS_WINDOWS, reason="this system has no limits 
 needs_signals = pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="this system has no signals to threads")
 
 # What a call on a socket that is closed is answered with.
-CLOSED_ERRNO = errno.WSAENOTSOCK if sys.platform == "win32" else errno.EBADF
+CLOSED_ERRNO = getattr(errno, "WSAENOTSOCK", errno.EBADF)

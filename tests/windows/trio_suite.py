@@ -12,7 +12,7 @@ from . import machine, run
 # pyright downloads node. The other one polls a handle that was closed a moment ago, which can kill the wineserver.
 LEFT_OUT = "not pyright_verifytypes and not test_wait_on_invalid_object"
 # The tools that Trio makes its sources with are no concern of Windows, and want packages that are not there.
-NOT_COLLECTED = "*tools*"
+NOT_COLLECTED = Path("Lib/site-packages/trio/_tests/tools")
 SUITE_SECONDS = 400.0
 # A run in which fewer tests passed on stock Trio has gone wrong itself.
 PASSED_MIN = 700
@@ -20,10 +20,11 @@ PASSED_MIN = 700
 
 def run_once(prefix: Path, folder: Path, name: str, options: Sequence[str]) -> tuple[Path | None, list[str]]:
     """One run of the suite: its JUnit file if it came to an end, and reports of misuse."""
+    exe = machine.python_exe()
     report, misuse, log = folder / f"{name}.xml", folder / f"{name}.misuse", folder / f"{name}.log"
     arguments = [
         *("-m", "pytest", "--pyargs", "trio", "-p", "trio._tests.pytest_plugin", "-p", "no:cacheprovider", "-q"),
-        f"--ignore-glob={NOT_COLLECTED}",
+        f"--ignore={machine.windows_path(exe.parent / NOT_COLLECTED)}",
         *("-k", LEFT_OUT, "--tb=short", "-o", "faulthandler_timeout=100", "-o", "junit_family=xunit1"),
         *(f"--junit-xml={machine.windows_path(report)}", *options),
     ]
@@ -31,7 +32,6 @@ def run_once(prefix: Path, folder: Path, name: str, options: Sequence[str]) -> t
     empty = folder / "empty"
     empty.mkdir(exist_ok=True)
     everything = run.python_environment(misuse)
-    exe = machine.python_exe()
     run.run_exe(prefix, exe, arguments, everything, SUITE_SECONDS, cwd=empty, log=log, is_shown=False)
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     print(f"{name:<14} {lines[-1] if lines else 'no output'}", flush=True)
