@@ -5,7 +5,8 @@ instrument (``autojump_clock``, ``mock_clock``) goes to the run as well. A sync 
 ``rio_run`` is repeated for each provider too; all other sync tests are left alone.
 
 ``TRIO_RIO_PROVIDER`` restricts the suite to one provider, and then that provider must serve. Without it a
-provider that cannot serve here is skipped with the reason that the probe gives.
+provider that cannot serve here is skipped with the reason that the probe gives. ``TRIO_RIO_TEST_NOTIFICATION``
+("event", "polled") collects completions in that way wherever a test does not ask for one.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ import trio_rio.testing
 
 PROVIDERS = ("winsock" if sys.platform == "win32" else "uring", "portable")
 FORCED = os.environ.get("TRIO_RIO_PROVIDER")
+
+# How the runs of tests that do not say so themselves collect completions.
+NOTIFICATION = os.environ.get("TRIO_RIO_TEST_NOTIFICATION")
 
 T = TypeVar("T")
 
@@ -70,9 +74,11 @@ def rio_run(request: pytest.FixtureRequest, rio_provider: str) -> RioRun:
 
 
 def make_run(item: pytest.Item, provider: str) -> RioRun:
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {} if NOTIFICATION is None else {"notification": NOTIFICATION}
     for mark in reversed(list(item.iter_markers("rio_config"))):
         options.update(mark.kwargs)  # the closest last
+    if "busy_poll_seconds" in options and options.get("notification") == "polled":
+        pytest.skip("a run that polls always has no time for which it polls")
     config = trio_rio.RioConfig(provider=provider, **options)
     return functools.partial(trio_rio.run, config=config)
 

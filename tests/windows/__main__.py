@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from . import machine, plan, run, trio_suite
@@ -38,9 +39,7 @@ def tests(arguments: list[str]) -> int:
     """Run test files in one set-up."""
     setting = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
     files = [argument for argument in arguments if "=" not in argument]
-    with machine.prefix() as prefix:
-        outcome = plan.run_setup(prefix, plan.Setup("as asked", plan.environment(setting), tuple(files)))
-    return 0 if outcome.is_good else 1
+    return 0 if plan.run_setups([plan.Setup("as asked", setting, tuple(files))]) else 1
 
 
 def trio(arguments: list[str]) -> int:
@@ -49,7 +48,20 @@ def trio(arguments: list[str]) -> int:
         return 0 if trio_suite.run_suite(prefix, arguments or ["winsock"]) else 1
 
 
-COMMANDS = {"python": python, "tests": tests, "trio": trio}
+def everything(arguments: list[str]) -> int:
+    """Run the whole lane."""
+    if arguments not in ([], ["--full"]):
+        print(__doc__)
+        return 2
+    if not plan.run_setups([plan.TABLE]):
+        return 1
+    with ThreadPoolExecutor() as pool:
+        own = pool.submit(plan.run_setups, plan.setups(is_full=bool(arguments)))
+        theirs = pool.submit(trio, [])
+    return 0 if own.result() and theirs.result() == 0 else 1
+
+
+COMMANDS = {"all": everything, "python": python, "tests": tests, "trio": trio}
 
 
 def main(arguments: list[str]) -> int:

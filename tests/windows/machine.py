@@ -23,6 +23,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -239,7 +240,7 @@ def create_prefix(folder: Path) -> None:
 def prefix() -> Iterator[Path]:
     """A fresh Wine prefix; at the end all that runs in it is killed, and it is deleted."""
     template = built(f"prefix-{digest(Path(__file__))}", create_prefix)
-    folder = cache() / f"run-{os.getpid()}"
+    folder = cache() / f"run-{os.getpid()}-{threading.get_ident()}"
     shutil.rmtree(folder, ignore_errors=True)
     check_call(["cp", "-al", template, folder])
     environment = wine_environment(folder)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import attrs
 
@@ -25,10 +26,20 @@ KNOBS = (
 # Of a file of tests. Speed under Wine means nothing, so this is much.
 FILE_SECONDS = 300.0
 
-# What runs by itself: the table first, because all else stands on it.
-SELF_TEST = ("tests/windows/inside/test_table.py", "tests/windows/inside/test_misuse.py")
-KNOB_TEST = ("tests/windows/inside/test_knobs.py",)
+# Set-ups that run at the same time: each has a Wine prefix of its own, and most of a test is waiting.
+WORKERS = 2
+
+INSIDE = "tests/windows/inside"
 FOLDERS = ("conformance", "engine", "regressions", "unit", "cli")
+
+# What a knob can make a difference to: the table itself, and what stands on it.
+TABLE_FILES = tuple(
+    f"tests/conformance/test_{name}.py"
+    for name in ("streams", "close", "datagrams", "flags", "notification", "request_queues", "model")
+)
+ENGINE_FILES = tuple(
+    f"tests/engine/test_{name}.py" for name in ("cancellation", "close", "mixed_ways", "window", "fairness", "stream")
+)
 
 
 @attrs.frozen
@@ -36,13 +47,41 @@ class Setup:
     """One way to run some files; no files means all."""
 
     name: str
-    environment: Mapping[str, str]
+    setting: Mapping[str, str]
     files: tuple[str, ...] = ()
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables; the names of knobs may be short in :attr:`setting`."""
+        return {f"TRIO_RIO_LANE_{name}" if name in KNOBS else name: value for name, value in self.setting.items()}
 
-def environment(setting: Mapping[str, str]) -> dict[str, str]:
-    """Variables for a setting in which the names of knobs may be short."""
-    return {f"TRIO_RIO_LANE_{name}" if name in KNOBS else name: value for name, value in setting.items()}
+
+WINSOCK = {"TRIO_RIO_PROVIDER": "winsock"}
+
+# Runs before all others, and alone: they stand on the table.
+TABLE = Setup("the table", {}, tuple(f"{INSIDE}/test_{name}.py" for name in ("table", "misuse", "knobs")))
+
+# name, setting; each runs TABLE_FILES and ENGINE_FILES, or everything with --full.
+VARIATIONS = (
+    ("delayed", {"DELAY_MILLISECONDS": "5"}),
+    ("short receives", {"SHORT_RECEIVES": "1"}),
+    ("early starts", {"START_DEFERRED_EARLY": "1"}),
+    ("other abort statuses", {"ABORT_STATUS": "vary"}),
+    ("event", {"TRIO_RIO_TEST_NOTIFICATION": "event"}),
+    ("polled", {"TRIO_RIO_TEST_NOTIFICATION": "polled"}),
+)
+
+
+def setups(is_full: bool) -> list[Setup]:
+    """All set-ups but the table's own, the longest first."""
+    some = () if is_full else TABLE_FILES + ENGINE_FILES
+    return [
+        Setup("winsock", WINSOCK),
+        *(Setup(name, {**WINSOCK, **setting}, some) for name, setting in VARIATIONS),
+        Setup("failing calls", {**WINSOCK, "FAIL_CALLS": "7"}, (f"{INSIDE}/test_faults.py",)),
+        Setup("failing requests", {**WINSOCK, "FAIL_REQUESTS": "40"}, (f"{INSIDE}/test_faults.py",)),
+        Setup("no RIO", {"REFUSE": "1"}, some),
+    ]
 
 
 def all_files() -> list[str]:
@@ -52,15 +91,34 @@ def all_files() -> list[str]:
     return [str(path.relative_to(machine.ROOT)) for path in found]
 
 
-def run_setup(prefix: Path, setup: Setup) -> suite.Outcome:
-    """Run the files of a set-up one after another, and say how each went."""
+_output = threading.Lock()
+
+
+def say(text: str) -> None:
+    """One thing at a time, whole."""
+    with _output:
+        print(text, flush=True)
+
+
+def run_setup(setup: Setup) -> suite.Outcome:
+    """Run the files of a set-up one after another, in a prefix of its own, and say how each went."""
     total = suite.Outcome()
-    print(f"\n== {setup.name}: {' '.join(f'{name}={value}' for name, value in setup.environment.items())}", flush=True)
-    for file in setup.files or all_files():
-        outcome = suite.run_file(prefix, [file], setup.environment, FILE_SECONDS)
-        print(f"{'ok  ' if not outcome.failures and not outcome.misuse else 'FAIL'} {file}: {outcome}", flush=True)
-        total.add(outcome)
-    print(f"== {setup.name}: {total}", flush=True)
-    for failure in total.failures:
-        print(f"   FAILED {failure}", flush=True)
+    with machine.prefix() as prefix:
+        for file in setup.files or all_files():
+            outcome = suite.run_file(prefix, [file], setup.environment, FILE_SECONDS)
+            if outcome.details:
+                say(outcome.details)
+            say(f"{'FAIL' if outcome.problems else 'ok  '} {setup.name}: {file}: {outcome}")
+            total.add(outcome)
+    say("\n".join([f"== {setup.name}: {total}", *(f"   {problem}" for problem in total.problems)]))
     return total
+
+
+def run_setups(wanted: Sequence[Setup]) -> bool:
+    """Run set-ups, a few at a time; whether all went well."""
+    with ThreadPoolExecutor(WORKERS) as pool:
+        outcomes = list(pool.map(run_setup, wanted))
+    print("\nset-up                  result")
+    for setup, outcome in zip(wanted, outcomes, strict=True):
+        print(f"{setup.name:<23} {'good' if outcome.is_good else 'BAD '} {outcome}")
+    return all(outcome.is_good for outcome in outcomes)

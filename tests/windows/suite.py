@@ -1,7 +1,7 @@
-"""Run the project's own tests in the lane, one process for each file, and judge what they say.
+"""Run one file of the project's own tests in the lane, and judge what it says.
 
 A process for each file: a test that hangs is killed with its process (pytest-timeout has no gentler way on Windows),
-and then the other files still run. A run fails when a test does, when RIO was misused, or when nothing ran.
+and then the other files still run. A run fails when a test does, when RIO was misused, or when nothing passed.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from . import machine, run
 NOTHING_RAN = 5
 
 SUMMARY = re.compile(r"(\d+) (passed|failed|skipped|errors?|xfailed|deselected)")
+SHOWN_CHARACTERS = 20_000
 
 
 @attrs.define
@@ -26,25 +27,24 @@ class Outcome:
     """What became of some test files."""
 
     counts: dict[str, int] = attrs.field(factory=dict)
-    failures: list[str] = attrs.field(factory=list)
-    misuse: list[str] = attrs.field(factory=list)
+    problems: list[str] = attrs.field(factory=list)
+    details: str = ""
     seconds: float = 0.0
 
     @property
     def is_good(self) -> bool:
-        return not self.failures and not self.misuse and self.counts.get("passed", 0) > 0
+        return not self.problems and self.counts.get("passed", 0) > 0
 
     def add(self, other: Outcome) -> None:
+        """Count another outcome in."""
         for word, count in other.counts.items():
             self.counts[word] = self.counts.get(word, 0) + count
-        self.failures += other.failures
-        self.misuse += other.misuse
+        self.problems += other.problems
         self.seconds += other.seconds
 
     def __str__(self) -> str:
         words = [f"{count} {word}" for word, count in sorted(self.counts.items())]
-        words.append(f"{len(self.misuse)} reports of misuse")
-        return f"{', '.join(words)} in {self.seconds:.0f} s"
+        return f"{', '.join(words) or 'nothing'} in {self.seconds:.0f} s"
 
 
 def read_counts(output: str) -> dict[str, int]:
@@ -54,7 +54,7 @@ def read_counts(output: str) -> dict[str, int]:
 
 
 def run_file(prefix: Path, selection: Sequence[str], environment: Mapping[str, str], timeout_seconds: float) -> Outcome:
-    """Run pytest on one file (or a few); what it said is shown only when it went wrong."""
+    """Run pytest on one file (or a few)."""
     log, misuse = prefix / "log.txt", prefix / "misuse.txt"
     for path in (log, misuse):
         path.unlink(missing_ok=True)
@@ -65,11 +65,11 @@ def run_file(prefix: Path, selection: Sequence[str], environment: Mapping[str, s
     code = run.run_exe(prefix, exe, arguments, everything, timeout_seconds, cwd=machine.ROOT, log=log, is_shown=False)
     output = log.read_text(encoding="utf-8", errors="replace")
     outcome = Outcome(read_counts(output), seconds=time.monotonic() - start)
-    if misuse.exists():
-        outcome.misuse = misuse.read_text(encoding="utf-8", errors="replace").splitlines()
-        print("\n".join(outcome.misuse[:20]), flush=True)
     if code not in (0, NOTHING_RAN):
-        print(output[-20_000:], flush=True)
-        failed = re.findall(r"^(?:FAILED|ERROR) (\S+)", output, re.MULTILINE)
-        outcome.failures = failed or [f"{selection[0]}: exit code {code}, no summary (a hang, or a crash)"]
+        failed = re.findall(r"^((?:FAILED|ERROR) \S+)", output, re.MULTILINE)
+        outcome.problems = failed or [f"FAILED {selection[0]}: exit code {code}, no summary: a hang, or a crash"]
+        outcome.details = output[-SHOWN_CHARACTERS:]
+    if misuse.exists():
+        reports = misuse.read_text(encoding="utf-8", errors="replace").splitlines()
+        outcome.problems += reports[:20]
     return outcome

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ def run_once(prefix: Path, folder: Path, name: str, options: Sequence[str]) -> t
     exe = machine.python_exe()
     report, misuse, log = folder / f"{name}.xml", folder / f"{name}.misuse", folder / f"{name}.log"
     arguments = [
-        *("-m", "pytest", "--pyargs", "trio", "-p", "trio._tests.pytest_plugin", "-p", "no:cacheprovider", "-q"),
+        *("-m", "pytest", "--pyargs", "trio", "-p", "trio._tests.pytest_plugin", "-p", "no:cacheprovider", "-v"),
         f"--ignore={machine.windows_path(exe.parent / NOT_COLLECTED)}",
         *("-k", LEFT_OUT, "--tb=short", "-o", "faulthandler_timeout=100", "-o", "junit_family=xunit1"),
         *(f"--junit-xml={machine.windows_path(report)}", *options),
@@ -34,7 +35,8 @@ def run_once(prefix: Path, folder: Path, name: str, options: Sequence[str]) -> t
     everything = run.python_environment(misuse)
     run.run_exe(prefix, exe, arguments, everything, SUITE_SECONDS, cwd=empty, log=log, is_shown=False)
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    print(f"{name:<14} {lines[-1] if lines else 'no output'}", flush=True)
+    summary = [line.strip("= ") for line in lines if re.search(r" in \d+\.\d+s", line)]
+    print(f"{name:<14} {summary[-1] if summary else 'it came to no end'}", flush=True)
     if not report.exists():
         print("\n".join(lines[-60:]), flush=True)
     reports = misuse.read_text(encoding="utf-8", errors="replace").splitlines() if misuse.exists() else []
