@@ -62,6 +62,8 @@ def run_exe(
             code = TIMED_OUT
         # A program that was left behind may hold the pipe open; it does not hold the lane up.
         reader.join(5)
+        if not reader.is_alive():
+            process.stdout.close()
     return code
 
 
