@@ -18,6 +18,7 @@ Rules. One reader at a time. The busy mark ends with the completion, not when th
 from __future__ import annotations
 
 import socket
+import warnings
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import attrs
@@ -453,6 +454,14 @@ class Channel:
             provider = self.request_queue.provider
             end = provider.close_socket if requests and not provider.can_cancel else provider.release_socket
             end(self.request_queue)
+
+    def let_go(self) -> None:
+        """The Trio socket was dropped without a close: close, where a receive that stays posted would keep it open."""
+        is_kept = self.ahead is not None and bool(self.ahead.posted) and not self.engine.provider.can_cancel
+        if is_kept and not self.is_closed and self.is_usable() and self.reader is None:
+            warnings.warn(f"unclosed {self.sock!r}", ResourceWarning, stacklevel=2, source=self.sock)
+            if self.close():
+                self.sock.close()
 
     def __del__(self) -> None:
         # The socket was dropped without being closed. No request is in flight: each holds the channel.

@@ -13,7 +13,6 @@ Rules. One task receives at a time. Any number may send. Everything async is a c
 from __future__ import annotations
 
 import errno
-import os
 import socket as stdlib_socket
 from collections import deque
 from collections.abc import Iterable
@@ -29,7 +28,7 @@ from ._datagram_plain import PlainDatagrams
 from ._datagram_queue import Arrival, DatagramQueue, LentSlot, open_queue
 from ._datagram_sends import Outgoing
 from ._datagram_statistics import DatagramStatistics
-from ._errors import RioError, TruncatedDatagramError
+from ._errors import RioError, TruncatedDatagramError, text_of_errno
 from ._lease import place_of_caller
 from ._stream_leases import leases_of_run
 from ._trio import GLOBAL_RUN_CONTEXT, async_yield, must_cancel
@@ -380,7 +379,7 @@ class DatagramChannel(trio.abc.AsyncResource):
         if set(map(type, data)) != _ONLY_BYTES:
             data = [one if type(one) is bytes else _bytes_of(one) for one in data]
         if data and max(map(len, data)) > _DATAGRAM_BYTES_MAX:
-            raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
+            raise OSError(errno.EMSGSIZE, text_of_errno(errno.EMSGSIZE))
         packed_of = self._book.packed_of
         try:
             return data, [packed_of[target] for target in targets]

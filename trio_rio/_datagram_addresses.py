@@ -19,10 +19,20 @@ from .rio import Address, pack_address, unpack_address
 _PEERS_MAX = 16384
 
 
+# The family of a packed address that nobody has filled in.
+NO_FAMILY = bytes(2)
+
+
 class _Texts(dict[bytes, Address]):
-    """Packed address -> address in text; unpacks what it does not know."""
+    """Packed address -> address in text; unpacks what it does not know. One that is not filled in is the wildcard."""
+
+    def __init__(self, family: int) -> None:
+        super().__init__()
+        self.unknown: Address = ("0.0.0.0", 0) if family == socket.AF_INET else ("::", 0, 0, 0)
 
     def __missing__(self, packed: bytes) -> Address:
+        if packed[:2] == NO_FAMILY:
+            return self.unknown
         if len(self) >= _PEERS_MAX:
             self.clear()
         address = self[packed] = unpack_address(packed)
@@ -75,10 +85,11 @@ class AddressBook:
     family: int
     #: Addresses that the socket takes as they are.
     direct: set[Any] = attrs.field(init=False)
-    text_of: _Texts = attrs.field(factory=_Texts)
+    text_of: _Texts = attrs.field(init=False)
     packed_of: _Packed = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.text_of = _Texts(self.family)
         self.packed_of = _Packed(self.family)
         self.direct = self.packed_of.direct
 

@@ -23,6 +23,7 @@ import trio
 from trio.lowlevel import Abort
 
 from ._channel import closed_error
+from ._datagram_addresses import NO_FAMILY
 from ._datagram_batches import SENDS_MAX, SendBatches
 from ._errors import RioCallError, TruncatedDatagramError, error_from_status
 from ._others import Account
@@ -83,6 +84,7 @@ class DatagramQueue:
     left_over: deque[Arrival] = attrs.field(factory=deque)  # came, and was not fetched before the end
     is_ended: bool = True  # until it has begun
     is_gone: bool = True  # ended, and everything is given back
+    forgets_senders: bool = attrs.field(init=False)
 
     # -- beginning ---------------------------------------------------------------------------------------
 
@@ -93,6 +95,8 @@ class DatagramQueue:
           RioCallError: RIO cannot serve the socket.
         """
         engine, provider = self.engine, self.engine.provider
+        # Windows may leave the sender of a cut datagram out: then it must not be taken for the one before.
+        self.forgets_senders = not provider.cuts_datagrams
         stride = _rounded(self.size_bytes)
         size = self.receives * (stride + _ALIGNMENT)
         self.key = engine.others.enter(self)
@@ -204,6 +208,8 @@ class DatagramQueue:
             offset, address_offset = slot * stride, address_at + slot * _ALIGNMENT
             data = memory[offset : offset + count]
             address = text_of[memory[address_offset : address_offset + size]]
+            if self.forgets_senders:
+                memory[address_offset : address_offset + 2] = NO_FAMILY
             arrivals.append(TruncatedDatagramError(data, address) if status else (data, address))
         return arrivals
 

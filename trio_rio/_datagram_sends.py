@@ -6,7 +6,6 @@ be cancelled. What the system refuses is noted, and does not hold up the rest.""
 from __future__ import annotations
 
 import errno
-import os
 from array import array
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ import trio
 
 from . import _trio
 from ._datagram_plain import PlainDatagrams
-from ._errors import errno_from_status
+from ._errors import errno_from_status, text_of_errno
 from ._trio import GLOBAL_RUN_CONTEXT, async_yield, must_cancel
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ class Outgoing:
     def _raise_refusal(self) -> None:
         if self.first_refusal is not None:
             place, number = self.first_refusal
-            text = os.strerror(number)
+            text = text_of_errno(number)
             if len(self.data) > 1:
                 text += f" ({self.refusals} of {len(self.data)} datagrams were refused, the first is at index {place})"
             raise OSError(number, text)

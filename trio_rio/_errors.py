@@ -13,6 +13,7 @@ from .rio.errors import (
     RioUnavailableError,
     errno_from_status,
     error_from_status,
+    text_of_errno,
 )
 
 if TYPE_CHECKING:
@@ -48,4 +49,5 @@ __all__ = [
     "TruncatedDatagramError",
     "errno_from_status",
     "error_from_status",
+    "text_of_errno",
 ]

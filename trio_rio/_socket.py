@@ -393,6 +393,12 @@ class RioSocket(_trio.StockSocketType):
             with contextlib.suppress(RuntimeError, OSError):
                 trio.lowlevel.notify_closing(number)
 
+    def __del__(self) -> None:
+        # Where a posted receive cannot be taken back it would keep the socket, and itself, for the rest of the run.
+        channel = self._channel
+        if channel is not None:
+            channel.let_go()
+
     def detach(self) -> int:
         """See :meth:`socket.socket.detach`. Tasks that wait on the socket get ClosedResourceError.
 

@@ -13,8 +13,9 @@ RIO needs a key that Trio will not give out, and something at that key that take
 
 Decision
 ========
-- The key is the next of Trio's own counter. What stands there has Trio's ``put_nowait``, and serves the completion
-  queue at once: nothing else of Trio's manager is changed, so AFD, overlapped pipes and processes are as they were.
+- The key is the next of Trio's own counter, one for all completion queues, whose packets differ in their OVERLAPPED.
+  What stands there has Trio's ``put_nowait``, and serves the completion queue at once: nothing else of Trio's manager
+  is changed, so AFD, overlapped pipes and processes are as they were.
 - ``get_events`` commits the deferred requests of the tick, one call for each direction of a socket that has some, and
   then waits. In a guest run only the run's own thread commits, since Windows ends the I/O of a thread that ends; a
   host's callback commits by itself.
@@ -36,12 +37,13 @@ import attrs
 import trio
 
 from .. import _trio
-from .._collector import HandedOut
+from .._collector import Collectors, HandedOut
 from .._config import RioConfig
 from .._engine import Engine
 from .._notifier import start_notifier
 from .._statistics import WindowsRioIOStatistics
 from .._trio import StockIOManager
+from ..rio._winsock_signals import WinsockPort
 from ..rio.winsock import WinsockProvider
 
 assert not TYPE_CHECKING or sys.platform == "win32"
@@ -52,14 +54,16 @@ _LOOK_SECONDS = 0.001
 
 @attrs.frozen(eq=False)
 class _Packets:
-    """What Trio's manager finds at the key of a completion queue."""
+    """What Trio's manager finds at the key of the completion queues."""
 
-    manager: WindowsRioManager
-    key: int  # what the engine calls the queue
+    port: WinsockPort
+    collectors: Collectors
 
-    def put_nowait(self, _: object) -> None:
+    def put_nowait(self, packet: Any) -> None:
         """A packet came."""
-        self.manager.engine.collectors.serve_packet(self.key)
+        key = self.port.key_of(packet.lpOverlapped)
+        if key is not None:
+            self.collectors.serve_packet(key)
 
 
 class WindowsRioManager(StockIOManager):
@@ -83,22 +87,17 @@ class WindowsRioManager(StockIOManager):
             super().close()
             raise
         try:
-            self._rio_keys = 0
-            port = self.provider.adopt_port(self.current_iocp(), self._take_key)
-            self.engine: Engine = Engine(self, self.provider, port, config or self.config, because or self.because)
+            self._key = next(self._completion_key_counter)
+            port = self.provider.adopt_port(self.current_iocp(), self._key)
+            self.engine = Engine(self, self.provider, port, config or self.config, because or self.because)
         except BaseException:
             self.provider.close()
             super().close()
             raise
         self.engine.start_notifier = start_notifier
         self._collectors = self.engine.collectors
+        self._completion_key_queues[self._key] = _Packets(port, self._collectors)
         self._is_polled = self.engine.config.notification == "polled"
-
-    def _take_key(self, engine_key: int) -> int:
-        key = next(self._completion_key_counter)
-        self._completion_key_queues[key] = _Packets(self, engine_key)
-        self._rio_keys += 1
-        return key
 
     def statistics(self) -> WindowsRioIOStatistics:
         """Tasks that wait, on readiness and on requests, and Trio's own counts."""
@@ -107,7 +106,7 @@ class WindowsRioManager(StockIOManager):
             tasks_waiting_read=stock.tasks_waiting_read + self.engine.tasks_waiting(receive=True),
             tasks_waiting_write=stock.tasks_waiting_write + self.engine.tasks_waiting(receive=False),
             tasks_waiting_overlapped=stock.tasks_waiting_overlapped,
-            completion_key_monitors=stock.completion_key_monitors - self._rio_keys,
+            completion_key_monitors=stock.completion_key_monitors - (self._key in self._completion_key_queues),
         )
 
     def close(self) -> None:

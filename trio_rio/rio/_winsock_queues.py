@@ -103,7 +103,7 @@ class Books:
     lock: threading.RLock = attrs.field(factory=threading.RLock)
     registrations: dict[int, Registration] = attrs.field(factory=dict)
     buffer_ids: Iterator[int] = attrs.field(factory=lambda: itertools.count(_FIRST_BUFFER_ID))
-    requests: dict[int, Posted] = attrs.field(factory=dict)
+    requests: dict[int, Posted] = attrs.field(factory=dict, repr=False)
     tokens: Iterator[int] = attrs.field(factory=lambda: itertools.count(1))
     dirty: dict[RequestSide, None] = attrs.field(factory=dict)  # deferred requests wait for a commit
     slices: Any = attrs.field(init=False)  # RIO_BUF: data, local address, remote address, control, flags
@@ -193,8 +193,8 @@ class Books:
 class RequestSide:
     """One direction of one socket: its credits, and the way of its requests into the kernel."""
 
-    books: Books
-    queue: RequestQueue
+    books: Books = attrs.field(repr=False)
+    queue: RequestQueue = attrs.field(repr=False)
     completions: CompletionState
     rio_rq: int
     number: int  # the handle of the socket, as long as it is open

@@ -13,9 +13,7 @@ that only its owner's end may be spent in :meth:`WinsockPort.wait`.
 
 from __future__ import annotations
 
-import operator
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ._winsock_ffi import (
@@ -87,7 +85,7 @@ class WinsockPort(_Handle, Port):
     Args:
       provider: the provider that it belongs to.
       handle: somebody else's port; ``None`` makes one.
-      take_key: gives the key of the packets for a completion key, where the port's owner gives out keys.
+      packet_key: the key of all packets there, where the port's owner gives out keys.
 
     Raises:
       OSError: Windows has none left.
@@ -99,20 +97,25 @@ class WinsockPort(_Handle, Port):
         self,
         provider: WinsockProvider,
         handle: int | None = None,
-        take_key: Callable[[int], int] = operator.index,
+        packet_key: int | None = None,
     ) -> None:
         own = libraries().kernel32.CreateIoCompletionPort(INVALID_HANDLE, 0, 0, 0) if handle is None else handle
         if not own:
             raise error_of_last_call()
         super().__init__(provider, own, is_owned=handle is None)
-        self._take_key = take_key
+        self._packet_key = packet_key
         self._packets: dict[int, tuple[int, Any]] = {}  # address of the OVERLAPPED -> completion key, its memory
 
     def new_packet(self, completion_key: int) -> tuple[int, Any]:
         """For a new completion queue: the key of its packets here, and an OVERLAPPED that lives as long as the port."""
         overlapped = ffi.new("RIO_OVERLAPPED *")
         self._packets[int(ffi.cast("uintptr_t", overlapped))] = completion_key, overlapped
-        return self._take_key(completion_key), overlapped
+        return completion_key if self._packet_key is None else self._packet_key, overlapped
+
+    def key_of(self, overlapped: int) -> int | None:
+        """The completion key of the queue whose packet has this OVERLAPPED; ``None`` for a packet that is not ours."""
+        packet = self._packets.get(overlapped)
+        return None if packet is None else packet[0]
 
     def wait(self, timeout_seconds: float | None) -> list[int]:
         """See :meth:`Port.wait`."""
@@ -125,8 +128,8 @@ class WinsockPort(_Handle, Port):
         while True:
             part = min(left, _PART_MILLISECONDS)
             if kernel32.GetQueuedCompletionStatusEx(self.handle, entries, _PACKETS_AT_ONCE, removed, part, 0):
-                packets = [self._packets.get(entries[index].lpOverlapped) for index in range(removed[0])]
-                return [packet[0] for packet in packets if packet is not None]
+                keys = [self.key_of(entries[index].lpOverlapped) for index in range(removed[0])]
+                return [key for key in keys if key is not None]
             code = last_error()
             if code != WAIT_TIMEOUT:
                 raise error_of_last_call()

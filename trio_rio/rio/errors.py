@@ -54,6 +54,8 @@ class Status(enum.IntEnum):
     EHOSTUNREACH = 10065
 
 
+_FIRST_WINSOCK_CODE = 10000
+
 # Marks a status that is a native errno without a Winsock name.
 NATIVE_STATUS = 0x2000_0000
 
@@ -106,9 +108,17 @@ def errno_from_status(status: int) -> int:
 def error_from_status(status: int) -> OSError:
     """An :class:`OSError` (of the subclass that fits) for a request's status other than 0."""
     number = errno_from_status(status)
-    if sys.platform == "win32" and number == status:  # Winsock's own, with Windows' own words for it
-        return OSError(0, ctypes.FormatError(status).strip(), None, int(status))
-    return OSError(number, os.strerror(number))
+    if sys.platform == "win32" and number == status:  # one of Winsock's own
+        return OSError(0, text_of_errno(number), None, int(status))
+    return OSError(number, text_of_errno(number))
+
+
+def text_of_errno(number: int) -> str:
+    """What the system calls an error; Windows has texts for Winsock's elsewhere than for its others."""
+    if sys.platform != "win32" or number < _FIRST_WINSOCK_CODE:
+        return os.strerror(number)
+    text = ctypes.FormatError(number).strip()
+    return status_name(number) if text.startswith("<") else text  # <no description>
 
 
 def status_name(code: int) -> str:

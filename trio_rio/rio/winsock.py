@@ -31,7 +31,6 @@ import socket
 import time
 import warnings
 import weakref
-from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
@@ -403,15 +402,15 @@ class WinsockProvider(Provider):
         self._check_alive()
         return WinsockPort(self)
 
-    def adopt_port(self, handle: int, take_key: Callable[[int], int]) -> WinsockPort:
+    def adopt_port(self, handle: int, packet_key: int) -> WinsockPort:
         """Somebody else's completion port, to which packets of completion queues go as well; for an I/O manager.
 
         Args:
           handle: of the port. Stays its owner's, who closes it after this provider.
-          take_key: called with the completion key of each new queue, gives the key that its packets have on the port.
+          packet_key: the key that packets have there. :meth:`WinsockPort.key_of` tells whose one is.
         """
         self._check_alive()
-        return WinsockPort(self, handle, take_key)
+        return WinsockPort(self, handle, packet_key)
 
     def create_event(self) -> WinsockEvent:
         """See :meth:`Provider.create_event`."""
