@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,9 @@ from .datagrams import ALL_CARRIERS, FAMILIES, address_of, let_arrive, open_loca
 pytestmark = ALL_CARRIERS
 
 SIZES = [0, 1, 512, 1472, 9000, 65507]
+
+# What the system calls WSAEMSGSIZE; Wine has no words for it.
+TOO_LONG = "too long|larger than|WSAEMSGSIZE"
 
 
 async def test_the_carrier_is_the_one_that_was_asked_for(mode: str, rio_provider: str) -> None:
@@ -119,7 +123,8 @@ async def test_a_datagram_that_is_too_long_is_told() -> None:
         assert await other.receive_many() == [(b"a", address_of(one))]
         with pytest.raises(TruncatedDatagramError, match="receive_size_bytes") as caught:
             await other.receive_many()
-        assert (caught.value.data, caught.value.address) == (b"b" * 10, address_of(one))
+        if sys.platform != "win32":  # which may leave both out
+            assert (caught.value.data, caught.value.address) == (b"b" * 10, address_of(one))
         assert await other.receive() == (b"c" * 10, address_of(one))
         await one.send(b"d" * 500, address_of(other))
         with pytest.raises(TruncatedDatagramError):
@@ -132,12 +137,12 @@ async def test_a_datagram_that_cannot_be_sent_is_told() -> None:
     async with open_two() as (one, other):
         to = address_of(other)
         for call in (one.send(b"x" * 65528, to), one.send_many([(b"lost", to), (b"x" * 65528, to)])):
-            with assert_checkpoints(), pytest.raises(OSError, match="too long"):
+            with assert_checkpoints(), pytest.raises(OSError, match=TOO_LONG):
                 await call
-        with pytest.raises(OSError, match="too long"):
+        with pytest.raises(OSError, match=TOO_LONG):
             await one.send(b"x" * 65508, to)
             await one.send(b"", to)  # where sends are not waited for the next call is told
-        with pytest.raises(OSError, match="too long"):
+        with pytest.raises(OSError, match=TOO_LONG):
             await one.send_many([(b"first", to), (b"x" * 65508, to), (b"last", to)])
             await one.send(b"", to)
         assert await receive_all(other, 2) == [b"first", b"last"]
