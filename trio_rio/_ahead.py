@@ -51,7 +51,7 @@ class ReadAhead:
         while (
             not self.is_at_eof
             and channel.is_usable()
-            and len(self.posted) + len(self.unread) < max(demand, channel.engine.read_ahead)
+            and len(self.posted) + len(self.unread) < max(demand, channel.engine.read_ahead_of(channel.sock))
         ):
             request = channel.engine.take(large=channel.is_busy or not channel.is_stream)
             if request is None:

@@ -30,7 +30,7 @@ from ._errors import error_from_status
 from ._requests import POSTED, WAITED, Event, Request
 from ._trio import GLOBAL_RUN_CONTEXT
 from ._window import SendWindow
-from .rio import RIO_MSG_DEFER, Address, RequestQueue, Status, unpack_address
+from .rio import RIO_MSG_DEFER, Address, CompletionQueue, RequestQueue, Status, unpack_address
 from .rio._checks import raw_type
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ class Channel:
     engine: Engine
     sock: socket.socket
     request_queue: RequestQueue
+    limits: tuple[int, int]  # of the request queue: receives, sends
+    send_queue: CompletionQueue  # where results of sends go
     fd: int = attrs.field(init=False)
     fileno: Callable[[], int] = attrs.field(init=False)  # of the socket now: another number if it was closed
     waits: Container[int] = attrs.field(init=False)  # the manager's readiness waits
@@ -96,7 +98,7 @@ class Channel:
         self.is_stream = raw_type(self.sock) == socket.SOCK_STREAM
         engine = self.engine
         self.starts_at_post = engine.provider.starts_at_post
-        if not engine.cancels_requests or engine.read_ahead:
+        if not engine.cancels_requests or engine.read_ahead_of(self.sock):
             self.ahead = ReadAhead(self)
         if engine.send_window_bytes:
             self.window = SendWindow(self, engine.send_window_bytes)

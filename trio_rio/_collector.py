@@ -218,6 +218,10 @@ class Collectors:
         sending.reserve(sends, config)
         return receiving.queue, sending.queue
 
+    def reserve_in(self, queue: CompletionQueue, more: int) -> None:
+        """Make room for more in a queue that a socket has already; errors as :meth:`reserve`."""
+        next(collector for collector in self.all if collector.queue is queue).reserve(more, self.engine.config)
+
     def _least_charged(self, collectors: list[Collector]) -> Collector:
         if len(collectors) == 1:
             return collectors[0]

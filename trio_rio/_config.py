@@ -66,6 +66,10 @@ class RioConfig:
     #: buffers, and back pressure stays exact), else 1 (a socket without a posted receive has no window).
     read_ahead: int | None = attrs.field(default=None, validator=_integer(0, 64, optional=True))
 
+    #: The same for a datagram socket. ``None``: as ``read_ahead``, but 32 on Windows, where a datagram that finds no
+    #: receive posted is lost: a burst of 32 in 2 MiB.
+    datagram_read_ahead: int | None = attrs.field(default=None, validator=_integer(0, 1024, optional=True))
+
     #: Bytes in flight on one socket before ``send`` waits; 0 waits for each completion. ``None``: 0 where
     #: requests can be cancelled, since there a send completes as soon as the kernel has copied the data; else
     #: 1 MiB, about 10 ms of a gigabit link.
@@ -112,8 +116,10 @@ class RioConfig:
     #: copying into a registered slice costs less than registering.
     copy_bytes_max: int = attrs.field(default=65536, validator=_integer(0, 1 << 30))
 
-    #: Sends that may be posted on one socket at a time; more wait. Tasks may share a datagram socket.
-    sends_outstanding_max: int = attrs.field(default=8, validator=_integer(1, 4096))
+    #: Sends that may be posted on one socket at a time; more wait. Tasks may share a datagram socket. ``None``: 8; but
+    #: where sends complete when the peer has acknowledged them, as many as a window of small ones needs, up to 256.
+    #: Only a socket that comes to need more than 8 has them.
+    sends_outstanding_max: int | None = attrs.field(default=None, validator=_integer(1, 4096, optional=True))
 
     #: Room of each completion queue at the start; it doubles when request queues need more.
     completion_queue_size: int = attrs.field(default=1024, validator=_integer(1, 0x8000000))

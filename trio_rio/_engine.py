@@ -24,13 +24,14 @@ from . import _books, _trio
 from ._buffers import Arena, Slice
 from ._channel import Channel
 from ._collector import Collectors
-from ._errors import RioCallError, RioError
+from ._errors import RioCallError, RioError, RioResourceError
 from ._lease import LeaseBook
 from ._others import Others
 from ._own_sockets import OwnSockets
 from ._requests import FREE, GENERATION, Request, no_cancel
 from ._statistics import Counters
 from .rio import Port, Provider, Status
+from .rio._checks import raw_type
 
 if TYPE_CHECKING:
     from ._config import RioConfig
@@ -38,6 +39,13 @@ if TYPE_CHECKING:
     from .rio import Event
 
 _CONTEXT_MASK = (1 << 63) - 1
+
+# Receives that stay posted on a datagram socket where the system keeps nothing that finds none: see RioConfig.
+_DATAGRAMS_AHEAD = 32
+
+# Sends that a socket may have outstanding: at first, and at most where they complete late.
+_SENDS_AT_FIRST = 8
+_SENDS_MAX = 256
 
 # How long the end of a run waits for requests that were told to end. They take microseconds; this is for a machine
 # that is swapping.
@@ -76,6 +84,11 @@ class Engine:
             raise RioError(f"provider {provider.name!r} cannot cancel one request; use cancellation='detach'")
         detaches = not self.cancels_requests
         self.read_ahead: int = (1 if detaches else 0) if config.read_ahead is None else config.read_ahead
+        of_datagrams = self.read_ahead if provider.can_cancel else max(self.read_ahead, _DATAGRAMS_AHEAD)
+        of_datagrams = of_datagrams if config.datagram_read_ahead is None else config.datagram_read_ahead
+        self._read_ahead = self.read_ahead, of_datagrams
+        sends = config.sends_outstanding_max
+        self.sends_outstanding_max = (_SENDS_MAX if detaches else _SENDS_AT_FIRST) if sends is None else sends
         window = (1024 * 1024 if detaches else 0) if config.send_window_bytes is None else config.send_window_bytes
         self.send_window_bytes = window
         self.small_size_bytes: int = config.small_slice_size_bytes
@@ -194,8 +207,8 @@ class Engine:
             if earlier.sock is sock:
                 return earlier
             earlier.close()  # its socket was closed behind our back, and the number is in use again
-        receives = max(1, self.read_ahead) + 1
-        sends = self.config.sends_outstanding_max
+        receives = max(1, self.read_ahead_of(sock)) + 1
+        sends = min(_SENDS_AT_FIRST, self.sends_outstanding_max)
         receiving, sending = self.collectors.reserve(receives, sends)
         try:
             request_queue = self.provider.create_request_queue(sock, receives, 1, sends, 1, receiving, sending, 0)
@@ -203,9 +216,27 @@ class Engine:
             if error.code in (Status.EOPNOTSUPP, Status.ENOTSOCK):
                 return None
             raise
-        channel = Channel(self, sock, request_queue)
+        channel = Channel(self, sock, request_queue, (receives, sends), sending)
         self.channels[channel.fd] = channel
         return channel
+
+    def read_ahead_of(self, sock: socket.socket) -> int:
+        """Receives that stay posted on a socket beyond demand."""
+        return self._read_ahead[raw_type(sock) != socket.SOCK_STREAM]
+
+    def grow_sends(self, channel: Channel) -> bool:
+        """Let a socket have twice as many sends outstanding. False: it has as many as it may have."""
+        receives, sends = channel.limits
+        more = min(sends, self.sends_outstanding_max - sends)
+        if more <= 0:
+            return False
+        try:
+            self.collectors.reserve_in(channel.send_queue, more)
+            self.provider.resize_request_queue(channel.request_queue, receives, sends + more)
+        except (RioCallError, RioResourceError):
+            return False
+        channel.limits = receives, sends + more
+        return True
 
     async def wait_readable_ahead(self, fd: int) -> bool:
         """A readiness wait on a socket that has a channel. False: nothing is special, let the manager wait.

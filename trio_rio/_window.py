@@ -75,8 +75,9 @@ class SendWindow:
 
     def _has_room(self) -> bool:
         channel = self.channel
-        sends_max = channel.engine.config.sends_outstanding_max
-        return self.bytes_in_flight < self.size_bytes and len(channel.sends) < sends_max
+        if self.bytes_in_flight >= self.size_bytes:
+            return False
+        return len(channel.sends) < channel.limits[1] or channel.engine.grow_sends(channel)
 
     async def _wait_for_change(self) -> None:
         task = trio.lowlevel.current_task()

@@ -91,6 +91,28 @@ async def test_send_waits_when_the_window_is_full() -> None:
         assert in_flight <= (1 << 20) + 65536
 
 
+@pytest.mark.parametrize(
+    ("count", "in_flight"),
+    [(100, 100), pytest.param(20, 16, marks=pytest.mark.rio_config(sends_outstanding_max=16))],
+)
+async def test_small_sends_fill_a_window_too(count: int, in_flight: int) -> None:
+    """To a peer that does not read as many small sends go out as the window has room for, or as the limit says."""
+    ours, theirs = stdlib_pair()
+    fill(ours)
+    with theirs, trio.socket.from_stdlib_socket(ours) as client:
+        with trio.move_on_after(0.2) as scope:
+            for _ in range(count):
+                await client.send(b"x" * 100)
+        assert trio_rio.current_statistics().sends_in_flight == in_flight
+        assert scope.cancelled_caught == (in_flight < count)
+        theirs.close()
+        with trio.fail_after(PATIENCE_SECONDS):
+            while trio_rio.current_statistics().sends_in_flight:  # noqa: ASYNC110, there is no event
+                await trio.sleep(0.01)
+        client.close()
+        assert current_ledger().credits_charged == 0
+
+
 async def test_an_error_reaches_the_next_send() -> None:
     """A send in flight that fails is told to the next send."""
     ours, theirs = stdlib_pair()

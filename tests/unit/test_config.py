@@ -23,12 +23,20 @@ INTEGERS: dict[str, tuple[int, int, dict[str, Any], dict[str, Any]]] = {
     "registered_bytes_max": (65536, 1 << 40, {"large_slice_size_bytes": 4096}, {}),
     "copy_bytes_max": (0, 1 << 30, {}, {}),
     "sends_outstanding_max": (1, 4096, {}, {}),
+    "datagram_read_ahead": (0, 1024, {}, {}),
     "completion_queues": (1, 64, {}, {}),
     "completion_queue_size": (1, 0x8000000, {}, {"completion_queue_size_max": 0x8000000}),
     "completion_queue_size_max": (1, 0x8000000, {"completion_queue_size": 1}, {}),
 }
 SECONDS = ("linger_seconds", "busy_poll_seconds")
-OPTIONAL = ("read_ahead", "send_window_bytes", "provider", "cancellation")
+OPTIONAL = (
+    "read_ahead",
+    "datagram_read_ahead",
+    "sends_outstanding_max",
+    "send_window_bytes",
+    "provider",
+    "cancellation",
+)
 
 
 def test_each_number_is_tested_here() -> None:
