@@ -166,8 +166,9 @@ class Engine:
         return request
 
     def has_requests(self) -> bool:
-        """Whether any request is not in a pool: it may be in flight, or its result is not taken yet."""
-        return len(self.requests) > len(self.small) + len(self.large) + len(self.bulk) + len(self.bare)
+        """Whether there may be results to look for: a request is not in a pool, or others have queues of their own."""
+        pooled = len(self.small) + len(self.large) + len(self.bulk) + len(self.bare)
+        return len(self.requests) > pooled or self.others.are_any()
 
     def take_bare(self) -> Request:
         """A free request without a slice."""

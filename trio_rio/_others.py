@@ -117,6 +117,10 @@ class Others:
         if self.engine.runner is None and self.engine.collectors.notifier_task is not None:
             self.engine.collectors.call_notifier()
 
+    def are_any(self) -> bool:
+        """Whether anybody has queues of his own now."""
+        return bool(self._by_key)
+
     def account(self) -> Account:
         """All of them together."""
         accounts = [owner.account() for owner in self._all()]

@@ -340,6 +340,19 @@ async def test_a_polled_run_looks_all_the_time() -> None:
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.rio_config(notification="polled")
+async def test_a_polled_run_looks_for_datagrams_of_a_channel() -> None:
+    """A channel's receives are in flight all the time, and a polled run does not sleep then."""
+    async with await trio_rio.open_datagram_channel(("127.0.0.1", 0)) as channel:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(channel.receive)
+            await wait_all_tasks_blocked()
+            before = trio_rio.current_statistics().dequeue_calls
+            await trio.sleep(0.1)
+            assert trio_rio.current_statistics().dequeue_calls - before > 10
+            nursery.cancel_scope.cancel()
+
+
 @pytest.mark.parametrize(
     ("notification", "busy"), [("port", 0), ("port", 0.001), ("event", 0), ("event", 0.001), ("polled", 0)]
 )
