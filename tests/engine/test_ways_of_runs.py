@@ -12,7 +12,6 @@ import trio_rio
 from .harness import WAYS_OPTIONS
 from .test_fairness import test_rc_57_an_accept_beside_busy_connections, test_timers_beside_busy_connections
 from .test_guest import (
-    run_on_asyncio,
     run_on_queue,
     test_a_cancellation_by_the_host,
     test_a_close_by_the_host,
@@ -45,7 +44,7 @@ __all__ = [
 pytestmark = pytest.mark.rio_config(results_per_turn=1, completion_queues=3, separate_send_queue=True)
 
 
-@pytest.fixture(params=[run_on_queue, run_on_asyncio], ids=["queue", "asyncio"])
+@pytest.fixture(params=[run_on_queue], ids=["queue"])
 def host(request: pytest.FixtureRequest) -> Callable[..., Any]:
     """A function that runs an async function as a guest."""
     run: Callable[..., Any] = request.param
