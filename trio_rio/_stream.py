@@ -136,14 +136,18 @@ class RioStream(HalfCloseableStream):
         size = _RECEIVE_SIZE_BYTES if max_bytes is None else max_bytes
         if size < 1:
             raise ValueError(f"max_bytes must be at least 1, not {size}")
-        data = await self.socket.recv(size)
-        self._find_channel()
-        return data
+        channel = self._find_channel()
+        if channel is not None and channel.ahead is not None and type(size) is int:
+            received = await channel.ahead.receive(size)
+            if received is not None:
+                return received[0]
+        return await self.socket.recv(size)
 
-    def _find_channel(self) -> None:
-        """Keep the socket's channel if there is one, and nothing but a post and a wait is needed on it."""
-        channel = self._sock._channel if isinstance(self._sock, RioSocket) else None
+    def _find_channel(self) -> Channel | None:
+        """The socket's channel if RIO serves it now; kept if nothing but a post and a wait is needed on it."""
+        channel = self._sock._usable_channel() if isinstance(self._sock, RioSocket) else None
         self._channel = channel if channel is not None and channel.is_direct else None
+        return channel
 
     def receive_lease(self) -> ReceiveLease:
         """Receive without a copy: ``async with stream.receive_lease() as view:``.
@@ -224,12 +228,15 @@ class RioStream(HalfCloseableStream):
             raise_translated(error)
         finally:
             self._is_sending = False
-        self._find_channel()
 
     async def _send_rest(self, view: memoryview, sent: int) -> None:
+        """Send what is left, by the window of the channel if it has one, else by the socket."""
+        channel = self._find_channel()
+        window = None if channel is None or view.format != "B" or not view.contiguous else channel.window
         while sent < len(view):
             with view[sent:] as rest:
-                sent += await self.socket.send(rest)
+                count = None if window is None else await window.send(rest, None)
+                sent += await self.socket.send(rest) if count is None else count
 
     def _begin_sending(self) -> None:
         """Be the one task that sends; who gets through sets ``_is_sending`` back."""
