@@ -67,7 +67,7 @@ async def test_names() -> None:
         ({"local_address": "127.0.0.1"}, TypeError),
         ({"local_address": ("127.0.0.1",)}, TypeError),
         ({"remote_address": ["127.0.0.1", 9]}, TypeError),
-        ({"family": socket.AF_UNIX}, ValueError),
+        ({"family": 77}, ValueError),
         ({"local_address": ("127.0.0.1", 0), "family": socket.AF_INET6}, OSError),
         ({"local_address": ("127.0.0.1", 0), "remote_address": ("::1", 9)}, OSError),
         ({"local_address": ("127.0.0.1", 0), "receives_posted": 0}, ValueError),
