@@ -16,7 +16,7 @@ from trio_rio.rio import (
     unpack_address,
 )
 
-from .harness import FAMILIES, PATIENCE_SECONDS, Table, refused
+from .harness import FAMILIES, LOOPBACK, PATIENCE_SECONDS, Table, refused
 
 SIZES = [0, 1, 512, 1472, 65507]
 
@@ -230,6 +230,26 @@ def test_rc_42d_no_local_address_for_sends(table: Table) -> None:
     block = table.block()
     with refused(Status.EINVAL):
         table.provider.send_ex(rq, block.slice(0, 1), 1, block.slice(10, 28), None, None, None, 0, 0)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_rc_42f_a_send_binds_its_socket(table: Table, family: int) -> None:
+    """A socket that is not bound yet is bound by its first send, as by sendto, and gets the answers."""
+    _, peer = table.udp(family, connected=False)
+    ours = table.provider.make_socket(family, socket.SOCK_DGRAM)
+    table.sockets.append(ours)
+    cq = table.cq()
+    rq = table.rq(ours, cq)
+    block = table.block()
+    where = block.put(pack_address(family, peer.getsockname()), 100)
+    table.provider.send_ex(rq, block.put(b"first"), 1, None, where, None, None, 0, 1)
+    assert table.one(cq) == (0, 5, 1, 1)
+    port = ours.getsockname()[1]
+    assert port
+    peer.connect((LOOPBACK[socket.AddressFamily(family)], port))
+    table.receive(rq, block.slice(200, 100), 2)
+    peer.send(b"answer")
+    assert table.one(cq) == (0, 6, 1, 2)
 
 
 def test_rc_42e_an_address_of_another_family(table: Table) -> None:

@@ -22,6 +22,7 @@ too, counted from 2**32, so that an old one never means new memory. One lock ser
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import socket
 import struct
@@ -207,10 +208,12 @@ class RequestSide:
     outstanding: int = 0
     is_ended: bool = False
     charge_left: int = 0
+    is_bound: bool = True
 
     def __attrs_post_init__(self) -> None:
         if self.is_stream and not self.is_send:
             self.flags_taken |= RIO_MSG_WAITALL
+        self.is_bound = self.is_stream or not self.is_send
         self.completions.charged += self.limit
 
     # -- the flat calls --------------------------------------------------------------------------------
@@ -286,6 +289,8 @@ class RequestSide:
             return Status.ENOBUFS
         if not self.is_alive():
             return Status.ENOTSOCK
+        if not self.is_bound:
+            self._bind()
         books = self.books
         token = next(books.tokens)
         books.requests[token] = (context, self, memories)
@@ -304,6 +309,17 @@ class RequestSide:
         if flags & RIO_MSG_DEFER:
             books.dirty[self] = None
         return 0
+
+    def _bind(self) -> None:
+        """A datagram socket that is not bound is bound by its first send; nobody says that of RIOSendEx."""
+        self.is_bound = True
+        sock = self.queue.socket
+        try:
+            sock.getsockname()
+        except OSError:  # WSAEINVAL: it is not bound
+            # Were it refused the send would say why.
+            with contextlib.suppress(OSError):
+                sock.bind(("::" if sock.family == socket.AF_INET6 else "", 0))
 
     def commit(self) -> int:
         """RIO_MSG_COMMIT_ONLY for this direction."""
