@@ -157,14 +157,14 @@ class WindowsRioManager(StockIOManager):
 
     async def wait_readable(self, sock: Any) -> None:
         """See :func:`trio.lowlevel.wait_readable`."""
-        number = sock if isinstance(sock, int) else sock.fileno()
+        number = _number_of(sock)
         if await self.engine.wait_readable_ahead(number):
             return
         await self._wait(super().wait_readable, sock, number << 1)
 
     async def wait_writable(self, sock: Any) -> None:
         """See :func:`trio.lowlevel.wait_writable`."""
-        number = sock if isinstance(sock, int) else sock.fileno()
+        number = _number_of(sock)
         await self._wait(super().wait_writable, sock, number << 1 | 1)
 
     async def _wait(self, wait: Any, sock: Any, key: int) -> None:
@@ -175,3 +175,11 @@ class WindowsRioManager(StockIOManager):
             self.waits[key] -= 1
             if not self.waits[key]:
                 del self.waits[key]
+
+
+def _number_of(sock: Any) -> int:
+    """The handle of a socket; -1 for what Trio's own code must judge, a cffi handle among it."""
+    if isinstance(sock, int):
+        return sock
+    fileno = getattr(sock, "fileno", None)
+    return -1 if fileno is None else int(fileno())
