@@ -90,7 +90,12 @@ def test_a_wrong_name_for_the_pytest_plugin(name: str, tmp_path: Path) -> None:
 
 
 # Room for two sockets with a receive and a spare one, and one send each.
-TINY = {"completion_queue_size": 6, "completion_queue_size_max": 7, "sends_outstanding_max": 1}
+TINY = {
+    "completion_queue_size": 6,
+    "completion_queue_size_max": 7,
+    "sends_outstanding_max": 1,
+    "datagram_read_ahead": 0,
+}
 
 
 @pytest.mark.rio_config(**TINY)
