@@ -15,6 +15,7 @@ from trio_rio import DatagramChannel
 from trio_rio.testing import assert_ledger_balanced
 
 from ..conftest import RioRun
+from ..platforms import IS_WINDOWS
 from .datagrams import ALL_CARRIERS, address_of, let_arrive, open_local, open_two, stdlib_peer
 
 pytestmark = ALL_CARRIERS
@@ -101,6 +102,8 @@ async def test_closing_the_socket_closes_the_channel() -> None:
 
 async def test_a_descriptor_that_is_used_again() -> None:
     """A channel whose socket was closed behind its back does not touch the next owner of the descriptor."""
+    if IS_WINDOWS:
+        pytest.skip("Windows does not give a closed socket's number to the next one")
     channel = await open_local()
     number = channel.socket.fileno()
     channel.socket.close()
@@ -126,7 +129,8 @@ async def test_a_dropped_channel_leaves_nothing() -> None:
         warnings.simplefilter("always")
         await drop()
         gc.collect()
-    assert any(warning.category is ResourceWarning for warning in caught)
+    # A receive that cannot be cancelled ends with its socket, so there the engine closes it.
+    assert IS_WINDOWS or any(warning.category is ResourceWarning for warning in caught)
     for _ in range(10):
         await trio.sleep(0.001)
     assert_ledger_balanced()
@@ -136,6 +140,8 @@ async def test_a_dropped_channel_leaves_nothing() -> None:
 
 def test_a_channel_survives_its_run(rio_run: RioRun) -> None:
     """Left open at the end of a run it goes on in the next one, on trio_rio or not, and has lost nothing."""
+    if IS_WINDOWS:
+        pytest.skip("there a posted receive ends with its socket, so the end of a run closes it")
     received: list[bytes] = []
 
     async def begin() -> tuple[DatagramChannel, DatagramChannel]:

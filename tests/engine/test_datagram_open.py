@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from typing import Any
 
@@ -11,7 +12,10 @@ from trio.testing import assert_checkpoints
 
 import trio_rio
 
+from ..platforms import is_wine
 from .datagrams import FAMILIES, LOOPBACK, open_local
+
+wine_binds_to_anything = pytest.mark.skipif(is_wine(), reason="Wine binds to addresses of other machines")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -22,8 +26,9 @@ async def test_a_local_address(family: int) -> None:
         assert channel.socket.family == family
         assert channel.socket.getsockname()[0] == host
         assert channel.socket.getsockname()[1] > 0
-        with assert_checkpoints(), pytest.raises(OSError, match="already in use"):
+        with assert_checkpoints(), pytest.raises(OSError) as caught:
             await trio_rio.open_datagram_channel(channel.socket.getsockname())
+        assert caught.value.errno == errno.EADDRINUSE
 
 
 async def test_every_address() -> None:
@@ -71,7 +76,7 @@ async def test_names() -> None:
         ({"local_address": ("127.0.0.1", 0), "family": socket.AF_INET6}, OSError),
         ({"local_address": ("127.0.0.1", 0), "remote_address": ("::1", 9)}, OSError),
         ({"local_address": ("127.0.0.1", 0), "receives_posted": 0}, ValueError),
-        ({"local_address": ("203.0.113.1", 0)}, OSError),
+        pytest.param({"local_address": ("203.0.113.1", 0)}, OSError, marks=wine_binds_to_anything),
         ({"remote_address": (None, 9)}, ValueError),
     ],
 )
@@ -93,6 +98,8 @@ async def test_more_channels_than_memory() -> None:
     """Channels share the registered memory of the run: later ones have fewer slots, or do without RIO; all work."""
     channels = [await open_local() for _ in range(70)]
     try:
+        if channels[0].statistics().provider is None:
+            pytest.skip("RIO does not serve here")
         posted = [channel.statistics().receives_posted for channel in channels]
         assert posted[0] == 64
         assert posted[-1] < 64
