@@ -269,15 +269,20 @@ class DatagramQueue:
         for task in tasks:
             trio.lowlevel.reschedule(task, closed_error())
 
-    def end(self) -> None:
-        """End every request; memory and queues are given back when all of them have completed. Twice is allowed."""
+    def end(self, *, closes_socket: bool = False) -> None:
+        """End every request; memory and queues are given back when all of them have completed. Twice is allowed.
+
+        Args:
+          closes_socket: nobody else will close the socket, and requests that cannot be cancelled end only with it.
+        """
         if self.is_ended:
             return
         self.is_ended = True
         if self.engine.is_foreign:
             return
         self.engine.others.ending.add(self)
-        self.requests.provider.release_socket(self.requests)
+        provider = self.engine.provider
+        (provider.close_socket if closes_socket and not provider.can_cancel else provider.release_socket)(self.requests)
         self.engine.manager.commit_from_outside()
         self.drain()
 
@@ -332,7 +337,7 @@ class DatagramQueue:
     def __del__(self) -> None:
         # The channel was dropped without being closed.
         if not self.is_ended and not self.engine.is_closed:
-            self.end()
+            self.end(closes_socket=True)
 
 
 def open_queue(

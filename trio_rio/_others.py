@@ -52,8 +52,11 @@ class QueueOwner(Protocol):
     def is_lingering(self) -> bool:
         """Whether something that was promised to be sent is in flight."""
 
-    def end(self) -> None:
-        """Abort what is in flight. He leaves by himself when all of it is back."""
+    def end(self, *, closes_socket: bool = False) -> None:
+        """Abort what is in flight. He leaves by himself when all of it is back.
+
+        ``closes_socket``: with the socket, where a request that is in flight can end only so.
+        """
 
     def drain(self) -> None:
         """Dequeue what is there, and arm for the rest."""
@@ -164,7 +167,7 @@ class Others:
     def end(self) -> None:
         """See :meth:`QueueOwner.end`."""
         for owner in self._all():
-            owner.end()
+            owner.end(closes_socket=True)
             if not self.engine.provider.can_cancel:
                 owner.sock.close()  # nothing else ends what is posted
 
