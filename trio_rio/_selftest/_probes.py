@@ -9,8 +9,6 @@ from __future__ import annotations
 import random
 import socket
 import struct
-import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -21,7 +19,7 @@ import attrs
 from ..rio import RIO_MSG_WAITALL, RawResult, status_name
 from ._bench import Bench, read_exactly, reset_at_close
 from ._raw import RawTable, collect, raw_table
-from ._report import NotApplicable, wine_version
+from ._report import NotApplicable
 
 
 @attrs.define(eq=False)
@@ -55,6 +53,10 @@ class Ground:
     def collect(self, count: int, seconds: float = 2.0) -> list[RawResult]:
         """Results, as many as come in time."""
         return collect(self.table, self.cq, count, seconds)
+
+    def endings_of(self, count: int, seconds: float = 2.0) -> str:
+        """How they ended, in words."""
+        return endings(self.collect(count, seconds))
 
 
 def endings(results: list[RawResult]) -> str:
@@ -114,28 +116,6 @@ def u2(ground: Ground) -> str:
     return f"receive: {receive}\nsend: {send}"
 
 
-def u3(ground: Ground) -> str:
-    """whether CancelIoEx or SIO_FLUSH ends requests"""
-    _windows_only(ground)
-    from ..rio._winsock_ffi import ffi, last_error, libraries
-
-    lines = []
-    for name in ("CancelIoEx", "SIO_FLUSH"):
-        ours, _ = ground.bench.tcp()
-        rq = ground.rq(ours)
-        ground.receive(rq)
-        if name == "CancelIoEx":
-            said = "" if libraries().kernel32.CancelIoEx(ours.fileno(), ffi.NULL) else f" (refused, {last_error()})"
-        else:
-            size = ffi.new("uint32_t *")
-            arguments = (ours.fileno(), 0x28000004, ffi.NULL, 0, ffi.NULL, 0, size, ffi.NULL, ffi.NULL)
-            said = f" (refused, {last_error()})" if libraries().ws2_32.WSAIoctl(*arguments) else ""
-        lines.append(f"{name}{said}: {endings(ground.collect(1, 1.0))}")
-        ground.table.close_socket(rq, ours)
-        ground.collect(1, 1.0)
-    return "\n".join(lines)
-
-
 def u4(ground: Ground) -> str:
     """when the room in a completion queue comes back after closesocket"""
     table = ground.table
@@ -191,36 +171,6 @@ def _peek(peer: socket.socket) -> object:
         return peer.recv(100)
     except OSError as error:
         return type(error).__name__
-
-
-_CHILD = """
-import socket, sys
-from trio_rio.rio import open_provider
-from trio_rio._selftest._raw import collect, raw_table
-sock = socket.fromshare(sys.stdin.buffer.read())
-table = raw_table(open_provider("winsock"))
-cq, _ = table.cq(8)
-rq, code = table.rq(sock, cq, 1, 1)
-print("RIOCreateRequestQueue in the other process:", code or "made", end="; ")
-if rq:
-    memory = bytearray(64)
-    buffer, _ = table.register(memory)
-    print("RIOReceive:", table.receive(rq, buffer, 0, 64, 0), [one[:2] for one in collect(table, cq, 1)])
-"""
-
-
-def u6(ground: Ground) -> str:
-    """a RIO socket that is shared with another process"""
-    _windows_only(ground)
-    ours, peer = ground.bench.tcp()
-    with subprocess.Popen(
-        [sys.executable, "-c", _CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    ) as child:
-        share: Any = getattr(ours, "share")  # noqa: B009  # sockets of other systems have none
-        blob = share(child.pid)
-        peer.send(b"hello")
-        said, _ = child.communicate(blob, timeout=20)
-    return said.decode(errors="replace").strip() or f"it said nothing and ended with {child.returncode}"
 
 
 def u7(ground: Ground) -> str:
@@ -309,22 +259,6 @@ def u12(ground: Ground) -> str:
     return f"post: {status_name(code) if code else 'accepted'}; before connecting: {endings(early)}{late}"
 
 
-def u13(ground: Ground) -> str:
-    """how many registrations, and how much locked memory"""
-    _windows_only(ground)
-    lines = []
-    for size, limit in ((4096, 16384), (16 << 20, 64)):
-        made, code = 0, 0
-        while made < limit:
-            _, code = ground.table.register(bytearray(size))
-            if code:
-                break
-            made += 1
-        ending = f"then {status_name(code)}" if code else "where the probe stopped"
-        lines.append(f"registrations of {size} bytes: {made}, {ending}")
-    return "\n".join(lines)
-
-
 def u14(ground: Ground) -> str:
     """how many request queues"""
     cq, _ = ground.table.cq(1 << 16)
@@ -371,23 +305,29 @@ def u16(ground: Ground) -> str:
     return "\n".join(lines)
 
 
+def _ask_windows(number: str) -> Callable[[Ground], str]:
+    def ask(ground: Ground) -> str:
+        _windows_only(ground)
+        from . import _windows
+
+        probe: Callable[[Ground], str] = getattr(_windows, number)
+        return probe(ground)
+
+    ask.__doc__ = _OF_WINDOWS[number]
+    return ask
+
+
+_OF_WINDOWS = {
+    "u3": "whether CancelIoEx or SIO_FLUSH ends requests",
+    "u6": "a RIO socket that is shared with another process",
+    "u13": "how many registrations, and how much locked memory",
+    "u18": "what stands between: Wine, layered service providers",
+}
+
+
 def u17(_: Ground) -> str:
     """the figures of an old article"""
     raise NotApplicable("a question to a publication, not to a system")
-
-
-def u18(ground: Ground) -> str:
-    """what stands between: Wine, layered service providers"""
-    _windows_only(ground)
-    try:
-        done = subprocess.run(
-            ["netsh", "winsock", "show", "catalog"], capture_output=True, text=True, timeout=20, check=False
-        )
-        layered = [line for line in done.stdout.splitlines() if "layered" in line.lower()]
-        catalog = f"{len(layered)} layered entries in the catalog" if done.stdout else "netsh says nothing"
-    except (OSError, subprocess.TimeoutExpired) as error:
-        catalog = f"no catalog: {error}"
-    return f"Wine: {wine_version() or 'no'}; {catalog}"
 
 
 def u19(_: Ground) -> str:
@@ -407,6 +347,7 @@ def u20(ground: Ground) -> str:
 
 
 PROBES: dict[str, Callable[[Ground], str]] = {
-    "U1": u1, "U2": u2, "U3": u3, "U4": u4, "U5": u5, "U6": u6, "U7": u7, "U8": u8, "U9": u9, "U10": u10, "U11": u11,
-    "U12": u12, "U13": u13, "U14": u14, "U15": u15, "U16": u16, "U17": u17, "U18": u18, "U19": u19, "U20": u20,
+    "U1": u1, "U2": u2, "U3": _ask_windows("u3"), "U4": u4, "U5": u5, "U6": _ask_windows("u6"), "U7": u7, "U8": u8,
+    "U9": u9, "U10": u10, "U11": u11, "U12": u12, "U13": _ask_windows("u13"), "U14": u14, "U15": u15, "U16": u16,
+    "U17": u17, "U18": _ask_windows("u18"), "U19": u19, "U20": u20,
 }  # fmt: skip

@@ -45,76 +45,6 @@ def collect(table: RawTable, cq: Any, count: int, seconds: float = 2.0) -> list[
 
 
 @attrs.define(eq=False)
-class WindowsTable:
-    """The calls of Windows."""
-
-    table: Any
-    is_windows: bool = True
-    _keep: list[Any] = attrs.field(factory=list)
-
-    def cq(self, size: int) -> tuple[Any, int]:
-        """RIOCreateCompletionQueue, polled."""
-        from ..rio._winsock_ffi import ffi, last_error
-
-        cq = self.table.RIOCreateCompletionQueue(size, ffi.NULL)
-        return cq, 0 if cq else last_error()
-
-    def rq(self, sock: socket.socket, cq: Any, receives: int, sends: int) -> tuple[Any, int]:
-        """RIOCreateRequestQueue."""
-        from ..rio._winsock_ffi import last_error
-
-        rq = self.table.RIOCreateRequestQueue(sock.fileno(), receives, 1, sends, 1, cq, cq, 0)
-        return rq, 0 if rq else last_error()
-
-    def register(self, memory: bytearray) -> tuple[Any, int]:
-        """RIORegisterBuffer. The memory is kept for good."""
-        from ..rio import RIO_INVALID_BUFFERID
-        from ..rio._winsock_ffi import ffi, last_error
-
-        pointer = ffi.from_buffer("char[]", memory)
-        self._keep.append(pointer)
-        buffer = self.table.RIORegisterBuffer(pointer, len(memory))
-        return buffer, last_error() if buffer == RIO_INVALID_BUFFERID else 0
-
-    def receive(self, rq: Any, buffer: Any, offset: int, length: int, context: int, flags: int = 0) -> int:
-        """RIOReceive."""
-        return self._post(self.table.RIOReceive, rq, (buffer, offset, length), context, flags)
-
-    def send(self, rq: Any, buffer: Any, offset: int, length: int, context: int, flags: int = 0) -> int:
-        """RIOSend."""
-        return self._post(self.table.RIOSend, rq, (buffer, offset, length), context, flags)
-
-    @staticmethod
-    def _post(function: Any, rq: Any, slice_: tuple[Any, int, int], context: int, flags: int) -> int:
-        from ..rio._winsock_ffi import ffi, last_error
-
-        data = ffi.new("RIO_BUF *", slice_)
-        return 0 if function(rq, data, 1, flags, context) else last_error()
-
-    def dequeue(self, cq: Any, limit: int) -> list[RawResult]:
-        """RIODequeueCompletion."""
-        from ..rio._winsock_ffi import ffi
-
-        results = ffi.new("RIORESULT[]", limit)
-        count = self.table.RIODequeueCompletion(cq, results, limit)
-        taken = [results[index] for index in range(count)]
-        return [(one.Status, one.BytesTransferred, one.SocketContext, one.RequestContext) for one in taken]
-
-    def notify(self, cq: Any) -> int:
-        """RIONotify."""
-        code: int = self.table.RIONotify(cq)
-        return code
-
-    def close_cq(self, cq: Any) -> None:
-        """RIOCloseCompletionQueue."""
-        self.table.RIOCloseCompletionQueue(cq)
-
-    def close_socket(self, rq: Any, sock: socket.socket) -> None:
-        """closesocket."""
-        sock.close()
-
-
-@attrs.define(eq=False)
 class ProviderTable:
     """The flat calls of a provider."""
 
@@ -163,5 +93,8 @@ class ProviderTable:
 
 def raw_table(provider: Provider) -> RawTable:
     """The lowest calls that a provider has."""
-    table = getattr(provider, "table", None)
-    return ProviderTable(provider) if table is None else WindowsTable(table)
+    if provider.name != "winsock":
+        return ProviderTable(provider)
+    from ._windows import WindowsTable
+
+    return WindowsTable(getattr(provider, "table"))  # noqa: B009  # which only this one has
