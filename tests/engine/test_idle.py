@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 
 import pytest
@@ -16,11 +17,11 @@ SECONDS = 2.0 if SCALE < 5 else 10.0
 # often the process went to sleep: once for each time that it was woken. A thread does the counting, in one sleep, so
 # its own wake-up is the one that is allowed; the run's thread must have none.
 SERVER = """
-import os, sys, threading, time
+import json, os, sys, threading, time
 import trio
 import trio_rio
 
-connections, seconds, cancellation = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3]
+connections, seconds, options = int(sys.argv[1]), float(sys.argv[2]), json.loads(sys.argv[3])
 
 def switches(thread):
     with open(f"/proc/self/task/{thread}/status") as file:
@@ -55,14 +56,22 @@ async def main():
         nursery.cancel_scope.cancel()
 
 import trio.testing
-trio_rio.run(main, config=trio_rio.RioConfig(cancellation=cancellation))
+trio_rio.run(main, config=trio_rio.RioConfig(**options))
 """
 
 
 @needs_limits
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("cancellation", ["request", "detach"])
-def test_idle_connections_wake_nobody(rio_provider: str, cancellation: str) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"cancellation": "request"},
+        {"cancellation": "detach"},
+        {"notification": "event", "completion_queues": 3, "busy_poll_seconds": 0.01},
+    ],
+    ids=["request", "detach", "event"],
+)
+def test_idle_connections_wake_nobody(rio_provider: str, options: dict[str, object]) -> None:
     """With a thousand connections open that wait for data, the thread of the run is not woken once."""
     import resource
 
@@ -70,7 +79,7 @@ def test_idle_connections_wake_nobody(rio_provider: str, cancellation: str) -> N
     if soft < CONNECTIONS + 100:
         pytest.skip(f"{CONNECTIONS} connections need more descriptors than {soft}")
     clients: list[socket.socket] = []
-    with started(SERVER, str(CONNECTIONS), str(SECONDS), cancellation, provider=rio_provider) as server:
+    with started(SERVER, str(CONNECTIONS), str(SECONDS), json.dumps(options), provider=rio_provider) as server:
         assert server.stdout is not None
         try:
             port = int(server.stdout.readline())
