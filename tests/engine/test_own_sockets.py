@@ -70,8 +70,9 @@ async def test_a_number_of_a_descriptor_makes_a_plain_socket() -> None:
         assert sockets_open() == 0
 
 
-def test_in_a_run_of_stock_trio_sockets_are_plain() -> None:
-    """There Trio's socket() makes a socket as ever, with the arguments that it is given."""
+def test_in_a_run_of_stock_trio_sockets_are_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the stand-ins are bound Trio's socket() makes a socket as ever there, with the arguments that it is given."""
+    monkeypatch.setattr(_trio.SOCKET_MODULE, "_SocketType", _socket.RioSocket)
 
     async def main() -> None:
         with trio.socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
