@@ -71,7 +71,7 @@ async def test_a_number_of_a_descriptor_makes_a_plain_socket() -> None:
 
 
 def test_in_a_run_of_stock_trio_sockets_are_plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While the stand-ins are bound Trio's socket() makes a socket as ever there, with the arguments that it is given."""
+    """While the stand-ins are bound, Trio's socket() makes a socket there as ever, from the arguments given."""
     monkeypatch.setattr(_trio.SOCKET_MODULE, "_SocketType", _socket.RioSocket)
 
     async def main() -> None:
