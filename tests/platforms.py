@@ -33,10 +33,10 @@ def skip_if_wine_ended_it() -> None:
 # What a system may lack
 # ----------------------------------------------------------------------------------------------------------
 
+HAS_RECVMSG = hasattr(socket.socket, "recvmsg")
+
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-needs_recvmsg = pytest.mark.skipif(
-    not hasattr(socket.socket, "recvmsg"), reason="the sockets of this system have no recvmsg and sendmsg"
-)
+needs_recvmsg = pytest.mark.skipif(not HAS_RECVMSG, reason="the sockets of this system have no recvmsg and sendmsg")
 needs_limits = pytest.mark.skipif(IS_WINDOWS, reason="this system has no limits for a process (setrlimit)")
 needs_signals = pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="this system has no signals to threads")
 

@@ -12,8 +12,6 @@ import pytest
 def mode(request: pytest.FixtureRequest) -> str:
     """What becomes of a cancelled receive in this test: "request" or "detach"."""
     name: str = request.param
-    if name == "request" and request.node.callspec.params.get("rio_provider") == "winsock":
-        pytest.skip("winsock cannot cancel one request: a receive that is cancelled is detached")
     return name
 
 

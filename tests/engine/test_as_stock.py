@@ -11,13 +11,20 @@ import trio
 
 import trio_rio
 
+from ..platforms import IS_WINDOWS
 from . import other_scenarios, stream_scenarios
 from .trace import Scenario, trace_of
 
 ALL = [*stream_scenarios.scenario.all, *other_scenarios.scenario.all]
 LATE = [*stream_scenarios.scenario.with_late_errors, *other_scenarios.scenario.with_late_errors]
+REASONS = {**stream_scenarios.scenario.reasons, **other_scenarios.scenario.reasons}
 CASES = [
-    pytest.param(scenario, mode, id=f"{mode}-{scenario.__name__}")
+    pytest.param(
+        scenario,
+        mode,
+        id=f"{mode}-{scenario.__name__}",
+        marks=pytest.mark.skipif(IS_WINDOWS and scenario in REASONS, reason=REASONS.get(scenario, "")),
+    )
     for mode in ("request", "detach")
     for scenario in ALL
     if mode == "request" or scenario not in LATE

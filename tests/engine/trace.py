@@ -48,10 +48,21 @@ class Scenarios:
     all: list[Scenario] = attrs.field(factory=list)
     #: Those in which a send fails. Inside a window its error reaches the next send, so their traces differ there.
     with_late_errors: list[Scenario] = attrs.field(factory=list)
+    #: Those that Windows lacks something for, and what.
+    reasons: dict[Scenario, str] = attrs.field(factory=dict)
 
     def __call__(self, function: Scenario) -> Scenario:
         self.all.append(function)
         return function
+
+    def not_on_windows(self, reason: str) -> Callable[[Scenario], Scenario]:
+        """A scenario that Windows, with stock Trio too, cannot play."""
+
+        def add(function: Scenario) -> Scenario:
+            self.reasons[function] = reason
+            return self(function)
+
+        return add
 
     def late(self, function: Scenario) -> Scenario:
         """A scenario in which a send fails."""

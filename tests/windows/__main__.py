@@ -73,6 +73,7 @@ def main(arguments: list[str]) -> int:
     if problem is not None:
         print(f"the Windows lane cannot run: {problem}", file=sys.stderr)
         return 2
+    machine.end_on_signals()
     try:
         return COMMANDS[arguments[0]](arguments[1:])
     except machine.LaneError as error:

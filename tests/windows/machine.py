@@ -20,6 +20,7 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -243,10 +244,33 @@ def prefix() -> Iterator[Path]:
     folder = cache() / f"run-{os.getpid()}-{threading.get_ident()}"
     shutil.rmtree(folder, ignore_errors=True)
     check_call(["cp", "-al", template, folder])
-    environment = wine_environment(folder)
+    _in_use.add(folder)
     try:
         yield folder
     finally:
-        for option in ("-k9", "-w"):
-            subprocess.run(["wineserver", option], env=environment, check=False, stdin=subprocess.DEVNULL)
-        shutil.rmtree(folder, ignore_errors=True)
+        end_prefix(folder)
+
+
+# Prefixes of this process.
+_in_use: set[Path] = set()
+
+
+def end_prefix(folder: Path) -> None:
+    """Kill all that runs in a prefix, and delete it."""
+    environment = wine_environment(folder)
+    for option in ("-k9", "-w"):
+        subprocess.run(["wineserver", option], env=environment, check=False, stdin=subprocess.DEVNULL)
+    shutil.rmtree(folder, ignore_errors=True)
+    _in_use.discard(folder)
+
+
+def end_on_signals() -> None:
+    """Let no prefix outlive this process when it is told to end."""
+
+    def end(number: int, _: object) -> None:
+        for folder in list(_in_use):
+            end_prefix(folder)
+        os._exit(128 + number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end)

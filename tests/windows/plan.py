@@ -63,7 +63,7 @@ TABLE = Setup("the table", {}, tuple(f"{INSIDE}/test_{name}.py" for name in ("ta
 
 # name, setting; each runs TABLE_FILES and ENGINE_FILES, or everything with --full.
 VARIATIONS = (
-    ("delayed", {"DELAY_MILLISECONDS": "5"}),
+    ("delayed", {"DELAY_MILLISECONDS": "3"}),
     ("short receives", {"SHORT_RECEIVES": "1"}),
     ("early starts", {"START_DEFERRED_EARLY": "1"}),
     ("other abort statuses", {"ABORT_STATUS": "vary"}),
