@@ -33,12 +33,19 @@ def skip_if_wine_ended_it() -> None:
 # What a system may lack
 # ----------------------------------------------------------------------------------------------------------
 
+# A provider that cannot serve on this system.
+FOREIGN_PROVIDER = "uring" if IS_WINDOWS else "winsock"
+
 HAS_RECVMSG = hasattr(socket.socket, "recvmsg")
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 needs_recvmsg = pytest.mark.skipif(not HAS_RECVMSG, reason="the sockets of this system have no recvmsg and sendmsg")
 needs_limits = pytest.mark.skipif(IS_WINDOWS, reason="this system has no limits for a process (setrlimit)")
 needs_signals = pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="this system has no signals to threads")
+
+needs_full_buffers = pytest.mark.skipif(
+    is_wine(), reason="under Wine a socket takes more than it said it would: nothing waits for a peer that does not read"
+)
 
 # What a call on a socket that is closed is answered with.
 CLOSED_ERRNO = getattr(errno, "WSAENOTSOCK", errno.EBADF)

@@ -116,7 +116,8 @@ async def datagrams(trace: Trace) -> None:
             buffer = bytearray(3)
             with note_too_long(trace):
                 trace.note((await receiver.recvfrom_into(buffer))[0])
-            trace.note(bytes(buffer))
+                trace.note(bytes(buffer))
+            buffer = bytearray(3)
             await trace.call(receiver.recv, 10)
             await trace.call(receiver.recv_into, buffer)
             trace.note(bytes(buffer))

@@ -32,8 +32,9 @@ async def receiving_in_all_ways(trace: Trace) -> None:
             trace.note(bytes(buffer))
             await trace.call(client.recv_into, memoryview(buffer)[5:6])
             trace.note(bytes(buffer))
-            await trace.call(client.recvfrom, 1)
-            await trace.call(client.recvfrom_into, buffer, 1)
+            # Windows has some address there, which means nothing.
+            trace.note((await client.recvfrom(1))[0])
+            trace.note((await client.recvfrom_into(buffer, 1))[0])
             trace.note(bytes(buffer))
             await trace.call(client.recv, 100)
         await server.send(b"abc")

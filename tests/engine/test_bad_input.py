@@ -16,7 +16,7 @@ import trio_rio
 from trio_rio.testing import assert_ledger_balanced, current_ledger
 
 from ..conftest import RioRun
-from ..platforms import CLOSED_ERRNO, needs_limits
+from ..platforms import CLOSED_ERRNO, FOREIGN_PROVIDER, needs_limits
 from .harness import (
     BOTH_MODES,
     command,
@@ -65,14 +65,14 @@ def test_an_argument_beats_the_environment(rio_provider: str, monkeypatch: pytes
 def test_a_provider_of_another_platform(rio_provider: str) -> None:
     """A provider that cannot serve here: RioUnavailableError with reason and remedy; nothing was started."""
     with pytest.raises(trio_rio.RioUnavailableError) as caught:
-        trio_rio.run(echo_once, config=trio_rio.RioConfig(provider="winsock"))
-    assert caught.value.provider == "winsock"
+        trio_rio.run(echo_once, config=trio_rio.RioConfig(provider=FOREIGN_PROVIDER))
+    assert caught.value.provider == FOREIGN_PROVIDER
     assert caught.value.reason
     assert caught.value.remedy
     assert trio_rio.run(echo_once, config=trio_rio.RioConfig(provider=rio_provider)) == rio_provider
 
 
-@pytest.mark.parametrize("name", ["epoll", "winsock"])
+@pytest.mark.parametrize("name", ["epoll", FOREIGN_PROVIDER])
 def test_a_wrong_name_for_the_pytest_plugin(name: str, tmp_path: Path) -> None:
     """``--rio-provider`` with a provider that is none, or cannot serve here, is a usage error of pytest."""
     (tmp_path / "test_it.py").write_text("def test_it(): pass\n")

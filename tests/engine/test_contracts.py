@@ -10,6 +10,7 @@ from trio.testing import check_half_closeable_stream, check_one_way_stream, chec
 
 from trio_rio import RioStream
 
+from ..platforms import needs_full_buffers
 from .harness import scaled, tcp_pair
 
 # What a closed socket has not sent, with a peer that does not read, keeps the connection open that long.
@@ -52,7 +53,7 @@ def make_streams(stream_class: StreamClass) -> Maker:
     return make
 
 
-@pytest.fixture(params=[False, True], ids=["open", "clogged"])
+@pytest.fixture(params=[False, pytest.param(True, marks=needs_full_buffers)], ids=["open", "clogged"])
 def make_clogged_streams(request: pytest.FixtureRequest, make_streams: Maker) -> Maker | None:
     """Makes streams that cannot send before their peer reads: the kernel's buffers are full, and so is a window."""
 

@@ -100,11 +100,11 @@ def test_instruments_and_clock_of_the_program_are_used(rio_provider: str) -> Non
 
 def test_a_demanded_provider_that_cannot_serve_starts_nothing() -> None:
     """run() and install() raise RioUnavailableError with reason and remedy, and change nothing."""
-    config = trio_rio.RioConfig(provider="winsock")
+    config = trio_rio.RioConfig(provider=FOREIGN_PROVIDER)
     for enter in (functools.partial(trio_rio.run, provider_in_use), trio_rio.install):
         with pytest.raises(trio_rio.RioUnavailableError, match="Remedy") as caught:
             enter(config=config)
-        assert caught.value.provider == "winsock"
+        assert caught.value.provider == FOREIGN_PROVIDER
     assert _trio.RUN_MODULE.TheIOManager is _trio.StockIOManager
 
 

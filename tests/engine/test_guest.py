@@ -15,6 +15,7 @@ from trio.testing import wait_all_tasks_blocked
 
 import trio_rio
 
+from ..platforms import IS_WINDOWS
 from .harness import PATIENCE_SECONDS, numbered, open_pair, receive_all, send_all, stdlib_pair
 
 
@@ -37,6 +38,7 @@ def run_on_asyncio(async_fn: Callable[..., Any], *args: Any, **kwargs: Any) -> A
             async_fn,
             *args,
             run_sync_soon_threadsafe=asyncio.get_running_loop().call_soon_threadsafe,
+            host_uses_signal_set_wakeup_fd=IS_WINDOWS,  # asyncio does there
             done_callback=done.set_result,
             **kwargs,
         )
@@ -194,6 +196,7 @@ def test_one_guest_after_another(config: trio_rio.RioConfig) -> None:
             trio_rio.start_guest_run(
                 guest,
                 run_sync_soon_threadsafe=loop.call_soon_threadsafe,
+                host_uses_signal_set_wakeup_fd=IS_WINDOWS,
                 done_callback=future.set_result,
                 config=config,
             )

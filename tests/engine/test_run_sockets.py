@@ -58,6 +58,8 @@ RUNS = ["request", "detach", "stock"]
 @pytest.mark.parametrize("second", RUNS)
 def test_a_socket_in_two_runs(first: str, second: str, rio_provider: str) -> None:
     """A socket made and used in one run works in a later one, of the same and of the other kind."""
+    if rio_provider == "winsock":
+        pytest.skip("a receive that is posted ends only with its socket, so the socket ends with its run")
     pair: list[trio.socket.SocketType] = []
 
     async def main(number: int) -> None:
@@ -131,6 +133,8 @@ async def test_a_socket_dropped_without_close() -> None:
 
 def test_detach_hands_the_descriptor_out(config: Config) -> None:
     """detach() wakes who waits, leaves the connection open, and the descriptor works in a socket of its own."""
+    if config.provider == "winsock":
+        pytest.skip("a receive that is posted ends only with its socket: detach() is refused")
 
     async def main() -> None:
         async with open_pair() as (client, server):

@@ -13,7 +13,7 @@ from trio.testing import wait_all_tasks_blocked
 import trio_rio
 from trio_rio.testing import current_ledger
 
-from ..platforms import RESET_AT_CLOSE
+from ..platforms import RESET_AT_CLOSE, needs_full_buffers
 from .harness import (
     PATIENCE_SECONDS,
     fill,
@@ -48,6 +48,7 @@ async def test_shutdown_waits_for_what_is_in_flight() -> None:
         assert await client.recv(100) == b"the other way"
 
 
+@needs_full_buffers
 @pytest.mark.rio_config(cancellation="detach", linger_seconds=0.2)
 async def test_lingering_is_bounded() -> None:
     """A closed socket whose peer does not read is closed for good when its time is over."""

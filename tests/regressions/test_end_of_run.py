@@ -10,9 +10,12 @@ import trio
 import trio_rio
 
 from ..engine.harness import PATIENCE_SECONDS, fill, stdlib_pair
+from ..platforms import needs_full_buffers
 
 if TYPE_CHECKING:
     from ..conftest import RioRun
+
+pytestmark = needs_full_buffers
 
 
 @pytest.mark.timeout(20)

@@ -9,9 +9,9 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from ..engine.harness import PATIENCE_SECONDS, fill, receive_all, stdlib_pair
-from ..platforms import RESET_AT_CLOSE
+from ..platforms import RESET_AT_CLOSE, needs_full_buffers
 
-pytestmark = pytest.mark.rio_config(cancellation="detach", send_window_bytes=1)
+pytestmark = [needs_full_buffers, pytest.mark.rio_config(cancellation="detach", send_window_bytes=1)]
 
 
 async def test_a_broken_stream_stays_broken() -> None:

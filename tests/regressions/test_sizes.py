@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from ..engine.harness import open_pair, udp_socket
+from ..platforms import HAS_RECVMSG, IS_WINDOWS, needs_recvmsg
 
 pytestmark = pytest.mark.rio_config(cancellation="detach")
 
@@ -30,7 +31,8 @@ async def test_a_size_that_is_like_an_integer() -> None:
         size: Any = Five()
         assert await client.recv(size) == b"01234"
         assert await client.recv(True) == b"5"
-        assert (await client.recvmsg(size))[0] == b"6789"
+        if HAS_RECVMSG:
+            assert (await client.recvmsg(size))[0] == b"6789"
 
 
 @pytest.mark.timeout(20)
@@ -39,7 +41,7 @@ async def test_a_size_that_is_like_an_integer() -> None:
     [
         (lambda sock: sock.recv(0), b""),
         (lambda sock: sock.recv_into(bytearray()), 0),
-        (lambda sock: sock.recvmsg(0), b""),
+        pytest.param(lambda sock: sock.recvmsg(0), b"", marks=needs_recvmsg),
     ],
     ids=["recv", "recv_into", "recvmsg"],
 )
@@ -50,6 +52,10 @@ async def test_no_bytes_of_a_datagram(receive: Callable[..., Any], expected: obj
             await receiver.recv(10)
         await sender.sendto(b"first", receiver.getsockname())
         await sender.sendto(b"second", receiver.getsockname())
-        result = await receive(receiver)
-        assert (result[0] if isinstance(result, tuple) else result) == expected
+        if IS_WINDOWS:  # a datagram that is cut off is an error there
+            with pytest.raises(OSError):
+                await receive(receiver)
+        else:
+            result = await receive(receiver)
+            assert (result[0] if isinstance(result, tuple) else result) == expected
         assert await receiver.recv(10) == b"second"

@@ -71,7 +71,7 @@ def test_each_queue_gives_its_own_results(provider: Provider) -> None:
                 got += [result[3] for result in queue.dequeue(64)]
             assert got == list(expected)
 
-    sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
+    sockets = [provider.make_socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
     try:
         for sock in sockets:
             sock.bind(("127.0.0.1", 0))
