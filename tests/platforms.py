@@ -44,7 +44,8 @@ needs_limits = pytest.mark.skipif(IS_WINDOWS, reason="this system has no limits 
 needs_signals = pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="this system has no signals to threads")
 
 needs_full_buffers = pytest.mark.skipif(
-    is_wine(), reason="under Wine a socket takes more than it said it would: nothing waits for a peer that does not read"
+    is_wine(),
+    reason="under Wine a socket takes more than it said it would: nothing waits for a peer that does not read",
 )
 
 # What a call on a socket that is closed is answered with.
