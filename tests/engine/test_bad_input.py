@@ -16,7 +16,7 @@ import trio_rio
 from trio_rio.testing import assert_ledger_balanced, current_ledger
 
 from ..conftest import RioRun
-from ..platforms import CLOSED_ERRNO, FOREIGN_PROVIDER, needs_limits
+from ..platforms import CLOSED_ERRNO, FOREIGN_PROVIDER, IS_WINDOWS, needs_limits
 from .harness import (
     BOTH_MODES,
     command,
@@ -110,7 +110,9 @@ async def test_a_completion_queue_that_is_too_small() -> None:
             for _ in range(3):
                 with pytest.raises(trio_rio.RioResourceError) as caught:
                     await third.recv(1)
-                assert (caught.value.need, caught.value.limit) == (9, 7)
+                # Windows keeps many datagram receives posted.
+                assert caught.value.need == 9 or (IS_WINDOWS and caught.value.need > 9)
+                assert caught.value.limit == 7
                 assert "completion_queue_size_max" in caught.value.remedy
             with pytest.raises(trio_rio.RioResourceError):
                 await third.sendto(b"x", third.getsockname())

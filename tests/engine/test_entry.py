@@ -11,6 +11,8 @@ import trio
 import trio_rio
 from trio_rio import _trio
 
+from ..platforms import FOREIGN_PROVIDER
+
 
 @pytest.fixture
 def restored() -> Iterator[None]:
