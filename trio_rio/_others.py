@@ -72,6 +72,7 @@ class Others:
     engine: Engine
     ending: set[QueueOwner] = attrs.field(factory=set)  # on their way out, and nobody else may hold them
     _by_key: weakref.WeakValueDictionary[int, QueueOwner] = attrs.field(factory=weakref.WeakValueDictionary)
+    _by_fd: weakref.WeakValueDictionary[int, QueueOwner] = attrs.field(factory=weakref.WeakValueDictionary)
     _keys: Iterator[int] = attrs.field(factory=lambda: itertools.count(FIRST_KEY, KEYS_EACH))
 
     def may_enter(self, sock: socket.socket) -> bool:
@@ -93,13 +94,18 @@ class Others:
 
     def owner_of(self, sock: socket.socket) -> QueueOwner | None:
         """Who has queues for this socket."""
-        return next((owner for owner in self._all() if owner.sock is sock), None)
+        fd = sock.fileno()
+        if fd == -1:  # closed already
+            return next((owner for owner in self._all() if owner.sock is sock), None)
+        owner = self._by_fd.get(fd)
+        return owner if owner is not None and owner.sock is sock else None
 
     def enter(self, owner: QueueOwner) -> int:
         """The first of the keys that are his from now on."""
         first = next(self._keys)
         for key in range(first, first + KEYS_EACH):
             self._by_key[key] = owner
+        self._by_fd[owner.sock.fileno()] = owner
         return first
 
     def leave(self, owner: QueueOwner, first: int) -> None:
