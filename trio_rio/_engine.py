@@ -88,7 +88,7 @@ class Engine:
         of_datagrams = of_datagrams if config.datagram_read_ahead is None else config.datagram_read_ahead
         self._read_ahead = self.read_ahead, of_datagrams
         sends = config.sends_outstanding_max
-        self.sends_outstanding_max = (_SENDS_MAX if detaches else _SENDS_AT_FIRST) if sends is None else sends
+        self.sends_outstanding_max: int = (_SENDS_MAX if detaches else _SENDS_AT_FIRST) if sends is None else sends
         window = (1024 * 1024 if detaches else 0) if config.send_window_bytes is None else config.send_window_bytes
         self.send_window_bytes = window
         self.small_size_bytes: int = config.small_slice_size_bytes

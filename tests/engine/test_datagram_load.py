@@ -70,6 +70,8 @@ async def test_all_that_the_kernel_accepted_arrives(in_bunches: bool, is_flood: 
     missing = received = 0
     with contextlib.ExitStack() as stack:
         async with await open_local() as channel, trio.open_nursery() as nursery:
+            if is_flood and channel.statistics().datagrams_dropped is None:
+                pytest.skip("this system does not tell how much it has dropped")
             peers = Peers(stack, address_of(channel))
 
             async def send() -> None:
