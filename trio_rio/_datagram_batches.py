@@ -212,6 +212,8 @@ class SendBatches:
         await trio.lowlevel.wait_task_rescheduled(abort)
 
     def take_error(self) -> int:
-        """The status of a send that nobody waited for; once."""
+        """The status of a send that nobody waited for, as far as it is known; once."""
+        if self.in_flight:
+            self.collect()
         status, self.error_status = self.error_status, 0
         return status
