@@ -331,3 +331,14 @@ async def test_the_run_counts_the_channel() -> None:
         await one.send(b"x", address_of(other))
         assert_ledger_balanced()
     assert trio_rio.current_statistics().sockets_open == 0
+
+
+async def test_an_idle_channel_wakes_nobody() -> None:
+    """While nothing comes, a run with a task that waits for a datagram sleeps."""
+    async with await open_local() as channel, trio.open_nursery() as nursery:
+        nursery.start_soon(channel.receive)
+        await wait_all_tasks_blocked()
+        before = trio_rio.current_statistics().commits
+        await trio.sleep(0.1)
+        assert trio_rio.current_statistics().commits - before <= 2
+        nursery.cancel_scope.cancel()

@@ -12,6 +12,7 @@ import socket
 import pytest
 import trio
 
+import trio_rio
 from trio_rio import DatagramChannel
 from trio_rio.testing import assert_ledger_balanced
 
@@ -121,3 +122,17 @@ async def test_every_answer_reaches_its_peer(in_bunches: bool) -> None:
             for number, sock in enumerate(peers.sockets):
                 answers = [sock.recvfrom(100) for _ in range(BURST)]
                 assert answers == [(b"%d %d" % (number, n), address_of(channel)) for n in range(BURST)]
+
+
+async def test_many_channels_in_one_run() -> None:
+    """As many channels as peers, in a ring: each receives from the one before it, and closing all leaves nothing."""
+    channels = [await open_local(receives_posted=8, receive_size_bytes=2048) for _ in range(PEERS)]
+    for channel, after in zip(channels, [*channels[1:], channels[0]], strict=True):
+        await channel.send(b"on", address_of(after))
+    for before, channel in zip([channels[-1], *channels[:-1]], channels, strict=True):
+        assert await channel.receive() == (b"on", address_of(before))
+    assert_ledger_balanced()
+    for channel in channels:
+        await channel.aclose()
+    assert trio_rio.current_statistics().sockets_open == 0
+    assert_ledger_balanced()
