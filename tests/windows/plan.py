@@ -32,15 +32,6 @@ WORKERS = 2
 INSIDE = "tests/windows/inside"
 FOLDERS = ("conformance", "engine", "regressions", "unit", "cli")
 
-# What a knob can make a difference to: the table itself, and what stands on it.
-TABLE_FILES = tuple(
-    f"tests/conformance/test_{name}.py"
-    for name in ("streams", "close", "datagrams", "flags", "notification", "request_queues", "model")
-)
-ENGINE_FILES = tuple(
-    f"tests/engine/test_{name}.py" for name in ("cancellation", "close", "mixed_ways", "window", "fairness", "stream")
-)
-
 
 @attrs.frozen
 class Setup:
@@ -61,27 +52,58 @@ WINSOCK = {"TRIO_RIO_PROVIDER": "winsock"}
 # Runs before all others, and alone: they stand on the table.
 TABLE = Setup("the table", {}, tuple(f"{INSIDE}/test_{name}.py" for name in ("table", "misuse", "knobs")))
 
-# name, setting; each runs TABLE_FILES and ENGINE_FILES, or everything with --full.
+
+def files(folder: str, names: str) -> tuple[str, ...]:
+    """Test files by their short names."""
+    return tuple(f"tests/{folder}/test_{name}.py" for name in names.split())
+
+
+# What each variation can make a difference to; with --full each runs everything.
 VARIATIONS = (
-    ("delayed", {"DELAY_MILLISECONDS": "3"}),
-    ("short receives", {"SHORT_RECEIVES": "1"}),
-    ("early starts", {"START_DEFERRED_EARLY": "1"}),
-    ("other abort statuses", {"ABORT_STATUS": "vary"}),
-    ("event", {"TRIO_RIO_TEST_NOTIFICATION": "event"}),
-    ("polled", {"TRIO_RIO_TEST_NOTIFICATION": "polled"}),
+    Setup(
+        "delayed",
+        {**WINSOCK, "DELAY_MILLISECONDS": "3"},
+        files("conformance", "streams close flags") + files("engine", "cancellation close"),
+    ),
+    Setup(
+        "short receives",
+        {**WINSOCK, "SHORT_RECEIVES": "1"},
+        files("conformance", "streams") + files("engine", "contracts stream_leases stream_as_stock"),
+    ),
+    Setup(
+        "early starts",
+        {**WINSOCK, "START_DEFERRED_EARLY": "1"},
+        files("conformance", "flags close request_queues") + files("engine", "window"),
+    ),
+    Setup(
+        "other abort statuses",
+        {**WINSOCK, "ABORT_STATUS": "vary"},
+        files("conformance", "close") + files("engine", "cancellation close datagram_close"),
+    ),
+    Setup(
+        "event",
+        {**WINSOCK, "TRIO_RIO_TEST_NOTIFICATION": "event"},
+        files("engine", "cancellation close contracts guest datagram_channel as_stock"),
+    ),
+    Setup(
+        "polled",
+        {**WINSOCK, "TRIO_RIO_TEST_NOTIFICATION": "polled"},
+        files("engine", "cancellation close contracts guest datagram_channel as_stock"),
+    ),
+    Setup("no RIO", {"REFUSE": "1"}, files("conformance", "startup streams close") + files("engine", "entry close")),
+)
+# Files of their own.
+FAULTS = (
+    Setup("no RIO at all", {"REFUSE": "1"}, (f"{INSIDE}/test_refused.py",)),
+    Setup("failing calls", {**WINSOCK, "FAIL_CALLS": "7"}, (f"{INSIDE}/test_faults.py",)),
+    Setup("failing requests", {**WINSOCK, "FAIL_REQUESTS": "40"}, (f"{INSIDE}/test_faults.py",)),
 )
 
 
 def setups(is_full: bool) -> list[Setup]:
     """All set-ups but the table's own, the longest first."""
-    some = () if is_full else TABLE_FILES + ENGINE_FILES
-    return [
-        Setup("winsock", WINSOCK),
-        *(Setup(name, {**WINSOCK, **setting}, some) for name, setting in VARIATIONS),
-        Setup("failing calls", {**WINSOCK, "FAIL_CALLS": "7"}, (f"{INSIDE}/test_faults.py",)),
-        Setup("failing requests", {**WINSOCK, "FAIL_REQUESTS": "40"}, (f"{INSIDE}/test_faults.py",)),
-        Setup("no RIO", {"REFUSE": "1"}, some),
-    ]
+    variations = [attrs.evolve(setup, files=()) for setup in VARIATIONS] if is_full else VARIATIONS
+    return [Setup("winsock", WINSOCK), *variations, *FAULTS]
 
 
 def all_files() -> list[str]:
