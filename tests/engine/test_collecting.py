@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import threading
@@ -16,6 +15,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 import trio_rio
 from trio_rio.testing import assert_ledger_balanced, current_ledger
 
+from ..platforms import needs_signals
 from .harness import PATIENCE_SECONDS, numbered, open_pair, receive_exactly, send_all, stdlib_pair, tcp_pair
 
 POLLING = [
@@ -209,7 +209,7 @@ async def test_queues_are_armed_when_the_time_to_poll_is_over(way: str) -> None:
         await trio.sleep(0.05)  # this long nothing comes
         before = trio_rio.current_statistics()
         assert before.notifications_armed > 0
-        threading.Timer(0.02, os.write, (server.fileno(), b"x")).start()
+        threading.Timer(0.02, server._sock.send, (b"x",)).start()  # type: ignore[attr-defined]
         nursery.cancel_scope.deadline = trio.current_time() + PATIENCE_SECONDS
     assert not nursery.cancel_scope.cancelled_caught
     assert trio_rio.current_statistics().notifications_received > before.notifications_received
@@ -304,6 +304,7 @@ async def test_other_threads_get_through(way: str) -> None:
         nursery.cancel_scope.cancel()
 
 
+@needs_signals
 @polling
 def test_control_c_ends_a_run_that_polls(way: str, rio_run: Any) -> None:
     """KeyboardInterrupt reaches a main task that waits for data."""
@@ -317,6 +318,7 @@ def test_control_c_ends_a_run_that_polls(way: str, rio_run: Any) -> None:
         rio_run(main)
 
 
+@pytest.mark.providers("uring", "portable")  # winsock keeps a receive in flight
 @pytest.mark.rio_config(notification="polled")
 async def test_a_polled_run_sleeps_while_nothing_is_outstanding() -> None:
     """A run that has no request in flight has nothing to look for: it sleeps, though its queues are polled."""

@@ -88,6 +88,7 @@ async def test_the_ledger_counts_what_is_in_flight() -> None:
         await server.send(b"x")
 
 
+@pytest.mark.providers("uring", "portable")  # winsock receives ahead, which takes all requests that there are
 async def test_the_ledger_sees_a_request_that_was_lost() -> None:
     """Books from which a request is missing do not balance: the check can fail."""
     async with open_pair() as (client, server):
@@ -114,7 +115,8 @@ def test_the_last_books_of_each_run_are_kept(rio_run: Any) -> None:
         rio_run(main, 1)
         rio_run(main, 5)
     rio_run(main, 1)
-    assert [books.requests_used for books in ledgers] == [2, 10]
+    ahead = 1 if ledgers[0].provider == "winsock" else 0  # the receive that stays posted
+    assert [books.requests_used for books in ledgers] == [2 + ahead, 10 + ahead]
     assert all(books.is_over and not books.problems() for books in ledgers)
 
 
