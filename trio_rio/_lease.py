@@ -204,6 +204,11 @@ class LeaseBook:
                 await self._room.park()
             self.sweep()
 
+    @property
+    def tasks_waiting(self) -> int:
+        """Tasks that wait for room now."""
+        return len(self._room)
+
     def held(self) -> list[Lease]:
         """The leases that somebody holds now."""
         leases = [reference() for reference in list(self.live.values())]

@@ -5,18 +5,19 @@ These tests run under AddressSanitizer as well (``tests/sanitizers/run.sh``).
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import trio
-from trio.testing import wait_all_tasks_blocked
 
 import trio_rio
 from trio_rio import RioStream
+from trio_rio._trio import current_engine
 
 from ..conftest import RioRun
-from .harness import BOTH_MODES
+from .harness import BOTH_MODES, PATIENCE_SECONDS
 from .test_stream_leases import leased_requests, streams
 
 pytestmark = BOTH_MODES
@@ -32,6 +33,13 @@ SMALL_MEMORY = {
 # ----------------------------------------------------------------------------------------------------------
 # Misuse
 # ----------------------------------------------------------------------------------------------------------
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Let the others run until it is so."""
+    with trio.fail_after(PATIENCE_SECONDS):
+        while not is_so():
+            await trio.lowlevel.checkpoint()
 
 
 def make_receive(client: RioStream) -> Any:
@@ -183,19 +191,21 @@ async def test_a_lease_that_is_dropped(make: Make) -> None:
 async def test_leases_held_too_long_are_back_pressure(make: Make) -> None:
     """When all that a run lends is lent, the next block waits for the end of another, and the peer waits too."""
     client, server = await streams()
+    engine = current_engine()
+    assert engine is not None
     entered = []
 
     async def hold() -> None:
-        async with make(client) as view:
-            entered.append(view)
-            await trio.sleep_forever()
+        async with contextlib.AsyncExitStack() as stack:
+            for _ in range(16):
+                await server.send_all(bytes(10))
+                entered.append(await stack.enter_async_context(make(client)))
 
     async with client, server, trio.open_nursery() as nursery:
-        for _ in range(16):
-            await server.send_all(bytes(10))
-            nursery.start_soon(hold)
-            await wait_all_tasks_blocked()
+        nursery.start_soon(hold)
+        await until(lambda: engine.leases.tasks_waiting > 0)
         assert 1 <= len(entered) < 16
+        assert leased_requests() == len(entered)
         nursery.cancel_scope.cancel()
     assert leased_requests() == 0
 
@@ -204,6 +214,8 @@ async def test_leases_held_too_long_are_back_pressure(make: Make) -> None:
 async def test_waiting_for_a_lease_ends_with_another() -> None:
     """A task that waits for memory goes on as soon as a lease ends."""
     client, server = await streams()
+    engine = current_engine()
+    assert engine is not None
     async with client, server, trio.open_nursery() as nursery:
         await server.send_all(b"x")
         leases = [client.lease_send(4096) for _ in range(8)]
@@ -216,10 +228,10 @@ async def test_waiting_for_a_lease_ends_with_another() -> None:
                 received.append(bytes(view))
 
         nursery.start_soon(receive)
-        await wait_all_tasks_blocked()
+        await until(lambda: engine.leases.tasks_waiting > 0)
         assert received == []
         await leases[0].__aexit__(None, None, None)
-        await wait_all_tasks_blocked()
+        await until(lambda: bool(received))
         assert received == [b"x"]
         for lease in leases[1:]:
             lease.send_only(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ async def test_rio_serves_what_was_opened() -> None:
     assert trio_rio.current_statistics().sockets_open == 0
 
 
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this Python has no UNIX sockets")
 async def test_unix_sockets_are_not_served_and_work(tmp_path: Path) -> None:
     """A stream on a UNIX socket is there, carries bytes, and has no request queue."""
     path = tmp_path / "socket"
@@ -152,6 +154,7 @@ trio_rio.run(main)
 """
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not limit descriptors so")
 def test_a_listener_outlives_the_lack_of_descriptors(rio_provider: str, mode: str) -> None:
     """Without a free descriptor accept raises EMFILE; with one, it gives the connection that waited."""
     assert python(NO_DESCRIPTORS_LEFT, provider=rio_provider).stdout == "EMFILE\nb'still served'\n"

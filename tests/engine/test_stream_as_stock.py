@@ -11,10 +11,19 @@ from collections.abc import Awaitable, Callable
 import pytest
 import trio
 
-import trio_rio
-
+from ..conftest import RioRun
+from .harness import BOTH_MODES
 from .high_level_scenarios import ALL, RIO, STOCK, Level
 from .trace import Scenario, Trace, trace_of
+
+uses_mode, in_two = BOTH_MODES
+
+
+def in_both_modes(test: Callable[..., None]) -> Callable[..., None]:
+    """Once as the provider likes it, and once with receives detached."""
+    marked: Callable[..., None] = uses_mode(in_two(test))
+    return marked
+
 
 LeveledScenario = Callable[[Trace, Level], Awaitable[None]]
 
@@ -26,16 +35,11 @@ def with_level(scenario: LeveledScenario, level: Level) -> Scenario:
     return leveled
 
 
-@pytest.mark.parametrize("cancellation", ["request", "detach"])
+@in_both_modes
 @pytest.mark.parametrize("scenario", ALL)
-def test_as_stock(scenario: LeveledScenario, cancellation: str, rio_provider: str) -> None:
+def test_as_stock(scenario: LeveledScenario, rio_run: RioRun) -> None:
     """Each scenario leaves the same trace with SocketStream on stock Trio and with RioStream on trio_rio."""
-    config = trio_rio.RioConfig(provider=rio_provider, cancellation=cancellation)  # type: ignore[arg-type]
-
-    def run(*args: object) -> object:
-        return trio_rio.run(*args, config=config)  # type: ignore[arg-type]
-
-    assert trace_of(run, with_level(scenario, RIO)) == trace_of(trio.run, with_level(scenario, STOCK))
+    assert trace_of(rio_run, with_level(scenario, RIO)) == trace_of(trio.run, with_level(scenario, STOCK))
 
 
 @pytest.mark.parametrize("scenario", ALL)
