@@ -81,6 +81,8 @@ class DatagramChannel(trio.abc.AsyncResource):
         self._receives_posted = receives_posted
         self._receive_size_bytes = receive_size_bytes
         self._book = AddressBook(self._sock.family)
+        self._direct = self._book.direct
+        self._sendto: Any = self._sock.sendto
         self._plain = PlainDatagrams(self._sock, receives_posted, receive_size_bytes)
         self._queue: DatagramQueue | None = None
         self._arrived: deque[Arrival] = deque()
@@ -322,8 +324,8 @@ class DatagramChannel(trio.abc.AsyncResource):
         if type(data) is bytes and (queue is None or (queue.sends.waits_for_sends and not queue.sends.batches)):
             # Where the system copies a datagram at once, a request and its result cost twice as much as this call.
             try:
-                if address in self._book.direct:
-                    self._sock.sendto(data, address)  # type: ignore[arg-type]
+                if address in self._direct:
+                    self._sendto(data, address)
                     await async_yield(_trio.SHIELDED_CHECKPOINT)
                     self._sent += 1
                     return

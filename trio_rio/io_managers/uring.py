@@ -94,6 +94,7 @@ class UringIOManager:
         self._is_polling = self._collectors.is_polling
         event: Any = self._collectors.event
         self._event = event
+        self._is_simple = event is None and not self._is_polling
         self._event_key = -1 if event is None else event.fd << 1
 
     def statistics(self) -> RioIOStatistics:
@@ -118,6 +119,8 @@ class UringIOManager:
         if threading.get_ident() != self._thread:
             return self._watch_ring(timeout)
         self.ticks += 1
+        if self._is_simple:
+            return self._look(timeout)
         if self._is_polling:
             count, is_found = self._collectors.look_or_wait(self._look, timeout)
         else:
