@@ -95,7 +95,8 @@ async def test_all_that_the_kernel_accepted_arrives(in_bunches: bool, is_flood: 
                             expected[number] = sequence + 1
                             received += 1
             missing += sum(map(int.__sub__, peers.next, expected))
-            assert missing == (channel.statistics().datagrams_dropped or 0)
+            dropped = channel.statistics().datagrams_dropped
+            assert missing == (dropped or 0) or (is_flood and dropped is None)  # not every system counts
             assert received + missing == PEERS * DATAGRAMS_EACH
             assert is_flood or not missing
             assert_ledger_balanced()

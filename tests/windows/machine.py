@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import inspect
 import os
 import re
 import shutil
@@ -76,9 +77,9 @@ def windows_path(path: Path) -> str:
     return "Z:" + str(path).replace("/", "\\")
 
 
-def digest(*files: Path) -> str:
-    """A name for what is made from these files."""
-    state = hashlib.sha256()
+def digest(*files: Path, by: tuple[Callable[..., object], ...]) -> str:
+    """A name for what is made from these files by these functions."""
+    state = hashlib.sha256("".join(map(inspect.getsource, by)).encode())
     for file in files:
         state.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
     return state.hexdigest()[:12]
@@ -155,7 +156,7 @@ def unpack_binaries(wheel: Path, python: Path) -> None:
 
 def assemble_python(folder: Path) -> None:
     """A folder that looks like an installation of CPython for Windows."""
-    wheels = built(f"wheels-{digest(HERE / 'requirements.txt')}", download_wheels)
+    wheels = built(f"wheels-{digest(HERE / 'requirements.txt', by=(download_wheels,))}", download_wheels)
     packages = folder / "Lib" / "site-packages"
     (folder / "DLLs").mkdir()
     shutil.copytree(sysconfig.get_path("stdlib"), folder / "Lib", ignore=shutil.ignore_patterns(*NOT_FROM_STDLIB))
@@ -190,8 +191,9 @@ def compile_binaries(python: Path) -> None:
 
 def python_exe() -> Path:
     """The interpreter, assembled if need be."""
-    made_from = ("requirements.txt", "python.c", "python.manifest", "bcryptprimitives.c", Path(__file__).name)
-    return built(f"python-{digest(*(HERE / name for name in made_from))}", assemble_python) / "python.exe"
+    made_from = ("requirements.txt", "python.c", "python.manifest", "bcryptprimitives.c")
+    name = digest(*(HERE / name for name in made_from), by=(assemble_python, unpack_binaries, compile_binaries))
+    return built(f"python-{name}", assemble_python) / "python.exe"
 
 
 def compile_table(folder: Path) -> None:
@@ -203,7 +205,7 @@ def compile_table(folder: Path) -> None:
 
 def table_dll() -> Path:
     """The RIO function table of the lane, compiled if need be."""
-    name = digest(*sorted((HERE / "dll").glob("*.[ch]")), Path(__file__))
+    name = digest(*sorted((HERE / "dll").glob("*.[ch]")), by=(compile_table,))
     return built(f"table-{name}", compile_table) / "rio.dll"
 
 
@@ -240,7 +242,7 @@ def create_prefix(folder: Path) -> None:
 @contextmanager
 def prefix() -> Iterator[Path]:
     """A fresh Wine prefix; at the end all that runs in it is killed, and it is deleted."""
-    template = built(f"prefix-{digest(Path(__file__))}", create_prefix)
+    template = built(f"prefix-{digest(by=(create_prefix, wine_environment))}", create_prefix)
     folder = cache() / f"run-{os.getpid()}-{threading.get_ident()}"
     shutil.rmtree(folder, ignore_errors=True)
     check_call(["cp", "-al", template, folder])
