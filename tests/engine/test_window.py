@@ -92,6 +92,7 @@ async def test_send_waits_when_the_window_is_full() -> None:
         assert in_flight <= (1 << 20) + 65536
 
 
+@needs_full_buffers
 @pytest.mark.parametrize(
     ("count", "in_flight"),
     [(100, 100), pytest.param(20, 16, marks=pytest.mark.rio_config(sends_outstanding_max=16))],
