@@ -1,4 +1,7 @@
-"""The programs in docs/examples run, count right, end cleanly, and say what is wrong with their options."""
+"""The programs in docs/examples run, count right, end cleanly, and say what is wrong with their options.
+
+They run on the provider that serves here, or on the one that ``TRIO_RIO_PROVIDER`` names: CI runs them on both.
+"""
 
 from __future__ import annotations
 
@@ -49,10 +52,10 @@ def numbers_of(process: subprocess.Popen[str]) -> dict[str, float]:
     return {name: float(value) for name, value in re.findall(r"^([a-z ]+): +([\d.]+)$", output, re.MULTILINE)}
 
 
-def generate(port: int, provider: str, *options: str) -> dict[str, float]:
+def generate(port: int, *options: str) -> dict[str, float]:
     """Run the generator against a server, at a rate that any machine can follow; what it says."""
     with subprocess.Popen(
-        command("udp_generator", "--port", str(port), "--provider", provider, "--count", str(COUNT), *options),
+        command("udp_generator", "--port", str(port), "--count", str(COUNT), *options),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -61,10 +64,10 @@ def generate(port: int, provider: str, *options: str) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("program", UDP_SERVERS)
-def test_a_server_counts_what_is_sent(program: str, rio_provider: str) -> None:
+def test_a_server_counts_what_is_sent(program: str) -> None:
     """Each server counts datagrams up to the end, and prints their rate and the results per dequeue."""
-    with started(program, "--port", "0", "--provider", rio_provider) as (server, port):
-        sent = generate(port, rio_provider, "--batch", "5", "--rate", "2000")
+    with started(program, "--port", "0") as (server, port):
+        sent = generate(port, "--batch", "5", "--rate", "2000")
         counted = numbers_of(server)
     assert sent["sent"] == COUNT
     # UDP may lose some where the machine is busy; none may be counted twice.
@@ -75,13 +78,13 @@ def test_a_server_counts_what_is_sent(program: str, rio_provider: str) -> None:
     assert (counted["notifications"] == 0) == (program == "udp_polled")
 
 
-def test_several_runs_count_together(rio_provider: str) -> None:
+def test_several_runs_count_together() -> None:
     """Each of the threads counts what came to its own port, and the sum is printed."""
     first = free_ports(2)
-    with started("udp_several_runs", "--port", str(first), "--threads", "2", "--provider", rio_provider) as (server, _):
+    with started("udp_several_runs", "--port", str(first), "--threads", "2") as (server, _):
         assert server.stdout is not None
         server.stdout.readline()  # the other thread listens too
-        sent = generate(first, rio_provider, "--servers", "2", "--batch", "5", "--rate", "1000")
+        sent = generate(first, "--servers", "2", "--batch", "5", "--rate", "1000")
         counted = numbers_of(server)
     assert sent["sent"] == 2 * COUNT
     assert COUNT < counted["datagrams"] <= 2 * COUNT
@@ -111,9 +114,9 @@ def free_ports(count: int) -> int:
     ],
     ids=["port", "event", "polled", "busy"],
 )
-def test_the_echo_server_echoes(options: list[str], rio_provider: str) -> None:
+def test_the_echo_server_echoes(options: list[str]) -> None:
     """Bytes come back, in each way of collecting, and the messages are counted."""
-    with started("tcp_echo", "--port", "0", "--connections", "3", "--provider", rio_provider, *options) as (
+    with started("tcp_echo", "--port", "0", "--connections", "3", *options) as (
         server,
         port,
     ):
@@ -174,10 +177,10 @@ def test_bad_input_is_told(arguments: str, code: int, message: str) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_generator_without_a_server_is_told(rio_provider: str) -> None:
+def test_a_generator_without_a_server_is_told() -> None:
     """Where nobody listens the generator says so."""
     done = subprocess.run(
-        command("udp_generator", "--port", str(free_ports(1)), "--provider", rio_provider),
+        command("udp_generator", "--port", str(free_ports(1))),
         capture_output=True, text=True, timeout=PATIENCE_SECONDS,
     )  # fmt: skip
     assert done.returncode == 1

@@ -1,6 +1,6 @@
 """Fixtures of the engine's tests: the mode of cancellation, and the way of collecting.
 
-The run's options come by marks; ``harness.BOTH_MODES`` and ``harness.WAYS`` have them.
+The run's options come by marks; ``harness.BOTH_MODES`` and ``harness.WAYS_OPTIONS`` have them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,6 @@ def mode(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def way(request: pytest.FixtureRequest) -> str:
-    """The way of collecting in this test: one of ``harness.WAYS``."""
+    """The way of collecting in this test: one of ``harness.WAYS_OPTIONS``."""
     name: str = request.param
     return name

@@ -48,7 +48,6 @@ WAYS_OPTIONS: dict[str, dict[str, Any]] = {
     "polled": {"notification": "polled"},
     "polled-3-queues-separate-sends": {"notification": "polled", "completion_queues": 3, "separate_send_queue": True},
 }
-WAYS = [pytest.param(name, marks=pytest.mark.rio_config(**options), id=name) for name, options in WAYS_OPTIONS.items()]
 
 
 def scaled(small: int, full: int) -> int:

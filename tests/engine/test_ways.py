@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from .harness import WAYS
+from .harness import WAYS_OPTIONS
 from .test_cancellation import (
     test_a_call_in_a_cancelled_scope_touches_nothing,
     test_a_cancelled_send_sends_nothing_later,
@@ -30,14 +30,18 @@ from .test_statistics import (
 )
 from .test_stream_leases import test_leases_and_receives_may_follow_each_other, test_what_was_filled_in_is_sent
 
+DETACH = pytest.mark.rio_config(cancellation="detach", linger_seconds=0.05)
+
+# Every way with the provider's own mode of cancellation, and one of each kind with the other.
 pytestmark = [
     pytest.mark.usefixtures("way", "mode"),
-    pytest.mark.parametrize("way", WAYS, indirect=True),
     pytest.mark.parametrize(
-        "mode",
+        ("way", "mode"),
         [
-            "request",
-            pytest.param("detach", marks=pytest.mark.rio_config(cancellation="detach", linger_seconds=0.05)),
+            pytest.param(way, mode, marks=[pytest.mark.rio_config(**options), *([DETACH] if mode == "detach" else [])])
+            for way, options in WAYS_OPTIONS.items()
+            for mode in ("request", "detach")
+            if mode == "request" or "queues" in way
         ],
         indirect=True,
     ),
