@@ -1,9 +1,11 @@
 """``python3 -m tests.windows COMMAND``: the Windows lane. See docs/howto/windows-lane.md.
 
+all [--full]                    the whole lane: the table, the project's tests in each set-up, and Trio's suite;
+                                with --full every test runs in every set-up
 python ARGUMENTS...             run Windows Python with these arguments
-tests [NAME=VALUE...] [FILE...] run tests of the project, a process for each file (default: all that can run
-                                there); NAME=VALUE goes into the environment, NAME a knob of the table or the
-                                name of a variable: DELAY_MILLISECONDS=5 TRIO_RIO_PROVIDER=portable
+tests [NAME=VALUE...] [FILE...] run tests of the project (default: all that can run there); NAME=VALUE goes into
+                                the environment, where NAME is a knob of the table or a variable:
+                                DELAY_MILLISECONDS=5 TRIO_RIO_PROVIDER=portable
 trio [PROVIDER...]              Trio's own suite, on stock Trio and on each provider (default: winsock)
 """
 

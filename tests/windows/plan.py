@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import attrs
 
@@ -23,8 +26,8 @@ KNOBS = (
     "START_DEFERRED_EARLY",
 )
 
-# Of a file of tests. Speed under Wine means nothing, so this is much.
-FILE_SECONDS = 300.0
+# Speed under Wine means nothing, so this is much.
+FOLDER_SECONDS = 900.0
 
 # Set-ups that run at the same time: each has a Wine prefix of its own, and most of a test is waiting.
 WORKERS = 2
@@ -122,16 +125,27 @@ def say(text: str) -> None:
         print(text, flush=True)
 
 
+def run_folder(prefix: Path, setup: Setup, folder: str, files: list[str]) -> suite.Outcome:
+    """Run files together, which is quickest. If that comes to no end, one by one, to find out where."""
+    outcome = suite.run_files(prefix, files, setup.environment, FOLDER_SECONDS)
+    if outcome.is_cut_off and len(files) > 1:
+        say(f"     {setup.name}: {folder} came to no end; now file by file")
+        outcome = suite.Outcome()
+        for file in files:
+            outcome.add(run_folder(prefix, setup, file, [file]))
+        return outcome
+    if outcome.details:
+        say(outcome.details)
+    say(f"{'FAIL' if outcome.problems else 'ok  '} {setup.name}: {folder}: {outcome}")
+    return outcome
+
+
 def run_setup(setup: Setup) -> suite.Outcome:
-    """Run the files of a set-up one after another, in a prefix of its own, and say how each went."""
+    """Run the files of a set-up, in a prefix of its own, and say how it went."""
     total = suite.Outcome()
     with machine.prefix() as prefix:
-        for file in setup.files or all_files():
-            outcome = suite.run_file(prefix, [file], setup.environment, FILE_SECONDS)
-            if outcome.details:
-                say(outcome.details)
-            say(f"{'FAIL' if outcome.problems else 'ok  '} {setup.name}: {file}: {outcome}")
-            total.add(outcome)
+        for folder, files in itertools.groupby(setup.files or all_files(), os.path.dirname):
+            total.add(run_folder(prefix, setup, folder, list(files)))
     say("\n".join([f"== {setup.name}: {total}", *(f"   {problem}" for problem in total.problems)]))
     return total
 

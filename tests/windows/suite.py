@@ -1,7 +1,7 @@
-"""Run one file of the project's own tests in the lane, and judge what it says.
+"""Run some of the project's own tests in the lane, in one process, and judge what it says.
 
-A process for each file: a test that hangs is killed with its process (pytest-timeout has no gentler way on Windows),
-and then the other files still run. A run fails when a test does, when RIO was misused, or when nothing passed.
+A run fails when a test does, when RIO was misused, or when nothing passed. A test that hangs is killed with its process
+(pytest-timeout has no gentler way on Windows): such a run is cut off.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ class Outcome:
     counts: dict[str, int] = attrs.field(factory=dict)
     problems: list[str] = attrs.field(factory=list)
     details: str = ""
+    is_cut_off: bool = False
     seconds: float = 0.0
 
     @property
@@ -53,8 +54,10 @@ def read_counts(output: str) -> dict[str, int]:
     return {word: int(count) for count, word in SUMMARY.findall(lines[-1])} if lines else {}
 
 
-def run_file(prefix: Path, selection: Sequence[str], environment: Mapping[str, str], timeout_seconds: float) -> Outcome:
-    """Run pytest on one file (or a few)."""
+def run_files(
+    prefix: Path, selection: Sequence[str], environment: Mapping[str, str], timeout_seconds: float
+) -> Outcome:
+    """Run pytest on some files."""
     log, misuse = prefix / "log.txt", prefix / "misuse.txt"
     for path in (log, misuse):
         path.unlink(missing_ok=True)
@@ -67,6 +70,7 @@ def run_file(prefix: Path, selection: Sequence[str], environment: Mapping[str, s
     outcome = Outcome(read_counts(output), seconds=time.monotonic() - start)
     if code not in (0, NOTHING_RAN):
         failed = re.findall(r"^((?:FAILED|ERROR) \S+)", output, re.MULTILINE)
+        outcome.is_cut_off = not outcome.counts
         outcome.problems = failed or [f"FAILED {selection[0]}: exit code {code}, no summary: a hang, or a crash"]
         outcome.details = output[-SHOWN_CHARACTERS:]
     if misuse.exists():
