@@ -12,9 +12,13 @@ import trio_rio
 from trio_rio import _socket, _trio
 from trio_rio.rio.portable import PortableProvider
 
+from ..platforms import IS_WINDOWS
 from .harness import open_pair, stdlib_pair
 
-pytestmark = pytest.mark.providers("portable")
+pytestmark = [
+    pytest.mark.providers("portable"),
+    pytest.mark.skipif(IS_WINDOWS, reason="there portable leaves sockets to Trio, and winsock shows the real thing"),
+]
 
 
 @pytest.fixture(autouse=True)
