@@ -114,7 +114,7 @@ WAIT_OBJECT_0 = 0
 WAIT_TIMEOUT = 258
 INFINITE = 0xFFFFFFFF
 
-# Sizes and offsets on a 64-bit Windows [rio-facts; the headers of the SDK].
+# Sizes and offsets on a 64-bit Windows [mswsock.h and mswsockdef.h of the SDK].
 LAYOUT_64: dict[str, tuple[int, dict[str, int]]] = {
     "RIORESULT": (24, {"Status": 0, "BytesTransferred": 4, "SocketContext": 8, "RequestContext": 16}),
     "RIO_BUF": (16, {"BufferId": 0, "Offset": 8, "Length": 12}),

@@ -5,7 +5,8 @@ Facts
 The table comes from WSAIoctl. A socket must be *made* with WSA_FLAG_REGISTERED_IO, and so must the listener that
 accepted it: otherwise a receive is taken without error and never completes. Nothing cancels one request; what ends them
 is closing the socket, and then they must still be dequeued. A request queue dies with its socket, and a call on a dead
-one is an access violation. Some systems hand the table out and fail later. [Microsoft Learn; rio-facts]
+one is an access violation. Some systems hand the table out and fail later.
+[Microsoft Learn: WSAIoctl, WSASocketW, and the pages of the RIO functions]
 
 Consequence
 ===========

@@ -1,6 +1,6 @@
 /* The declarations of Registered I/O, written down once more from its documentation: mingw has none.
  *
- * [Microsoft Learn: mswsock.h, mswsockdef.h; rio-facts: sizes and offsets on x64] */
+ * [Microsoft Learn: mswsock.h, mswsockdef.h, their sizes and offsets on x64] */
 #ifndef LANE_RIO_H
 #define LANE_RIO_H
 
