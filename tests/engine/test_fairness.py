@@ -12,6 +12,7 @@ from .harness import BOTH_MODES, receive_exactly, tcp_pair
 # Few results per turn, so that a busy connection fills every turn.
 pytestmark = [*BOTH_MODES, pytest.mark.rio_config(results_per_turn=1)]
 
+# Of this process's own time on a CPU, all of which the busy connections use: others on the machine do not count.
 STARVED_SECONDS = 1.0
 
 
@@ -38,13 +39,13 @@ async def test_rc_57_an_accept_beside_busy_connections() -> None:
             await listener.bind(("127.0.0.1", 0))
             listener.listen()
             for _ in range(5):
-                started = time.monotonic()
+                started = time.process_time()
                 with trio.socket.socket() as client:
                     await client.connect(listener.getsockname())
                     with (await listener.accept())[0] as server:
                         await client.send(b"hello")
                         assert await receive_exactly(server, 5) == b"hello"
-                assert time.monotonic() - started < STARVED_SECONDS
+                assert time.process_time() - started < STARVED_SECONDS
         nursery.cancel_scope.cancel()
     for sender, receiver in pairs:
         sender.close()
@@ -58,9 +59,9 @@ async def test_timers_beside_busy_connections() -> None:
         for sender, receiver in pairs:
             nursery.start_soon(flood, sender, receiver)
         for _ in range(20):
-            started = time.monotonic()
+            started = time.process_time()
             await trio.sleep(0.01)
-            assert time.monotonic() - started < STARVED_SECONDS
+            assert time.process_time() - started < STARVED_SECONDS
         nursery.cancel_scope.cancel()
     for sender, receiver in pairs:
         sender.close()
