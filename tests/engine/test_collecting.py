@@ -15,7 +15,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 import trio_rio
 from trio_rio.testing import assert_ledger_balanced, current_ledger
 
-from ..platforms import needs_signals
+from ..platforms import is_wine, needs_signals
 from .harness import PATIENCE_SECONDS, numbered, open_pair, receive_exactly, send_all, stdlib_pair, tcp_pair
 
 POLLING = [
@@ -262,6 +262,8 @@ async def test_a_clock_jumps_while_a_receive_is_posted(way: str, autojump_clock:
 )
 async def test_what_was_sent_has_come_when_all_tasks_are_blocked(way: str) -> None:
     """What one task sent over loopback is with the task that waits for it before wait_all_tasks_blocked returns."""
+    if is_wine():
+        pytest.skip("the lane's table moves bytes in a thread of its own, a moment later")
     got: list[bytes] = []
 
     async def receive(sock: trio.socket.SocketType) -> None:
