@@ -12,6 +12,8 @@ import pytest
 SUITE = """
 import trio, trio_rio
 
+from ..platforms import FOREIGN_PROVIDER
+
 def test_runs_on_the_backend():
     async def main():
         return trio_rio.current_statistics().provider
@@ -54,7 +56,7 @@ def test_the_environment_chooses_where_the_option_is_silent(tmp_path: Path) -> N
     [
         (["--rio-provider=pigeon"], {}, ["--rio-provider", "pigeon", "choose one of"]),
         ([], {"TRIO_RIO_PROVIDER": "pigeon"}, ["TRIO_RIO_PROVIDER", "pigeon", "choose one of"]),
-        (["--rio-provider=winsock"], {}, ["'winsock' is not available", "Remedy"]),
+        ([f"--rio-provider={FOREIGN_PROVIDER}"], {}, [f"'{FOREIGN_PROVIDER}' is not available", "Remedy"]),
     ],
 )
 def test_a_provider_that_cannot_serve_ends_the_session(

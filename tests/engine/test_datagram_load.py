@@ -69,10 +69,12 @@ async def test_all_that_the_kernel_accepted_arrives(in_bunches: bool, is_flood: 
     """
     expected = [0] * PEERS
     missing = received = 0
+    async with await open_local() as channel:
+        counts = channel.statistics().datagrams_dropped is not None
+    if is_flood and not counts:
+        pytest.skip("this system does not tell how much it has dropped")
     with contextlib.ExitStack() as stack:
         async with await open_local() as channel, trio.open_nursery() as nursery:
-            if is_flood and channel.statistics().datagrams_dropped is None:
-                pytest.skip("this system does not tell how much it has dropped")
             peers = Peers(stack, address_of(channel))
 
             async def send() -> None:
