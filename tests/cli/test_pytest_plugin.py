@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from ..platforms import FOREIGN_PROVIDER
+
 SUITE = """
 import trio, trio_rio
-
-from ..platforms import FOREIGN_PROVIDER
 
 def test_runs_on_the_backend():
     async def main():
