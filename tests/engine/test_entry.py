@@ -83,6 +83,19 @@ def test_wrong_arguments_are_refused_as_trio_refuses_them(rio_provider: str) -> 
         trio_rio.run(provider_in_use, config=config, no_such_option=1)
 
 
+def test_a_guest_run_that_cannot_start_leaves_nothing(rio_provider: str) -> None:
+    """start_guest_run() with an argument that Trio does not know raises, and gives back what it has bound and made."""
+    with pytest.raises(TypeError, match="no_such_argument"):
+        trio_rio.start_guest_run(
+            provider_in_use,
+            done_callback=lambda _: None,
+            run_sync_soon_threadsafe=lambda _: None,
+            config=trio_rio.RioConfig(provider=rio_provider),
+            no_such_argument=1,
+        )
+    assert _trio.SOCKET_MODULE._SocketType is _trio.StockSocketType
+
+
 def test_instruments_and_clock_of_the_program_are_used(rio_provider: str) -> None:
     """Keyword arguments of trio.run go through; an instrument sees the whole run."""
     seen: list[str] = []

@@ -105,15 +105,14 @@ def describe_machine() -> dict[str, str]:
 
 def wine_version() -> str:
     """Wine's version where this Windows is Wine's; empty elsewhere."""
-    if sys.platform != "win32":
-        return ""
-    import ctypes
+    if sys.platform == "win32":
+        import ctypes
 
-    tell = getattr(ctypes.WinDLL("ntdll.dll"), "wine_get_version", None)
-    if tell is None:
-        return ""
-    tell.restype = ctypes.c_char_p
-    return str(tell().decode())
+        tell = getattr(ctypes.WinDLL("ntdll.dll"), "wine_get_version", None)
+        if tell is not None:
+            tell.restype = ctypes.c_char_p
+            return str(tell().decode())
+    return ""
 
 
 def _pointer_bytes() -> int:

@@ -115,10 +115,10 @@ def error_from_status(status: int) -> OSError:
 
 def text_of_errno(number: int) -> str:
     """What the system calls an error; Windows has texts for Winsock's elsewhere than for its others."""
-    if sys.platform != "win32" or number < _FIRST_WINSOCK_CODE:
-        return os.strerror(number)
-    text = ctypes.FormatError(number).strip()
-    return status_name(number) if text.startswith("<") else text  # <no description>
+    if sys.platform == "win32" and number >= _FIRST_WINSOCK_CODE:
+        text = ctypes.FormatError(number).strip()
+        return status_name(number) if text.startswith("<") else text  # <no description>
+    return os.strerror(number)
 
 
 def status_name(code: int) -> str:
