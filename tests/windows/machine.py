@@ -242,10 +242,14 @@ def create_prefix(folder: Path) -> None:
 @contextmanager
 def prefix() -> Iterator[Path]:
     """A fresh Wine prefix; at the end all that runs in it is killed, and it is deleted."""
-    template = built(f"prefix-{digest(by=(create_prefix, wine_environment))}", create_prefix)
+    template = built(f"prefix-{digest(by=(create_prefix, wine_environment, prefix))}", create_prefix)
     folder = cache() / f"run-{os.getpid()}-{threading.get_ident()}"
     shutil.rmtree(folder, ignore_errors=True)
     check_call(["cp", "-al", template, folder])
+    # A file of the registry that has several links is written in place, so it must not be the template's own.
+    for registry in template.glob("*.reg"):
+        (folder / registry.name).unlink()
+        shutil.copy2(registry, folder / registry.name)
     _in_use.add(folder)
     try:
         yield folder

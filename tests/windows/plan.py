@@ -72,7 +72,7 @@ VARIATIONS = (
         "short receives",
         {**WINSOCK, "SHORT_RECEIVES": "1"},
         # Only tests that do not say how much one receive brings.
-        (f"{INSIDE}/test_faults.py", *files("engine", "contracts nothing_lost stream_clients")),
+        (f"{INSIDE}/test_faults.py", *files("engine", "contracts nothing_lost")),
     ),
     Setup(
         "early starts",
