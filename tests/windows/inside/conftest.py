@@ -1,4 +1,4 @@
-"""Tests that run inside the Windows lane: python3 -m tests.windows test. Elsewhere they are not collected."""
+"""Tests that run inside the Windows lane: python -m tests.windows tests. Elsewhere they are not collected."""
 
 from __future__ import annotations
 
