@@ -113,15 +113,18 @@ def shared_overlapped(bench: Bench) -> None:
     port = raw.kernel.CreateIoCompletionPort(raw.ffi.cast("void *", -1), NULL, 0, 1)
     overlapped = raw.ffi.new("char[32]")
     how = raw.ffi.new("RIO_NOTIFICATION *", (2, port, NULL, overlapped))
-    for _ in range(2):
-        assert bench.table.RIOCreateCompletionQueue(1, how) != NULL
+    queues = [bench.table.RIOCreateCompletionQueue(1, how) for _ in range(2)]
+    for queue in queues:
+        assert queue != NULL
+        bench.table.RIOCloseCompletionQueue(queue)  # before the memory of the OVERLAPPED is used again
     raw.kernel.CloseHandle(port)
 
 
 def port_that_is_closed(bench: Bench) -> None:
     port = raw.kernel.CreateIoCompletionPort(raw.ffi.cast("void *", -1), NULL, 0, 1)
-    how = raw.ffi.new("RIO_NOTIFICATION *", (2, port, NULL, raw.ffi.new("char[32]")))
-    bench.queue = bench.table.RIOCreateCompletionQueue(64, how)
+    overlapped = raw.ffi.new("char[32]")
+    how = raw.ffi.new("RIO_NOTIFICATION *", (2, port, NULL, overlapped))
+    bench.replace_queue(how, overlapped)
     _, peer, queue = bench.tcp()
     bench.receive(queue)
     bench.table.RIONotify(bench.queue)

@@ -230,7 +230,7 @@ def test_a_port_gets_one_packet(bench: Bench) -> None:
     port = raw.kernel.CreateIoCompletionPort(raw.ffi.cast("void *", -1), NULL, 0, 1)
     overlapped = raw.ffi.new("char[32]")
     how = raw.ffi.new("RIO_NOTIFICATION *", (2, port, raw.ffi.cast("void *", 99), overlapped))
-    bench.queue = bench.table.RIOCreateCompletionQueue(64, how)
+    bench.replace_queue(how, overlapped)
     _, peer, queue = bench.tcp()
 
     def packets(milliseconds: int) -> int:
@@ -264,7 +264,7 @@ def test_an_event_is_set(bench: Bench) -> None:
     """And reset by RIONotify when that is wanted."""
     event = raw.kernel.CreateEventW(NULL, 1, 1, NULL)
     how = raw.ffi.new("RIO_NOTIFICATION *", (1, event, raw.ffi.cast("void *", 1), NULL))
-    bench.queue = bench.table.RIOCreateCompletionQueue(64, how)
+    bench.replace_queue(how)
     _, peer, queue = bench.tcp()
     bench.receive(queue)
     assert bench.table.RIONotify(bench.queue) == 0
