@@ -183,7 +183,7 @@ async def test_events_wake_the_notifier() -> None:
     assert 0 < numbers.notifications_received <= numbers.notifications_armed
 
 
-@pytest.mark.rio_config(busy_poll_seconds=60)
+@pytest.mark.rio_config(notification="port", busy_poll_seconds=60)
 async def test_nothing_is_armed_while_there_is_time_to_poll() -> None:
     """While results come within busy_poll_seconds, no queue is armed."""
     numbers = await exchange(20)
