@@ -235,6 +235,10 @@ async def test_the_wait_for_the_event_is_not_counted_as_a_task_that_reads() -> N
 # ----------------------------------------------------------------------------------------------------------
 
 
+# A clock that advances in steps may show less than has passed.
+CLOCK_RESOLUTION_SECONDS = time.get_clock_info("monotonic").resolution
+
+
 @polling
 async def test_all_tasks_can_be_blocked(way: str) -> None:
     """wait_all_tasks_blocked ends while a receive is posted, after its cushion and not before."""
@@ -242,7 +246,7 @@ async def test_all_tasks_can_be_blocked(way: str) -> None:
         nursery.start_soon(client.recv, 1)
         started = time.monotonic()
         await wait_all_tasks_blocked(0.02)
-        assert time.monotonic() - started >= 0.02
+        assert time.monotonic() - started >= 0.02 - CLOCK_RESOLUTION_SECONDS
         nursery.cancel_scope.cancel()
 
 
@@ -284,11 +288,10 @@ async def test_deadlines_end_a_wait_in_time(way: str) -> None:
     """A timeout ends a receive when its time has come."""
     async with open_pair() as (client, _):
         for _ in range(5):
-            started = time.monotonic()
             with trio.move_on_after(0.02) as scope:
                 await client.recv(1)
             assert scope.cancelled_caught
-            assert time.monotonic() - started >= 0.02
+            assert trio.current_time() >= scope.deadline
 
 
 @polling
