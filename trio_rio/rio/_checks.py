@@ -6,11 +6,11 @@ import _socket
 import ctypes
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from .addresses import SOCKADDR_INET_SIZE_BYTES
 from .errors import RioCallError, RioError, Status
-from .types import ALL_FLAGS, RIO_MSG_COMMIT_ONLY, RIO_MSG_WAITALL, BufferSlice, CompletionQueue
+from .types import ALL_FLAGS, RIO_MAX_CQ_SIZE, RIO_MSG_COMMIT_ONLY, RIO_MSG_WAITALL, BufferSlice, CompletionQueue
 
 if TYPE_CHECKING:
     from .api import Provider
@@ -51,6 +51,29 @@ def check_request_queue_arguments(
         raise RioCallError(function, Status.ENOTSOCK, "the socket is closed")
     if not can_serve(sock):
         raise RioCallError(function, Status.EOPNOTSUPP, "RIO serves stream and datagram sockets over IPv4 and IPv6")
+
+
+def check_queue_size(function: str, queue_size: int) -> None:
+    """Refuse a completion queue of no size, or of one that RIO has not."""
+    if not 1 <= queue_size <= RIO_MAX_CQ_SIZE:
+        raise RioCallError(function, Status.EINVAL, f"the size must be within 1 .. {RIO_MAX_CQ_SIZE}")
+
+
+class HasRoom(Protocol):
+    """The state of a completion queue, of a provider that keeps it in Python."""
+
+    capacity: int
+    charged: int
+
+
+def check_room(function: str, states: tuple[HasRoom, HasRoom], more: tuple[int, int]) -> None:
+    """Refuse what a completion queue cannot take on top of its charge. Pairs are (receive, send)."""
+    needs = more if states[0] is not states[1] else (sum(more), sum(more))
+    for state, need in zip(states, needs, strict=True):
+        room = state.capacity - state.charged
+        if need > room:
+            detail = f"{need} more results, but the completion queue has room for {room}"
+            raise RioCallError(function, Status.ENOBUFS, detail)
 
 
 def can_serve(sock: socket.socket) -> bool:

@@ -30,12 +30,12 @@ from typing import ClassVar
 
 import attrs
 
+from ._checks import CONTEXT_MAX, check_queue_size, check_room
 from ._portable_driver import ReadinessDriver
 from ._portable_queues import CompletionState
 from ._portable_requests import Memory, SocketQueues
 from ._portable_signals import PortableEvent, PortablePort
 from .api import (
-    RIO_MAX_CQ_SIZE,
     CompletionQueue,
     EventNotification,
     Notification,
@@ -48,7 +48,6 @@ from .api import (
 from .errors import RioCallError, RioError, Status
 from .readiness import ReadinessWaits, SelectorWaits
 
-_CONTEXT_MAX = (1 << 63) - 1
 _BUFFER_BYTES_MAX = (1 << 32) - 1
 _FIRST_BUFFER_ID = 1 << 32
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
@@ -90,7 +89,7 @@ class PortableProvider(Provider):
         """See :meth:`Provider.create_completion_queue`."""
         function = "RIOCreateCompletionQueue"
         with self._driver.entry():
-            _check_queue_size(function, queue_size)
+            check_queue_size(function, queue_size)
             self._check_notification(function, notification)
             state = CompletionState(self._driver, queue_size, notification)
             completion_queue = CompletionQueue(self, notification, state.dequeue, state.arm, state)
@@ -116,10 +115,10 @@ class PortableProvider(Provider):
             _check_limits(function, limits)
             if max_receive_data_buffers != 1 or max_send_data_buffers != 1:
                 raise RioCallError(function, Status.EINVAL, "RIO takes one data buffer for each request")
-            if not 0 <= socket_context <= _CONTEXT_MAX:
+            if not 0 <= socket_context <= CONTEXT_MAX:
                 raise RioCallError(function, Status.EINVAL, "socket_context must be within 0 .. 2**63-1")
             self._check_socket(function, sock)
-            _check_room(function, completions, limits)
+            check_room(function, completions, limits)
             sock.setblocking(False)
             queues = SocketQueues.make(self._driver, self._memory, sock, limits, completions, socket_context)
             request_queue = RequestQueue(
@@ -168,7 +167,7 @@ class PortableProvider(Provider):
         function = "RIOResizeCompletionQueue"
         with self._driver.entry():
             state = self._completion_state(function, completion_queue)
-            _check_queue_size(function, queue_size)
+            check_queue_size(function, queue_size)
             if queue_size < state.charged:
                 raise RioCallError(function, Status.ETOOMANYREFS, f"{state.charged} results are promised")
             state.capacity = queue_size
@@ -187,7 +186,7 @@ class PortableProvider(Provider):
                 if limit < side.outstanding:
                     raise RioCallError(function, Status.ETOOMANYREFS, f"{side.outstanding} requests are outstanding")
             growth = limits[0] - sides[0].limit, limits[1] - sides[1].limit
-            _check_room(function, (sides[0].completions, sides[1].completions), growth)
+            check_room(function, (sides[0].completions, sides[1].completions), growth)
             for side, limit, more in zip(sides, limits, growth, strict=True):
                 side.limit = limit
                 side.completions.charged += more
@@ -309,7 +308,7 @@ class PortableProvider(Provider):
             signal = notification.event
         elif isinstance(notification, PortNotification):
             signal = notification.port
-            if not 0 <= notification.completion_key <= _CONTEXT_MAX:
+            if not 0 <= notification.completion_key <= CONTEXT_MAX:
                 raise RioCallError(function, Status.EINVAL, "completion_key must be within 0 .. 2**63-1")
         else:
             return
@@ -338,25 +337,9 @@ def _bytes_of(memory: bytes | bytearray | memoryview) -> memoryview:
     return view.cast("B")
 
 
-def _check_queue_size(function: str, queue_size: int) -> None:
-    if not 1 <= queue_size <= RIO_MAX_CQ_SIZE:
-        raise RioCallError(function, Status.EINVAL, f"the size must be within 1 .. {RIO_MAX_CQ_SIZE}")
-
-
 def _check_limits(function: str, limits: tuple[int, int]) -> None:
     if min(limits) < 0 or max(limits) == 0:
         raise RioCallError(function, Status.EINVAL, "the maxima must not be negative, nor both 0")
-
-
-def _check_room(function: str, completions: tuple[CompletionState, CompletionState], more: tuple[int, int]) -> None:
-    """Refuse what a completion queue cannot take on top of its charge."""
-    needs = more if completions[0] is not completions[1] else (sum(more), sum(more))
-    for state, need in zip(completions, needs, strict=True):
-        room = state.capacity - state.charged
-        if need > room:
-            raise RioCallError(
-                function, Status.ENOBUFS, f"{need} more results, but the completion queue has room for {room}"
-            )
 
 
 __all__ = ["PortableEvent", "PortablePort", "PortableProvider"]

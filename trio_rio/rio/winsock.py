@@ -35,7 +35,7 @@ import weakref
 from functools import partial
 from typing import Any, ClassVar
 
-from ._checks import CONTEXT_MAX, check_request_queue_arguments, leak, problem_with
+from ._checks import CONTEXT_MAX, check_queue_size, check_request_queue_arguments, check_room, leak, problem_with
 from ._winsock_ffi import RIO_INVALID_CQ, RIO_INVALID_RQ, ffi, last_error
 from ._winsock_queues import Books, CompletionState, Registration, RequestSide, SocketQueues, is_stream
 from ._winsock_signals import WinsockEvent, WinsockPort
@@ -144,7 +144,7 @@ class WinsockProvider(Provider):
         function = "RIOCreateCompletionQueue"
         with self._books.lock:
             self._check_alive()
-            _check_queue_size(function, queue_size)
+            check_queue_size(function, queue_size)
             structure, signal = self._notification(function, notification)
             rio_cq = self.table.RIOCreateCompletionQueue(_with_spare(queue_size), structure)
             if rio_cq == RIO_INVALID_CQ:
@@ -216,7 +216,7 @@ class WinsockProvider(Provider):
             check_request_queue_arguments(self, sock, limits, data_buffers, (receive_cq, send_cq), socket_context)
             self._drain_closing()
             states = self._state(function, receive_cq), self._state(function, send_cq)
-            _check_room(function, states, limits)
+            check_room(function, states, limits)
             number = sock.fileno()
             earlier = self._sockets.get(number)
             if earlier is not None:
@@ -306,7 +306,7 @@ class WinsockProvider(Provider):
         function = "RIOResizeCompletionQueue"
         with self._books.lock:
             state = self._state(function, completion_queue)
-            _check_queue_size(function, queue_size)
+            check_queue_size(function, queue_size)
             if queue_size < state.charged:
                 raise RioCallError(function, Status.ETOOMANYREFS, f"{state.charged} results are promised")
             if not self.table.RIOResizeCompletionQueue(state.rio_cq, _with_spare(queue_size)):
@@ -328,7 +328,7 @@ class WinsockProvider(Provider):
                 if limit < side.outstanding:
                     raise RioCallError(function, Status.ETOOMANYREFS, f"{side.outstanding} requests are outstanding")
             growth = limits[0] - sides[0].limit, limits[1] - sides[1].limit
-            _check_room(function, (sides[0].completions, sides[1].completions), growth)
+            check_room(function, (sides[0].completions, sides[1].completions), growth)
             if not sides[0].is_alive():
                 raise RioCallError(function, Status.ENOTSOCK, "the socket is closed")
             if not self.table.RIOResizeRequestQueue(sides[0].rio_rq, *limits):
@@ -482,18 +482,3 @@ def _not_ready(*_: object) -> int:
 
 def _with_spare(queue_size: int) -> int:
     return min(RIO_MAX_CQ_SIZE, 2 * queue_size + _SPARE_ENTRIES)
-
-
-def _check_queue_size(function: str, queue_size: int) -> None:
-    if not 1 <= queue_size <= RIO_MAX_CQ_SIZE:
-        raise RioCallError(function, Status.EINVAL, f"the size must be within 1 .. {RIO_MAX_CQ_SIZE}")
-
-
-def _check_room(function: str, states: tuple[CompletionState, CompletionState], more: tuple[int, int]) -> None:
-    """Refuse what a completion queue cannot take on top of its charge."""
-    needs = more if states[0] is not states[1] else (sum(more), sum(more))
-    for state, need in zip(states, needs, strict=True):
-        room = state.capacity - state.charged
-        if need > room:
-            detail = f"{need} more results, but the completion queue has room for {room}"
-            raise RioCallError(function, Status.ENOBUFS, detail)
