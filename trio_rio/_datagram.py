@@ -86,7 +86,7 @@ class DatagramChannel(trio.abc.AsyncResource):
         self._plain = PlainDatagrams(self._sock, receives_posted, receive_size_bytes)
         self._queue: DatagramQueue | None = None
         self._arrived: deque[Arrival] = deque()
-        self._is_receiving = self._is_closed = self._is_connected = False
+        self._is_receiving = self._is_closed = False
         self._received = self._sent = self._truncated = self._wakeups = 0
         if _trio.current_runner() is not None:
             self._carrier()
@@ -396,7 +396,6 @@ class DatagramChannel(trio.abc.AsyncResource):
             self._sock.getpeername()
         except OSError:
             raise ValueError("the channel's socket is not connected: each datagram needs an address") from None
-        self._is_connected = True
         return b""
 
     # -- the end -----------------------------------------------------------------------------------------
