@@ -132,6 +132,16 @@ def test_the_echo_server_echoes(options: list[str]) -> None:
     assert counted["results per dequeue"] >= 1
 
 
+@pytest.mark.parametrize("threads", [2, 64])
+def test_control_c_ends_several_runs_that_start(threads: int) -> None:
+    """Ctrl-C that comes while threads are still being started ends all of them."""
+    with started("udp_several_runs", "--port", "0", "--threads", str(threads)) as (server, _):
+        server.send_signal(signal.SIGINT)
+        output, errors = server.communicate(timeout=PATIENCE_SECONDS)
+        assert (server.returncode, errors) == (130, "")
+        assert output.count("a thread counted 0 datagrams") == threads
+
+
 @pytest.mark.parametrize("program", SERVERS)
 def test_control_c_ends_a_server(program: str) -> None:
     """Ctrl-C ends a server that waits, without a traceback; it prints what it has."""

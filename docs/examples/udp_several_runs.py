@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import attrs
 import trio
@@ -28,7 +29,6 @@ class Server:
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     token: trio.lowlevel.TrioToken | None = None
     numbers: trio_rio.RioStatistics | None = None
-    error: BaseException | None = None
 
     def stop(self) -> None:
         """End its run, from any thread."""
@@ -49,35 +49,24 @@ async def serve(server: Server, host: str) -> None:
 
 
 def run_all(servers: list[Server], options: argparse.Namespace) -> None:
-    """Start a thread for each run; Ctrl-C, and the failure of one, end them all."""
+    """Give each run a thread; Ctrl-C, and the failure of one, end them all."""
     config = trio_rio.RioConfig(provider=options.provider, read_ahead=options.receives)
 
-    def stop_all() -> None:
-        servers[0].stopping.set()
-        for server in servers:
-            server.stop()
-
     def run_one(server: Server) -> None:
-        try:
-            trio_rio.run(serve, server, options.host, config=config)
-        except (trio_rio.RioError, OSError) as error:
-            server.error = error
-            stop_all()
+        trio_rio.run(serve, server, options.host, config=config)
 
-    threads = [threading.Thread(target=run_one, args=(server,)) for server in servers]
-    for thread in threads:
-        thread.start()
     try:
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(len(servers)) as pool:
+            # Ctrl-C can come while the first threads run and the last ones are still to be started.
+            try:
+                for run in as_completed([pool.submit(run_one, server) for server in servers]):
+                    run.result()
+            finally:
+                servers[0].stopping.set()
+                for server in servers:
+                    server.stop()
     finally:
-        stop_all()
-        for thread in threads:
-            thread.join()
         print_sum(servers)
-    for server in servers:
-        if server.error is not None:
-            raise server.error
 
 
 def print_sum(servers: list[Server]) -> None:
