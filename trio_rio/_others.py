@@ -76,19 +76,23 @@ class Others:
     _keys: Iterator[int] = attrs.field(factory=lambda: itertools.count(FIRST_KEY, KEYS_EACH))
 
     def may_enter(self, sock: socket.socket) -> bool:
-        """Whether this socket can have queues of its own in this run; takes it from its channel, if it has one.
+        """Whether this socket can have queues of its own now; takes it from its channel, if it has one.
+
+        Not while sends of the channel are in flight: a task that has sent may know nothing of them any more.
 
         Raises:
-          BusyResourceError: the channel is in use, or has received ahead.
+          BusyResourceError: a task receives on the channel, or it has received ahead.
         """
         engine = self.engine
         if not engine.is_taking() or not engine.own_sockets.can_serve(sock):
             return False
         channel = engine.channels.get(sock.fileno())
         if channel is not None:
-            ahead = channel.ahead
-            if channel.sock is sock and (channel.reader or channel.sends or (ahead is not None and ahead.is_ahead)):
-                raise trio.BusyResourceError("the socket is in use: make the channel before you use its socket")
+            if channel.sock is sock:
+                if channel.reader is not None or (channel.ahead is not None and channel.ahead.is_ahead):
+                    raise trio.BusyResourceError("the socket is in use: make the channel before you use its socket")
+                if channel.sends:
+                    return False
             channel.abandon()
         return True
 

@@ -1,0 +1,30 @@
+"""Datagram channels that RIO does not serve yet, and the moment when it begins to: what went wrong once."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+
+import trio_rio
+from trio_rio import DatagramChannel
+
+from ..engine.datagrams import address_of, receive_all
+from ..engine.harness import udp_socket
+
+COUNT = 30
+
+
+@pytest.mark.rio_config(cancellation="detach", results_per_turn=1)
+async def test_a_socket_that_still_sends_becomes_a_channel() -> None:
+    """A send that no task waits for is no use of the socket: the channel is made, and RIO serves it afterwards."""
+    async with await trio_rio.open_datagram_channel(("127.0.0.1", 0)) as other:
+        sock = await udp_socket()
+        async with trio.open_nursery() as nursery:
+            for _ in range(COUNT):
+                nursery.start_soon(sock.sendto, b"by the socket", address_of(other))
+        async with DatagramChannel(sock) as channel:
+            await channel.send_many([(b"by the channel", address_of(other))])
+            received = await receive_all(other, COUNT + 1)
+            assert sorted(received) == [b"by the channel", *[b"by the socket"] * COUNT]
+            await other.send(b"back", address_of(channel))
+            assert (await channel.receive())[0] == b"back"
