@@ -67,7 +67,7 @@ class DatagramChannel(trio.abc.AsyncResource):
 
     Raises:
       TypeError, ValueError: not such a socket, or numbers that make no sense; says which.
-      BusyResourceError: tasks use the socket already.
+      BusyResourceError: a task receives from the socket; or one has, in a run that keeps receives posted on it.
     """
 
     def __init__(
@@ -115,7 +115,8 @@ class DatagramChannel(trio.abc.AsyncResource):
             self._arrived.extend(queue.left_over)
             self._end_queue()
         engine = _trio.current_engine()
-        if engine is None or not engine.others.may_enter(self._sock):
+        # A task that waits for the socket to become readable would not hear of what posted receives take from it.
+        if engine is None or self._is_receiving or not engine.others.may_enter(self._sock):
             return self._plain
         self._queue = open_queue(engine, self._sock, self._book, self._receives_posted, self._receive_size_bytes)
         return self._queue or self._plain
