@@ -119,6 +119,7 @@ struct rio_core {
     bool is_closed, is_leaked, is_draining, must_submit, epoll_is_armed;
     bool is_owner_waiting;         /* in the kernel, without the lock: only the owner may reap now */
     uint32_t inside, others_waiting; /* threads in a wait without the lock; those of them that are not the owner */
+    uint32_t others_watching;        /* those of the others that poll the ring too */
     pthread_cond_t left;           /* one of them has come back to a closed core */
     struct ring ring;
     int wake_fd, epoll_fd;

@@ -6,8 +6,8 @@
  * is 0. Whether the time is over must be read from a clock.
  * Decision. rio_wait() in the owner submits what is staged in the call that waits, goes on waiting while what came is
  * nobody's news, and never returns 0 before the time is over. Any other thread polls an eventfd of its port, and the
- * ring too unless the owner does that already; whoever stops watching the ring tells those who wait. Waiting happens
- * without the lock, so that other threads may post meanwhile.
+ * ring too unless the owner does that already; when nobody watches the ring any more, those who wait are told. Waiting
+ * happens without the lock, so that other threads may post meanwhile.
  */
 #include "core.h"
 
@@ -120,6 +120,13 @@ static int64_t now_ns(void) {
     return now.tv_sec * 1000000000LL + now.tv_nsec;
 }
 
+/* Somebody has stopped watching the ring. If nobody else does, those who wait must: one of two at a port may have read
+ * what the owner told both. */
+static void watch_over(rio_core *core) {
+    if (core->others_waiting && !core->others_watching && !core->is_owner_waiting)
+        ports_announce(core);
+}
+
 /* One look, or one wait of at most `left` nanoseconds, in the owner. 0, -errno, or a code: then the lock is gone. */
 static int wait_in_owner(rio_core *core, uint32_t index, int64_t left) {
     while (!ring_fill(core)) {
@@ -140,8 +147,8 @@ static int wait_in_owner(rio_core *core, uint32_t index, int64_t left) {
     if (error)
         return error;
     core->is_owner_waiting = false;
-    if (left && core->others_waiting)
-        ports_announce(core);
+    if (left)
+        watch_over(core);
     uint32_t reaped = ring_reap(core);
     if (taken == -ETIME || taken == -EBUSY || reaped)
         return 0;
@@ -180,14 +187,16 @@ static int wait_elsewhere(rio_core *core, uint32_t index, int64_t left) {
             return error;
         struct pollfd watched[] = {{port->event_fd, POLLIN, 0}, {core->ring.fd, POLLIN, 0}};
         core->others_waiting++;
+        core->others_watching += watches_ring;
         core_step_out(core);
         int ready = ppoll(watched, watches_ring ? 2 : 1, left < 0 ? NULL : &time, NULL);
         int result = ready < 0 ? -errno : 0;
         if ((error = core_step_in(core)))
             return error;
         core->others_waiting--;
-        if (watches_ring && core->others_waiting && !core->is_owner_waiting)
-            ports_announce(core);
+        core->others_watching -= watches_ring;
+        if (watches_ring)
+            watch_over(core);
         if (result)
             return result;
     }
