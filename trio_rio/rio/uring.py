@@ -464,7 +464,7 @@ class UringProvider(Provider):
             leak(self._memory)
             self.leaked_bytes: int = sum(len(memory) for memory in self._memory.values())
             warnings.warn(
-                f"{held} requests did not end within {_DRAIN_SECONDS} s; their memory is leaked on purpose",
+                f"{held} requests or waits did not end; what they use is leaked on purpose",
                 ResourceWarning,
                 stacklevel=2,
             )

@@ -11,6 +11,7 @@
 #include "core.h"
 
 #include <limits.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -281,6 +282,24 @@ static void drain(rio_core *core, int64_t end) {
     }
 }
 
+/* The same in another thread, when nobody is in a wait any more. Before Linux 6.0 this ends nothing. */
+static void drain_elsewhere(rio_core *core, int64_t end) {
+    core->is_draining = true;
+    core->is_owner_waiting = false;
+    cancel_all(core);
+    int64_t left = end - now_ns();
+    int error = ring_cancel_all(&core->ring, left > 0 ? left : 0);
+    ring_reap(core);
+    while (!error && core->in_kernel && (left = end - now_ns()) > 0) {
+        struct timespec time = {left / 1000000000, left % 1000000000};
+        struct pollfd ring = {core->ring.fd, POLLIN, 0};
+        ppoll(&ring, 1, &time, NULL);
+        if (ring_needs_enter(&core->ring))
+            ring_enter(&core->ring, 0, 0, 0); /* moves completions in that had no room */
+        ring_reap(core);
+    }
+}
+
 /* Makes those who wait without the lock return, until the time is over. How many are left. */
 static uint32_t see_out(rio_core *core, int64_t end) {
     uint64_t one = 1;
@@ -319,12 +338,17 @@ int rio_core_close(rio_core *core, int64_t timeout_ns) {
     if (core_is_owner(core))
         drain(core, end);
     __atomic_store_n(&core->is_closed, true, __ATOMIC_RELEASE);
-    uint32_t held = requests_in_kernel(core), inside = see_out(core, end);
+    uint32_t inside = see_out(core, end);
+    if (!inside && !core_is_owner(core))
+        drain_elsewhere(core, end);
+    uint32_t held = requests_in_kernel(core);
     core->is_leaked = held || inside;
-    if (!core->is_leaked)
+    if (!core->is_leaked) {
         free_all(core);
-    else if (!inside)
-        close_descriptors(core); /* which cancels: the kernel may still write, so the memory must outlive it */
+    } else if (!inside) {
+        close_descriptors(core);
+        ring_close(&core->ring); /* its last reference, so the kernel cancels; until it has, it may write to memory */
+    }
     madvise(core->guard, sizeof *core->guard, MADV_DONTNEED); /* it stays readable, and takes no memory */
     core_leave(core);
     return held + inside > INT_MAX ? INT_MAX : (int)(held + inside);

@@ -152,6 +152,16 @@ int ring_enter(struct ring *ring, uint32_t submit, uint32_t wait_for, int64_t ti
     return taken < 0 ? -errno : taken;
 }
 
+int ring_cancel_all(struct ring *ring, int64_t timeout_ns) {
+    struct uring_sync_cancel argument = {
+        .fd = -1,
+        .flags = URING_CANCEL_ALL | URING_CANCEL_ANY,
+        .timeout = {timeout_ns / 1000000000, timeout_ns % 1000000000},
+    };
+    long cancelled = syscall(URING_NR_REGISTER, ring->fd, URING_REGISTER_SYNC_CANCEL, &argument, 1);
+    return cancelled >= 0 || errno == ENOENT ? 0 : -errno;
+}
+
 const struct uring_cqe *ring_peek(const struct ring *ring) {
     uint32_t head = *ring->cq_head; /* only we write it */
     return head == LOAD_ACQUIRE(ring->cq_tail) ? NULL : &ring->cqes[head & ring->cq_mask];

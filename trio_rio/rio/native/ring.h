@@ -37,6 +37,10 @@ void ring_publish(struct ring *ring);
  * (nanoseconds; < 0 for ever). Returns entries taken, or -errno (-ETIME when the time is over, -EINTR). */
 int ring_enter(struct ring *ring, uint32_t submit, uint32_t wait_for, int64_t timeout_ns);
 
+/* Cancels every operation of the ring, from any thread; their completions follow. 0 or -errno: -EINVAL before Linux
+ * 6.0, -ETIME when the time is over. */
+int ring_cancel_all(struct ring *ring, int64_t timeout_ns);
+
 /* The next completion, or NULL; never enters the kernel. ring_advance() gives its place back. */
 const struct uring_cqe *ring_peek(const struct ring *ring);
 void ring_advance(struct ring *ring);

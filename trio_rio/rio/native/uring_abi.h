@@ -15,6 +15,7 @@
 /* System calls: the same numbers on every architecture but alpha. Linux 5.1. */
 #define URING_NR_SETUP 425
 #define URING_NR_ENTER 426
+#define URING_NR_REGISTER 427
 
 /* Setup flags. */
 #define URING_SETUP_CQSIZE (1u << 3)        /* 5.5: the completion ring's size is given */
@@ -38,6 +39,11 @@
 /* Flags that the kernel sets in the submission ring. */
 #define URING_SQ_CQ_OVERFLOW (1u << 1) /* 5.8 */
 #define URING_SQ_TASKRUN (1u << 2)     /* 5.19 */
+
+/* Of register: 6.0: cancel at once, from any thread; with these flags all operations. */
+#define URING_REGISTER_SYNC_CANCEL 24
+#define URING_CANCEL_ALL (1u << 0)
+#define URING_CANCEL_ANY (1u << 2)
 
 /* Offsets for mmap. */
 #define URING_OFF_SQ_RING 0ULL
@@ -105,9 +111,18 @@ struct uring_getevents_arg {
     uint64_t timespec;
 };
 
+struct uring_sync_cancel {
+    uint64_t address;
+    int32_t fd;
+    uint32_t flags;
+    struct uring_timespec timeout;
+    uint64_t reserved[4];
+};
+
 _Static_assert(sizeof(struct uring_sqe) == 64, "io_uring_sqe is 64 bytes");
 _Static_assert(sizeof(struct uring_cqe) == 16, "io_uring_cqe is 16 bytes");
 _Static_assert(sizeof(struct uring_params) == 120, "io_uring_params is 120 bytes");
 _Static_assert(sizeof(struct uring_getevents_arg) == 24, "io_uring_getevents_arg is 24 bytes");
+_Static_assert(sizeof(struct uring_sync_cancel) == 64, "io_uring_sync_cancel_reg is 64 bytes");
 
 #endif
