@@ -107,8 +107,9 @@ class DatagramChannel(trio.abc.AsyncResource):
     def _choose(self) -> DatagramQueue | PlainDatagrams:
         queue, fd = self._queue, self._sock.fileno()
         if self._is_closed or fd == -1:
+            self._arrived.clear()
             self._end_queue()
-            raise trio.ClosedResourceError("this channel is closed")
+        self._check_open()
         if queue is not None:
             if not (queue.is_ended or queue.engine.is_closed) and fd == queue.fd:
                 raise RioError("this channel is in use by another run, which has not ended")
@@ -120,6 +121,10 @@ class DatagramChannel(trio.abc.AsyncResource):
             return self._plain
         self._queue = open_queue(engine, self._sock, self._book, self._receives_posted, self._receive_size_bytes)
         return self._queue or self._plain
+
+    def _check_open(self) -> None:
+        if self._is_closed or self._sock.fileno() == -1:
+            raise trio.ClosedResourceError("this channel is closed")
 
     def _end_queue(self) -> None:
         queue, self._queue = self._queue, None
@@ -155,12 +160,12 @@ class DatagramChannel(trio.abc.AsyncResource):
         if must_cancel(GLOBAL_RUN_CONTEXT.task):
             await checkpoint()
         arrived = self._arrived
-        if not arrived:
-            arrived.extend(await self._next_arrivals())
-            arrival = arrived.popleft()
-        else:
+        if arrived and self._sock.fileno() != -1:
             arrival = arrived.popleft()
             await async_yield(_trio.SHIELDED_CHECKPOINT)
+        else:
+            arrived.extend(await self._next_arrivals())
+            arrival = arrived.popleft()
         if isinstance(arrival, tuple):
             self._received += 1
             return arrival
@@ -189,7 +194,7 @@ class DatagramChannel(trio.abc.AsyncResource):
         if datagrams_max is not None and datagrams_max < 1:
             await checkpoint()
             raise ValueError(f"datagrams_max must be at least 1, or None for all, not {datagrams_max}")
-        if self._arrived:
+        if self._arrived and self._sock.fileno() != -1:
             arrivals = self._take(datagrams_max)
             await async_yield(_trio.SHIELDED_CHECKPOINT)
         else:
@@ -227,11 +232,13 @@ class DatagramChannel(trio.abc.AsyncResource):
         self._arrived.clear()
         if arrivals or (carrier is self._plain and (arrivals := carrier.fetch())):
             await async_yield(_trio.SHIELDED_CHECKPOINT)
+            self._check_open()
             return arrivals
         await self._begin_receiving()
         try:
             while True:
                 await carrier.wait()
+                self._check_open()  # who was woken by a datagram may find the channel closed since then
                 if arrivals := carrier.fetch():
                     self._wakeups += 1
                     return arrivals
@@ -280,6 +287,7 @@ class DatagramChannel(trio.abc.AsyncResource):
         try:
             while not (slots or self._arrived):
                 await carrier.wait()
+                self._check_open()
                 slots, arrivals = carrier.fetch_to_lend(limit)
                 self._arrived.extend(arrivals)
         finally:

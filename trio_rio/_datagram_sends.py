@@ -130,6 +130,8 @@ class Outgoing:
             try:
                 has_waited |= await plain.send(self.data[place], address)
             except OSError as error:
+                if plain.sock.fileno() == -1:
+                    raise trio.ClosedResourceError("this channel is closed") from error
                 self._refuse(place, error.errno or errno.EIO)
             else:
                 self.sent += 1

@@ -1,0 +1,122 @@
+"""Datagram channels that are closed when a task of theirs was woken and has not run yet: what went wrong once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from trio_rio import DatagramChannel
+
+from ..engine.datagrams import ALL_CARRIERS, address_of, open_local, stdlib_peer
+from ..engine.harness import PATIENCE_SECONDS
+
+# Which of two tasks that are woken together runs first is up to chance.
+ROUNDS = 16
+
+
+class OnceWoken(trio.abc.Instrument):
+    """Sets an event when a task is woken, so that who waits for it runs in the same turn of the run loop."""
+
+    def __init__(self, task: trio.lowlevel.Task, event: trio.Event) -> None:
+        self.task = task
+        self.event = event
+
+    def task_scheduled(self, task: trio.lowlevel.Task) -> None:
+        if task is self.task:
+            self.event.set()
+
+
+async def receive_one(channel: DatagramChannel) -> bytes:
+    return (await channel.receive())[0]
+
+
+async def receive_bunch(channel: DatagramChannel) -> bytes:
+    return (await channel.receive_many())[0][0]
+
+
+async def receive_lent(channel: DatagramChannel) -> bytes:
+    async with channel.receive_lease() as datagrams:
+        return bytes(datagrams[0][0])
+
+
+async def close_channel(channel: DatagramChannel) -> None:
+    await channel.aclose()
+
+
+async def close_socket(channel: DatagramChannel) -> None:
+    channel.socket.close()
+
+
+RECEIVES = pytest.mark.parametrize("receive", [receive_one, receive_bunch, receive_lent])
+CLOSES = pytest.mark.parametrize("close", [close_channel, close_socket])
+
+
+async def race(receive: Any, close: Any) -> None:
+    """Close a channel in the turn in which three datagrams wake a task that receives; check what comes of it."""
+    channel = await open_local()
+    is_woken = trio.Event()
+    ends = []
+
+    async def read() -> None:
+        trio.lowlevel.add_instrument(OnceWoken(trio.lowlevel.current_task(), is_woken))
+        try:
+            ends.append((await receive(channel)).decode())
+        except trio.ClosedResourceError:
+            ends.append("closed")
+
+    async def close_in_time() -> None:
+        await is_woken.wait()
+        await close(channel)
+
+    with stdlib_peer() as peer, trio.fail_after(PATIENCE_SECONDS):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read)
+            nursery.start_soon(close_in_time)
+            await wait_all_tasks_blocked()
+            for data in (b"1", b"2", b"3"):
+                peer.sendto(data, address_of(channel))
+    assert ends in (["1"], ["closed"])
+    with pytest.raises(trio.ClosedResourceError):
+        await channel.receive()
+    await channel.aclose()
+
+
+class TestEachCarrier:
+    """With RIO and without it."""
+
+    pytestmark = ALL_CARRIERS
+
+    @RECEIVES
+    @CLOSES
+    async def test_a_close_and_a_reader_that_was_woken(self, receive: Any, close: Any) -> None:
+        """A task that a datagram woke gets it or ClosedResourceError, and nothing is received after the close."""
+        for _ in range(ROUNDS):
+            await race(receive, close)
+
+    async def test_what_had_come_is_not_received_after_the_close(self) -> None:
+        """Datagrams that the channel has taken are dropped when its socket is closed: receiving raises."""
+        channel = await open_local()
+        with stdlib_peer() as peer:
+            for _ in range(5):
+                peer.sendto(b"x", address_of(channel))
+            await channel.receive()
+            channel.socket.close()
+            for receive in (channel.receive, channel.receive_many):
+                with pytest.raises(trio.ClosedResourceError):
+                    await receive()
+            assert channel.statistics().datagrams_waiting == 0
+        await channel.aclose()
+
+
+@CLOSES
+def test_a_close_and_a_reader_that_was_woken_on_stock_trio(close: Any) -> None:
+    """A task that a datagram woke gets it or ClosedResourceError, on stock Trio too."""
+
+    async def main() -> None:
+        for _ in range(ROUNDS):
+            await race(receive_one, close)
+
+    trio.run(main)
