@@ -228,14 +228,14 @@ class DatagramChannel(trio.abc.AsyncResource):
     async def _next_arrivals(self) -> list[Arrival]:
         """Wait for a bunch. A checkpoint, also if it raises."""
         carrier = await self._carrier_in_call()
-        arrivals = list(self._arrived)  # what an earlier run had left over
-        self._arrived.clear()
-        if arrivals or (carrier is self._plain and (arrivals := carrier.fetch())):
-            await async_yield(_trio.SHIELDED_CHECKPOINT)
-            self._check_open()
-            return arrivals
         await self._begin_receiving()
         try:
+            arrivals = list(self._arrived)  # what an earlier run had left over
+            self._arrived.clear()
+            if arrivals or (carrier is self._plain and (arrivals := carrier.fetch())):
+                await async_yield(_trio.SHIELDED_CHECKPOINT)
+                self._check_open()
+                return arrivals
             while True:
                 await carrier.wait()
                 self._check_open()  # who was woken by a datagram may find the channel closed since then

@@ -16,7 +16,7 @@ from trio_rio import DatagramChannel, RioError
 
 from ..conftest import RioRun
 from ..platforms import IS_WINDOWS, needs_fork
-from .datagrams import ALL_CARRIERS, address_of, open_two, receive_all, stdlib_peer
+from .datagrams import ALL_CARRIERS, address_of, open_local, open_two, receive_all, stdlib_peer
 from .harness import udp_socket
 
 pytestmark = ALL_CARRIERS
@@ -228,3 +228,20 @@ def test_stock_trio_has_channels() -> None:
                 await one.send(b"x", address_of(other))
 
     trio.run(main)
+
+
+async def test_a_second_receiver_takes_nothing_from_the_first() -> None:
+    """BusyResourceError also when a datagram has come, and the task that waits has not run since then."""
+    async with await open_local() as channel, trio.open_nursery() as nursery:
+        received = []
+
+        async def receive() -> None:
+            received.append((await channel.receive())[0])
+
+        nursery.start_soon(receive)
+        await wait_all_tasks_blocked()
+        with stdlib_peer() as peer:
+            peer.sendto(b"x", address_of(channel))
+            with pytest.raises(trio.BusyResourceError):
+                await channel.receive()
+    assert received == [b"x"]
