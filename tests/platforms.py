@@ -36,6 +36,9 @@ def skip_if_wine_ended_it() -> None:
 # A provider that cannot serve on this system.
 FOREIGN_PROVIDER = "uring" if IS_WINDOWS else "winsock"
 
+# An address of the machine itself, another than 127.0.0.1 wherever there is one.
+OTHER_LOOPBACK = "127.0.0.1" if sys.platform == "darwin" else "127.0.0.2"
+
 HAS_RECVMSG = hasattr(socket.socket, "recvmsg")
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
@@ -43,10 +46,16 @@ needs_recvmsg = pytest.mark.skipif(not HAS_RECVMSG, reason="the sockets of this 
 needs_limits = pytest.mark.skipif(IS_WINDOWS, reason="this system has no limits for a process (setrlimit)")
 needs_signals = pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="this system has no signals to threads")
 
+needs_interrupts = pytest.mark.skipif(IS_WINDOWS, reason="this system sends no SIGINT to one process")
+needs_descriptors = pytest.mark.skipif(IS_WINDOWS, reason="this system has no list of open descriptors (/dev/fd)")
+needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="about something that only Linux has")
+
 needs_full_buffers = pytest.mark.skipif(
     is_wine(),
     reason="under Wine a socket takes more than it said it would: nothing waits for a peer that does not read",
 )
+
+checks_addresses = pytest.mark.skipif(is_wine(), reason="Wine binds datagram sockets to addresses that nobody has")
 
 # What a call on a socket that is closed is answered with.
 CLOSED_ERRNO = getattr(errno, "WSAENOTSOCK", errno.EBADF)

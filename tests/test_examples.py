@@ -6,6 +6,7 @@ They run on the provider that serves here, or on the one that ``TRIO_RIO_PROVIDE
 from __future__ import annotations
 
 import contextlib
+import errno
 import re
 import signal
 import socket
@@ -16,12 +17,17 @@ from pathlib import Path
 
 import pytest
 
+from .platforms import checks_addresses, needs_interrupts
+
 EXAMPLES = Path(__file__).resolve().parent.parent / "docs" / "examples"
 PROGRAMS = sorted(path.stem for path in EXAMPLES.glob("*.py") if path.stem != "counting")
 UDP_SERVERS = ["udp_event", "udp_event_polling_first", "udp_polled", "udp_port", "udp_port_threshold"]
 SERVERS = [*UDP_SERVERS, "udp_several_runs", "tcp_echo"]
 PATIENCE_SECONDS = 30
 COUNT = 500
+
+# What an address that no interface here has is answered with; the words differ from system to system.
+NO_SUCH_ADDRESS = f" {errno.EADDRNOTAVAIL}]"
 
 
 def command(program: str, *options: str) -> list[str]:
@@ -132,6 +138,7 @@ def test_the_echo_server_echoes(options: list[str]) -> None:
     assert counted["results per dequeue"] >= 1
 
 
+@needs_interrupts
 @pytest.mark.parametrize("threads", [2, 64])
 def test_control_c_ends_several_runs_that_start(threads: int) -> None:
     """Ctrl-C that comes while threads are still being started ends all of them."""
@@ -142,6 +149,7 @@ def test_control_c_ends_several_runs_that_start(threads: int) -> None:
         assert output.count("a thread counted 0 datagrams") == threads
 
 
+@needs_interrupts
 @pytest.mark.parametrize("program", SERVERS)
 def test_control_c_ends_a_server(program: str) -> None:
     """Ctrl-C ends a server that waits, without a traceback; it prints what it has."""
@@ -169,11 +177,11 @@ def test_help_says_what_it_is(program: str) -> None:
         ("udp_event_polling_first --poll 0", 2, "--poll: 0 is not within"),
         ("udp_port --provider nothing", 1, "there is no provider 'nothing'"),
         ("udp_port_threshold --provider nothing", 1, "there is no provider 'nothing'"),
-        ("udp_port_threshold --host 192.0.2.1", 1, "assign requested address"),
+        pytest.param("udp_port_threshold --host 192.0.2.1", 1, NO_SUCH_ADDRESS, marks=checks_addresses),
         ("udp_several_runs --port 65535", 2, "there are not 2 ports from 65535 on"),
-        ("udp_several_runs --host 192.0.2.1", 1, "assign requested address"),
+        pytest.param("udp_several_runs --host 192.0.2.1", 1, NO_SUCH_ADDRESS, marks=checks_addresses),
         ("udp_generator --count 0", 2, "--count: 0 is not within"),
-        ("tcp_echo --host 192.0.2.1", 1, "assign requested address"),
+        ("tcp_echo --host 192.0.2.1", 1, NO_SUCH_ADDRESS),
         ("tcp_echo --notification never", 2, "invalid choice: 'never'"),
         ("tcp_echo --notification polled --poll 5", 1, "leave it out"),
     ],

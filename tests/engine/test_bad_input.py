@@ -16,7 +16,7 @@ import trio_rio
 from trio_rio.testing import assert_ledger_balanced, current_ledger
 
 from ..conftest import RioRun
-from ..platforms import CLOSED_ERRNO, FOREIGN_PROVIDER, IS_WINDOWS, needs_limits
+from ..platforms import CLOSED_ERRNO, FOREIGN_PROVIDER, IS_WINDOWS, needs_limits, needs_linux
 from .harness import (
     BOTH_MODES,
     command,
@@ -276,7 +276,7 @@ trio_rio.run(main, config=config)
 soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 failures = []
 for room in range(0, 12):
-    used = len(os.listdir("/proc/self/fd")) - 1
+    used = len(os.listdir("/dev/fd")) - 1
     resource.setrlimit(resource.RLIMIT_NOFILE, (used + room, hard))
     try:
         trio_rio.run(main, config=config)
@@ -285,7 +285,7 @@ for room in range(0, 12):
         failures.append(type(error).__name__)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert len(os.listdir("/proc/self/fd")) - 1 == used, "descriptors left behind"
+    assert len(os.listdir("/dev/fd")) - 1 == used, "descriptors left behind"
     assert trio_rio.run(main, config=config)
 print(failures)
 """
@@ -315,7 +315,7 @@ async def main():
         port = listeners[0].socket.getsockname()[1]
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(30)]
-        used = len(os.listdir("/proc/self/fd")) - 1
+        used = len(os.listdir("/dev/fd")) - 1
         resource.setrlimit(resource.RLIMIT_NOFILE, (used + 10, hard))
         await trio.sleep(0.3)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -382,7 +382,7 @@ trio_rio.run(main)
 """
 
 
-@needs_limits
+@needs_linux
 def test_no_locked_memory(rio_provider: str) -> None:
     """Without locked memory a provider that is demanded serves, or says that this is what it lacks."""
     done = subprocess.run(
@@ -396,7 +396,7 @@ def test_no_locked_memory(rio_provider: str) -> None:
         assert "locked memory" in done.stderr
 
 
-@needs_limits
+@needs_linux
 def test_no_locked_memory_and_no_demand() -> None:
     """Without locked memory traffic passes: if one provider cannot serve, the next one does."""
     done = subprocess.run(command(NO_LOCKED_MEMORY), env=environment(""), capture_output=True, text=True, timeout=60)

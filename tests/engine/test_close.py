@@ -25,9 +25,9 @@ END_SEEN_SECONDS_MAX = 0.1
 
 
 def open_descriptors() -> int:
-    if sys.platform == "win32":  # Wine shows the /proc of the machine
+    if sys.platform == "win32":  # Wine shows the folder of the machine
         return 0
-    return len(os.listdir("/proc/self/fd"))
+    return len(os.listdir("/dev/fd"))
 
 
 async def cycle(listener: trio.SocketListener, address: tuple[str, int]) -> None:

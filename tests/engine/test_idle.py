@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from ..platforms import needs_limits
+from ..platforms import needs_linux
 from .harness import SCALE, scaled, started
 
 CONNECTIONS = scaled(1000, 9000)
@@ -60,7 +60,7 @@ trio_rio.run(main, config=trio_rio.RioConfig(**options))
 """
 
 
-@needs_limits
+@needs_linux
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize(
     "options",

@@ -15,6 +15,7 @@ import trio
 import trio_rio
 from trio_rio import RioListener, RioStream
 
+from ..platforms import OTHER_LOOPBACK
 from .harness import BOTH_MODES, python
 
 pytestmark = BOTH_MODES
@@ -62,9 +63,9 @@ async def test_the_arguments_of_connecting() -> None:
     (listener,) = await trio_rio.open_tcp_listeners(0, host="127.0.0.1", backlog=5)
     port = listener.socket.getsockname()[1]
     async with listener:
-        opened = trio_rio.open_tcp_stream("localhost", port, happy_eyeballs_delay=None, local_address="127.0.0.2")
+        opened = trio_rio.open_tcp_stream("localhost", port, happy_eyeballs_delay=None, local_address=OTHER_LOOPBACK)
         async with await opened as client, await listener.accept() as server:
-            assert client.socket.getsockname()[0] == "127.0.0.2"
+            assert client.socket.getsockname()[0] == OTHER_LOOPBACK
             assert server.socket.getpeername() == client.socket.getsockname()
     with pytest.raises(OSError):
         await trio_rio.open_tcp_stream("127.0.0.1", port)

@@ -227,14 +227,18 @@ with socket.create_server(("127.0.0.1", 0)) as listener:
     theirs, _ = listener.accept()
 trio_rio.run(trio.sleep, 0)
 config = trio_rio.RioConfig(cancellation=sys.argv[1])
-before = os.listdir("/proc/self/fd")
+
+def descriptors():
+    return os.listdir("/dev/fd") if sys.platform != "win32" else []
+
+before = descriptors()
 for _ in range(3):
     clock = Clock()
     try:
         trio_rio.run(main, clock=clock, config=config)
     except trio.TrioInternalError:
         print("crashed", flush=True)
-assert os.listdir("/proc/self/fd") == before
+assert descriptors() == before
 theirs.send(b"x")
 assert ours.recv(1) == b"x"
 os._exit(0)
