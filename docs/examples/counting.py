@@ -96,12 +96,20 @@ def report(count: Count, results: float, dequeues: int, notifications: int) -> N
     print(f"notifications:        {notifications}", flush=True)
 
 
-def make_socket(host: str, port: int) -> socket.socket:
-    """A UDP socket with as large a receive buffer as the system allows."""
-    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+def family_of(host: str) -> socket.AddressFamily:
+    """The address family of a numeric address."""
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+async def open_socket(host: str, port: int) -> trio.socket.SocketType:
+    """A UDP socket with as large a receive buffer as the system allows.
+
+    The run makes it, since RIO on Windows serves no socket that was made elsewhere.
+    """
+    sock = trio.socket.socket(family_of(host), trio.socket.SOCK_DGRAM)
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-        sock.bind((host, port))
+        sock.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+        await sock.bind((host, port))
     except BaseException:
         sock.close()
         raise
@@ -111,7 +119,7 @@ def make_socket(host: str, port: int) -> socket.socket:
 async def count_datagrams(options: argparse.Namespace) -> None:
     """The server: receive until the end. How completions are collected is the run's affair."""
     count = Count(options.size, options.work)
-    with trio.socket.from_stdlib_socket(make_socket(options.host, options.port)) as sock:
+    with await open_socket(options.host, options.port) as sock:
         numbers = trio_rio.current_statistics()
         host, port = sock.getsockname()[:2]
         try:

@@ -11,6 +11,7 @@ This one uses ``trio_rio.rio``, the RIO functions by themselves: a run of trio_r
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
 import socket
 import sys
@@ -18,7 +19,7 @@ import threading
 
 import attrs
 import trio
-from counting import Count, exit_code, make_parser, make_socket, report, within
+from counting import RECEIVE_BUFFER_BYTES, Count, exit_code, family_of, make_parser, report, within
 
 from trio_rio import rio
 
@@ -98,29 +99,29 @@ class Server:
             self.is_over = True
             self.port.wake()
 
-    def close(self) -> None:
-        """End what is posted, and free everything. In the thread that owns the provider."""
-        self.provider.close_socket(self.requests)
-        self.provider.close()
-
 
 async def count_datagrams(options: argparse.Namespace) -> None:
     """Run the threads until the end, or Ctrl-C."""
-    sock = make_socket(options.host, options.port)
     began, others_are_gone = trio.Event(), threading.Event()
     servers: list[Server] = []
     is_interrupted = False
 
     def own() -> None:
         # The thread that makes a provider is the one that the kernel knows: it stays until the others are gone.
-        provider = rio.open_provider(options.provider)
-        servers.append(Server(sock, Count(options.size, options.work), options.results, options.slots, provider))
-        trio.from_thread.run_sync(began.set)
-        try:
-            servers[0].work()
-            others_are_gone.wait()
-        finally:
-            servers[0].close()
+        with (
+            contextlib.closing(rio.open_provider(options.provider)) as provider,
+            provider.make_socket(family_of(options.host), socket.SOCK_DGRAM) as sock,
+        ):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+            sock.bind((options.host, options.port))
+            server = Server(sock, Count(options.size, options.work), options.results, options.slots, provider)
+            servers.append(server)
+            trio.from_thread.run_sync(began.set)
+            try:
+                server.work()
+                others_are_gone.wait()
+            finally:
+                provider.close_socket(server.requests)
 
     async def own_until_the_end() -> None:
         await trio.to_thread.run_sync(own)
@@ -133,13 +134,16 @@ async def count_datagrams(options: argparse.Namespace) -> None:
             is_interrupted = servers[0].is_over = True
             servers[0].port.wake()
 
-    with sock, trio.open_signal_receiver(signal.SIGINT) as signals:
+    with trio.open_signal_receiver(signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(own_until_the_end)
             await began.wait()
             server = servers[0]
             nursery.start_soon(end_by_signal)
-            print(f"listening on {options.host}:{sock.getsockname()[1]}, provider {server.provider.name}", flush=True)
+            print(
+                f"listening on {options.host}:{server.sock.getsockname()[1]}, provider {server.provider.name}",
+                flush=True,
+            )
             try:
                 async with trio.open_nursery() as workers:
                     for _ in range(options.threads - 1):

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import attrs
 import trio
-from counting import Count, add_receives, exit_code, make_parser, make_socket, report, within
+from counting import Count, add_receives, exit_code, make_parser, open_socket, report, within
 
 import trio_rio
 
@@ -40,7 +40,7 @@ class Server:
 async def serve(server: Server, host: str) -> None:
     """The main function of each of the runs."""
     server.token = trio.lowlevel.current_trio_token()
-    with trio.socket.from_stdlib_socket(make_socket(host, server.port)) as sock:
+    with await open_socket(host, server.port) as sock:
         print(f"listening on {host}:{sock.getsockname()[1]}", flush=True)
         with server.scope:
             while not server.stopping.is_set() and server.count.take(len(await sock.recv(server.count.size_bytes + 1))):

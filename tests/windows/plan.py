@@ -107,6 +107,15 @@ FAULTS = (
     Setup("failing calls", {**WINSOCK, "FAIL_CALLS": "7"}, (f"{INSIDE}/test_faults.py",)),
     Setup("failing requests", {**WINSOCK, "FAIL_REQUESTS": "40"}, (f"{INSIDE}/test_faults.py",)),
 )
+# The examples are programs of their own: that they count, and that RIO does it, is what the system can change.
+EXAMPLES = Setup(
+    "examples",
+    WINSOCK,
+    tuple(
+        f"tests/test_examples.py::test_{name}"
+        for name in ("a_server_counts_what_is_sent", "several_runs_count_together", "the_echo_server_echoes")
+    ),
+)
 
 
 def setups(is_full: bool) -> list[Setup]:
@@ -116,7 +125,7 @@ def setups(is_full: bool) -> list[Setup]:
         variations = [
             setup if "SHORT_RECEIVES" in setup.setting else attrs.evolve(setup, files=()) for setup in variations
         ]
-    return [Setup("winsock", WINSOCK), *variations, *FAULTS]
+    return [Setup("winsock", WINSOCK), *variations, EXAMPLES, *FAULTS]
 
 
 def all_files() -> list[str]:
