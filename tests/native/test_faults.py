@@ -94,6 +94,17 @@ def test_a_refused_ring_is_explained_once(strace: Strace, error: str) -> None:
     assert remedy in text
 
 
+@pytest.mark.parametrize("error", ["EPERM", "ENOSYS"])
+def test_a_ring_that_must_not_be_entered_is_refused(strace: Strace, error: str) -> None:
+    """Where a ring can be made and not entered, portable serves, and the reason and the remedy name the call."""
+    said = strace.report(f"io_uring_enter:error={error}", 5)
+    reason, remedy = said["probe"]["uring"]
+    assert f"io_uring_enter failed with {error}: " in reason
+    assert "io_uring_enter in the" in remedy
+    assert said["provider"] == "portable"
+    assert [level for level, _ in said["log"]] == ["INFO"]
+
+
 @pytest.mark.parametrize("error", REFUSALS)
 def test_a_refused_ring_that_is_demanded_is_an_error(strace: Strace, error: str) -> None:
     """Where no ring can be made and uring is demanded, the run fails with the reason and the remedy."""

@@ -229,6 +229,10 @@ int rio_core_open(rio_core **result, uint32_t entries, uint32_t withhold, const 
         *failed_step = "poll on the wake-up descriptor";
         error = arm_wake(core);
     }
+    if (!error) {
+        *failed_step = "io_uring_enter"; /* a filter may let rings be made, and refuse to have them entered */
+        error = ring_flush(core);
+    }
     if (error) {
         if (core->guard)
             munmap(core->guard, sizeof *core->guard);
