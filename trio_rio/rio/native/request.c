@@ -21,6 +21,7 @@
 #include <netinet/in.h>
 
 #define SOCKADDR_INET_SIZE 28u
+#define AT_ONCE_MAX 0x7ffff000u /* bytes: the kernel carries no more in one operation, and refuses 2 GiB */
 
 static void stage(rio_core *core, struct op *op) {
     op->state = OP_STAGED;
@@ -69,8 +70,9 @@ void request_prepare(const rio_core *core, const struct op *op, struct uring_sqe
         sqe->length = 1;
     } else {
         sqe->opcode = is_send ? URING_OP_SEND : URING_OP_RECV;
+        uint32_t left = op->length - op->done;
         sqe->address = (uint64_t)(uintptr_t)(op->data + op->done);
-        sqe->length = op->length - op->done;
+        sqe->length = left < AT_ONCE_MAX ? left : AT_ONCE_MAX;
     }
     /* A try that must fail costs as much as one that succeeds. The kernel that brought COOP_TASKRUN has this too. */
     if (!is_send && op->queue->is_drained && core->ring.setup_flags & URING_SETUP_COOP_TASKRUN)
