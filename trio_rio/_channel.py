@@ -45,6 +45,10 @@ _SMALL_RECEIVES_UNTIL_QUIET = 4
 # How many ticks of the run a send may take before it counts as blocked: one to be submitted, one to be handed out.
 _TICKS_UNTIL_BLOCKED = 2
 
+# What a send takes of a caller's own memory: a registration, and the system's own send, have less than 4 and 2 GiB. No
+# datagram is so long, so that what is left of one fails as the whole would.
+_REGISTERED_MAX_BYTES = 1 << 30
+
 # Addresses in text, by their packed form, that a channel remembers: as many as a busy server has peers.
 _ADDRESSES_MAX = 4096
 
@@ -274,9 +278,11 @@ class Channel:
             if address is not None:
                 slice_.address[:] = address
         elif address is None and wait and engine.provider.registers_cheaply:
+            size = min(size, _REGISTERED_MAX_BYTES)
+            registered = engine.provider.register_for_sending(memoryview(data)[:size])
             request = engine.take_bare()
-            request.registered = engine.provider.register_for_sending(memoryview(data))
-            buffer_id, offset = request.registered.buffer_id, 0
+            request.registered = registered
+            buffer_id, offset = registered.buffer_id, 0
         else:
             return None
         request.channel = self
