@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket as stdlib_socket
+from pickle import PickleBuffer
 from typing import TYPE_CHECKING, Any, NoReturn, final, overload
 
 import trio
@@ -178,7 +179,7 @@ class RioStream(HalfCloseableStream):
 
     @enable_ki_protection
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Send all of ``data``. A checkpoint. Cancelled, it has sent an unknown part: then close the stream.
+        """Send all of ``data``, whatever the items of a memoryview are. A checkpoint. Cancelled, it has sent an unknown part: then close the stream.
 
         ``data`` must not change before this returns: a long one is sent from where it is.
 
@@ -187,6 +188,7 @@ class RioStream(HalfCloseableStream):
           BrokenResourceError: the connection is broken; ``__cause__`` is the OSError.
           ClosedResourceError: the stream was closed, before or meanwhile, or :meth:`send_eof` was called.
           TypeError: ``data`` is not bytes-like.
+          BufferError: ``data`` is not contiguous.
         """
         channel = self._channel
         if (
@@ -215,10 +217,10 @@ class RioStream(HalfCloseableStream):
         finally:
             self._is_sending = False
 
-    async def _send_all_otherwise(self, data: bytes | bytearray | memoryview) -> None:
+    async def _send_all_otherwise(self, data: Buffer) -> None:
         self._begin_sending()
         try:
-            with memoryview(data) as view:
+            with PickleBuffer(data).raw() as view:  # flat, whatever its items are
                 if view:
                     await self._send_rest(view, 0)
                 else:
@@ -230,9 +232,9 @@ class RioStream(HalfCloseableStream):
             self._is_sending = False
 
     async def _send_rest(self, view: memoryview, sent: int) -> None:
-        """Send what is left, by the window of the channel if it has one, else by the socket."""
+        """Send what is left of flat bytes, by the window of the channel if it has one, else by the socket."""
         channel = self._find_channel()
-        window = None if channel is None or view.format != "B" or not view.contiguous else channel.window
+        window = None if channel is None else channel.window
         while sent < len(view):
             with view[sent:] as rest:
                 count = None if window is None else await window.send(rest, None)
