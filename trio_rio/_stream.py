@@ -179,9 +179,10 @@ class RioStream(HalfCloseableStream):
 
     @enable_ki_protection
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Send all of ``data``, whatever the items of a memoryview are. A checkpoint. Cancelled, it has sent an unknown part: then close the stream.
+        """Send all of ``data``. A checkpoint. Cancelled, it has sent an unknown part: then close the stream.
 
-        ``data`` must not change before this returns: a long one is sent from where it is.
+        ``data`` must not change before this returns: a long one is sent from where it is. All bytes of it are sent,
+        also where the items of a memoryview are wider.
 
         Raises:
           BusyResourceError: another task is sending.
