@@ -49,6 +49,9 @@ _TICKS_UNTIL_BLOCKED = 2
 # datagram is so long, so that what is left of one fails as the whole would.
 _REGISTERED_MAX_BYTES = 1 << 30
 
+# The number of a channel that is closed: no socket has it, and -1 is that of a closed socket.
+_NO_FD = -2
+
 # Addresses in text, by their packed form, that a channel remembers: as many as a busy server has peers.
 _ADDRESSES_MAX = 4096
 
@@ -74,7 +77,7 @@ class Channel:
     request_queue: RequestQueue
     limits: tuple[int, int]  # of the request queue: receives, sends
     send_queue: CompletionQueue  # where results of sends go
-    fd: int = attrs.field(init=False)
+    fd: int = attrs.field(init=False)  # _NO_FD: no request is posted any more
     fileno: Callable[[], int] = attrs.field(init=False)  # of the socket now: another number if it was closed
     waits: Container[int] = attrs.field(init=False)  # the manager's readiness waits
     read_key: int = attrs.field(init=False)  # in the manager's table of readiness waits
@@ -89,7 +92,6 @@ class Channel:
     sends: set[Request] = attrs.field(factory=set)
     ahead: ReadAhead | None = None  # None: receives are made on demand
     window: SendWindow | None = None  # None: each send is waited for
-    is_closed: bool = False
     is_lingering: bool = False
     lingered: trio.Event | None = None  # set when a socket that lingers is closed for good
     addresses: dict[bytes, Address] = attrs.field(factory=dict)
@@ -109,9 +111,17 @@ class Channel:
         self.is_direct = self.ahead is None and self.window is None and not self.starts_at_post
         self.receive_size_bytes = max(engine.arena.large_size_bytes, engine.arena.bulk_size_bytes)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the channel is done with its socket, for good."""
+        return self.fd == _NO_FD
+
     def is_usable(self) -> bool:
-        """Whether a request may be posted: this run, still taking requests, and the socket is the one it was."""
-        return GLOBAL_RUN_CONTEXT.runner is self.engine.runner and self.sock.fileno() == self.fd
+        """Whether a request may be posted: this run, still taking requests, and the socket is the one it was.
+
+        From any thread, since sockets are collected in any.
+        """
+        return getattr(GLOBAL_RUN_CONTEXT, "runner", None) is self.engine.runner and self.sock.fileno() == self.fd
 
     def is_free_for_datagrams(self) -> bool:
         """Whether a plain call of the socket overtakes nothing: datagrams, on demand, and no task waits for one."""
@@ -162,16 +172,19 @@ class Channel:
         request.length = size
         request.state = WAITED  # TRANSITIONS[FREE][POST_AND_WAIT]
         queue = self.request_queue
-        if with_address:
-            code = queue.post_receive_from(
-                slice_.buffer_id, slice_.offset, size, slice_.buffer_id, slice_.address_offset,
-                RIO_MSG_DEFER, request.context,
-            )  # fmt: skip
-        else:
-            code = queue.post_receive(slice_.buffer_id, slice_.offset, size, RIO_MSG_DEFER, request.context)
-        if code:
+        try:
+            if with_address:
+                code = queue.post_receive_from(
+                    slice_.buffer_id, slice_.offset, size, slice_.buffer_id, slice_.address_offset,
+                    RIO_MSG_DEFER, request.context,
+                )  # fmt: skip
+            else:
+                code = queue.post_receive(slice_.buffer_id, slice_.offset, size, RIO_MSG_DEFER, request.context)
+            if code:
+                raise_refused(self, code)
+        except BaseException:
             engine.finish(request)
-            raise_refused(self, code)
+            raise
         self.reader = request
         return request
 
@@ -184,10 +197,13 @@ class Channel:
         request.is_receive = True
         request.length = size
         request.happen(Event.POST_AND_WAIT)
-        code = self.request_queue.post_receive(registered.buffer_id, 0, size, RIO_MSG_DEFER, request.context)
-        if code:
+        try:
+            code = self.request_queue.post_receive(registered.buffer_id, 0, size, RIO_MSG_DEFER, request.context)
+            if code:
+                raise_refused(self, code)
+        except BaseException:
             self.engine.finish(request)
-            raise_refused(self, code)
+            raise
         self.reader = request
         return request
 
@@ -289,23 +305,23 @@ class Channel:
         request.is_receive = False
         request.length = size
         request.tick = engine.manager.ticks
-        if wait:
-            request.state = WAITED  # TRANSITIONS[FREE][POST_AND_WAIT]
-            request.task = task
-        else:
-            request.state = POSTED  # TRANSITIONS[FREE][POST]
-        queue = self.request_queue
-        if address is None:
-            code = queue.post_send(buffer_id, offset, size, RIO_MSG_DEFER, request.context)
-        else:
-            code = queue.post_send_to(
-                buffer_id, offset, size, buffer_id, address_offset, RIO_MSG_DEFER, request.context
-            )
+        request.task = task if wait else None
+        request.state = WAITED if wait else POSTED  # TRANSITIONS[FREE][POST_AND_WAIT], or [POST]
+        try:
+            if address is None:
+                code = self.request_queue.post_send(buffer_id, offset, size, RIO_MSG_DEFER, request.context)
+            else:
+                code = self.request_queue.post_send_to(
+                    buffer_id, offset, size, buffer_id, address_offset, RIO_MSG_DEFER, request.context
+                )
+            if code and code != Status.ENOBUFS:
+                raise_refused(self, code)
+        except BaseException:
+            engine.finish(request)
+            raise
         if code:
             engine.finish(request)
-            if code == Status.ENOBUFS:
-                return None
-            raise_refused(self, code)
+            return None
         self.sends.add(request)
         return request
 
@@ -395,12 +411,10 @@ class Channel:
         """
         if self.is_closed:
             return True
-        self.is_closed = True
-        self.is_direct = False
+        lingers = self._must_linger()
+        self._be_closed()
         if self.engine.is_foreign:
             return True
-        self.engine.channels.pop(self.fd, None)
-        lingers = self._must_linger()
         for request in self._waiting_requests():
             if request.task is not None:
                 trio.lowlevel.reschedule(request.task, closed_error())
@@ -418,6 +432,11 @@ class Channel:
         self.request_queue.provider.release_socket(self.request_queue)
         self.engine.manager.commit_from_outside()
         return True
+
+    def _be_closed(self) -> None:
+        self.engine.channels.pop(self.fd, None)
+        self.fd = _NO_FD
+        self.is_direct = False
 
     def _end_queues(self) -> list[Any]:
         """Drop what was received ahead; the tasks that wait in either queue."""
@@ -452,9 +471,7 @@ class Channel:
         Where one request cannot be cancelled a socket with requests in flight is closed: nothing else ends them.
         """
         if not self.is_closed and not self.engine.is_foreign:
-            self.is_closed = True
-            self.is_direct = False
-            self.engine.channels.pop(self.fd, None)
+            self._be_closed()
             requests = self._waiting_requests()
             for request in requests:
                 request.happen(Event.CLOSE)
