@@ -206,12 +206,18 @@ static int wait_elsewhere(rio_core *core, uint32_t index, int64_t left) {
     return 0;
 }
 
+/* A signal that comes between two sleeps ends neither of them, so the caller must get to look from time to time. */
+#define ROUNDS_MAX 64
+
 /* Waits until there is news at the port or the time is over. 0, -errno, or a code: then the lock is gone. */
 static int wait_for_news(rio_core *core, uint32_t port, int64_t timeout_ns) {
     int64_t end = timeout_ns > 0 ? now_ns() + timeout_ns : 0, left = timeout_ns;
     bool is_owner = core_is_owner(core);
+    int rounds = 0;
     ring_reap(core);
     do {
+        if (rounds++ == ROUNDS_MAX)
+            return -EINTR;
         int64_t time = has_news(core, port) ? 0 : left;
         int error = is_owner ? wait_in_owner(core, port, time) : wait_elsewhere(core, port, time);
         if (timeout_ns > 0) {

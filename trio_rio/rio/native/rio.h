@@ -120,8 +120,9 @@ int rio_send_many(rio_core *core, uint64_t handle, uint64_t buffer_id, uint32_t 
 /* ---- port.c ---- */
 int rio_port_create(rio_core *core, uint32_t *port);
 /* Submits what is staged and waits until something has come for the port (port 0: readiness too), the time is over
- * (timeout_ns < 0: never), or a signal. Events taken, or -EINTR; 0 means: the full time is over. Any thread may wait,
- * also several for one port; in a thread that is not the owner it submits nothing. */
+ * (timeout_ns < 0: never), or a signal. Events taken, or -EINTR: a signal, or so much came that was nobody's news that
+ * the caller should see whether there was one; 0 means: the full time is over. Any thread may wait, also several for
+ * one port; in a thread that is not the owner it submits nothing. */
 int rio_wait(rio_core *core, uint32_t port, int64_t timeout_ns, rio_event *events, uint32_t limit);
 /* Makes a wait for the port that is running, or else the next one, bring RIO_EVENT_WAKE. From any thread. */
 int rio_wake(rio_core *core, uint32_t port);
