@@ -367,10 +367,12 @@ class DatagramChannel(trio.abc.AsyncResource):
         if must_cancel(GLOBAL_RUN_CONTEXT.task):
             await checkpoint()
         try:
-            data, addresses = self._prepare(datagrams)
-            for place, address in enumerate(addresses):
-                if type(address) is not bytes:  # a name, or not an address at all
-                    addresses[place] = await self._resolve(address)
+            data, targets = self._prepare(datagrams)
+            packed_of = self._book.packed_of
+            try:
+                addresses = [packed_of[target] for target in targets]
+            except (KeyError, TypeError):  # there is a name, or what is not an address at all
+                addresses = [await self._resolve(target) for target in targets]
             outgoing = Outgoing(data, addresses, self._book)
         except BaseException:
             await checkpoint()
@@ -381,7 +383,7 @@ class DatagramChannel(trio.abc.AsyncResource):
             self._sent += outgoing.sent
 
     def _prepare(self, datagrams: Iterable[tuple[Any, Any]]) -> tuple[list[bytes], list[Any]]:
-        """Data as bytes, and addresses: packed where they are known, else as they are."""
+        """Data as bytes, and addresses as they are."""
         given = list(datagrams)
         try:
             data, targets = map(list, zip(*given, strict=True)) if given else ([], [])
@@ -391,11 +393,7 @@ class DatagramChannel(trio.abc.AsyncResource):
             data = [one if type(one) is bytes else _bytes_of(one) for one in data]
         if data and max(map(len, data)) > _DATAGRAM_BYTES_MAX:
             raise OSError(errno.EMSGSIZE, text_of_errno(errno.EMSGSIZE))
-        packed_of = self._book.packed_of
-        try:
-            return data, [packed_of[target] for target in targets]
-        except (KeyError, TypeError):
-            return data, targets
+        return data, targets
 
     async def _resolve(self, address: Any) -> bytes:
         """The packed form of an address; a checkpoint if it must be looked up."""
