@@ -18,6 +18,8 @@ from .rio import Address, pack_address, unpack_address
 # Peers that a channel remembers: about 4 MB of addresses.
 _PEERS_MAX = 16384
 
+# What follows the host of an address, and the largest that a socket takes.
+_NUMBERS_MAX = (("port", 0xFFFF), ("flowinfo", 0xFFFFF), ("scope id", 0xFFFFFFFF))
 
 # The family of a packed address that nobody has filled in.
 NO_FAMILY = bytes(2)
@@ -60,12 +62,20 @@ class _Packed(dict[Any, bytes]):
         return packed
 
 
+def _complaint(numbers: tuple[Any, ...]) -> str | None:
+    """What is wrong with that which follows the host; ``None`` if nothing is."""
+    for (name, high), number in zip(_NUMBERS_MAX, numbers, strict=False):
+        if not isinstance(number, int) or not 0 <= number <= high:
+            return f"the {name} of an address is an integer within 0 .. {high}, not {number!r}"
+    return None
+
+
 def pack_numeric(family: int, address: Any) -> bytes | None:
     """A numeric address in packed form; ``None`` for everything else. IPv4 on an IPv6 socket is mapped."""
     if not isinstance(address, tuple) or not 2 <= len(address) <= (2 if family == socket.AF_INET else 4):
         return None
-    host, port, *rest = address
-    if not isinstance(host, str) or not all(isinstance(number, int) for number in (port, *rest)):
+    host, port = address[:2]
+    if not isinstance(host, str) or _complaint(address[1:]) is not None:
         return None
     try:
         return pack_address(family, address)
@@ -111,8 +121,9 @@ class AddressBook:
         host, port = address[:2]
         if not isinstance(host, (str, bytes)):
             raise TypeError(f"the host of an address is a str, not {host!r}")
-        if not isinstance(port, int) or not 0 <= port <= 0xFFFF:
-            raise ValueError(f"the port of an address is an integer within 0 .. 65535, not {port!r}")
+        complaint = _complaint(address[1:])
+        if complaint is not None:
+            raise ValueError(complaint)
         mapped = socket.AI_V4MAPPED if self.family == socket.AF_INET6 else 0
         found = await trio.socket.getaddrinfo(host, port, self.family, socket.SOCK_DGRAM, 0, mapped)
         return pack_address(self.family, (*found[0][4][:2], *address[2:], *found[0][4][len(address) :]))

@@ -43,6 +43,9 @@ def pack_address(family: int, address: Address) -> bytes:
     elif family == socket.AF_INET6:
         flow = address[2] if len(address) > 2 else 0
         scope = address[3] if len(address) > 3 else 0
+        for name, number in (("flowinfo", flow), ("scope id", scope)):
+            if not 0 <= number <= 0xFFFFFFFF:
+                raise ValueError(f"{name} must be within 0 .. {0xFFFFFFFF}, not {number}")
         _SOCKADDR_IN6.pack_into(packed, 0, port, flow, socket.inet_pton(socket.AF_INET6, host))
         _SCOPE.pack_into(packed, 24, scope)
     else:
