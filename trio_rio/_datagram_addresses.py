@@ -62,8 +62,8 @@ class _Packed(dict[Any, bytes]):
         return packed
 
 
-def _complaint(numbers: tuple[Any, ...]) -> str | None:
-    """What is wrong with that which follows the host; ``None`` if nothing is."""
+def complaint_about(numbers: tuple[Any, ...]) -> str | None:
+    """What is wrong with the numbers that follow the host of an address; ``None`` if nothing is."""
     for (name, high), number in zip(_NUMBERS_MAX, numbers, strict=False):
         if not isinstance(number, int) or not 0 <= number <= high:
             return f"the {name} of an address is an integer within 0 .. {high}, not {number!r}"
@@ -75,7 +75,7 @@ def pack_numeric(family: int, address: Any) -> bytes | None:
     if not isinstance(address, tuple) or not 2 <= len(address) <= (2 if family == socket.AF_INET else 4):
         return None
     host, port = address[:2]
-    if not isinstance(host, str) or _complaint(address[1:]) is not None:
+    if not isinstance(host, str) or complaint_about(address[1:]) is not None:
         return None
     try:
         return pack_address(family, address)
@@ -121,7 +121,7 @@ class AddressBook:
         host, port = address[:2]
         if not isinstance(host, (str, bytes)):
             raise TypeError(f"the host of an address is a str, not {host!r}")
-        complaint = _complaint(address[1:])
+        complaint = complaint_about(address[1:])
         if complaint is not None:
             raise ValueError(complaint)
         mapped = socket.AI_V4MAPPED if self.family == socket.AF_INET6 else 0

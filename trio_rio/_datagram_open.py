@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import trio
 
 from ._datagram import DatagramChannel
+from ._datagram_addresses import complaint_about
 
 # A host by number or name, or None for every address of this machine; and a port, 0 for a free one.
 HostAndPort: TypeAlias = tuple[str | None, int] | tuple[str, int, int, int]
@@ -67,6 +68,9 @@ def _check(local_address: Any, remote_address: Any, family: Any) -> None:
     for name, address in (("local_address", local_address), ("remote_address", remote_address)):
         if address is not None and (type(address) is not tuple or len(address) not in (2, 4)):
             raise TypeError(f"{name} must be a tuple (host, port) or None, not {address!r}")
+        complaint = complaint_about(address[1:]) if address is not None else None
+        if complaint is not None:
+            raise ValueError(f"{name}: {complaint}")
     if remote_address is not None and remote_address[0] is None:
         raise ValueError("remote_address needs a host: None means every address of this machine")
 

@@ -78,6 +78,9 @@ async def test_names() -> None:
         ({"local_address": ("127.0.0.1", 0), "receives_posted": 0}, ValueError),
         pytest.param({"local_address": ("203.0.113.1", 0)}, OSError, marks=wine_binds_to_anything),
         ({"remote_address": (None, 9)}, ValueError),
+        *(({"local_address": ("127.0.0.1", port)}, ValueError) for port in (70000, -1, "9", None, 0.5)),
+        ({"local_address": (None, 70000)}, ValueError),
+        ({"remote_address": ("127.0.0.1", 70000)}, ValueError),
     ],
 )
 async def test_bad_arguments(arguments: dict[str, Any], kind: type[Exception]) -> None:
