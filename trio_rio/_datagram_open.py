@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import socket
 from typing import Any, TypeAlias
 
@@ -114,12 +115,18 @@ def _everywhere(family: int) -> str:
     return "::" if family == socket.AF_INET6 else "0.0.0.0"
 
 
+def _is_mapped(host: str) -> bool:
+    """Whether it is an IPv4 address in IPv6 form: such a peer is an IPv4 peer."""
+    return ipaddress.IPv6Address(host).ipv4_mapped is not None
+
+
 async def _make(family: int, bind_to: Any, connect_to: Any, *, is_dual_stack: bool = False) -> trio.socket.SocketType:
     with contextlib.ExitStack() as stack:
         sock = trio.socket.socket(family, socket.SOCK_DGRAM)
         stack.callback(sock.close)
         if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not is_dual_stack)
+            is_mapped = any(_is_mapped(address[0]) for address in (bind_to, connect_to) if address is not None)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not (is_dual_stack or is_mapped))
         await sock.bind(bind_to)
         if connect_to is not None:
             await sock.connect(connect_to)

@@ -57,6 +57,18 @@ async def test_a_remote_address(family: int) -> None:
                 assert await peer.receive() == (b"x", channel.socket.getsockname())
 
 
+async def test_a_mapped_address() -> None:
+    """An IPv4 address in IPv6 form is an IPv4 peer, or one to receive at, of an IPv6 socket."""
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("this system has no dual-stack sockets")
+    async with await trio_rio.open_datagram_channel(("::ffff:127.0.0.1", 0)) as peer:
+        port = peer.socket.getsockname()[1]
+        async with await trio_rio.open_datagram_channel(remote_address=("::ffff:127.0.0.1", port)) as channel:
+            await channel.send(b"x")
+            data, address = await peer.receive()
+            assert (data, address[0]) == (b"x", "::ffff:127.0.0.1")
+
+
 async def test_names() -> None:
     """Hosts may be names; the family is one that both have."""
     async with await trio_rio.open_datagram_channel(("localhost", 0), family=socket.AF_INET) as channel:
