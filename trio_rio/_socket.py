@@ -255,9 +255,10 @@ class RioSocket(_trio.StockSocketType):
         """See :meth:`socket.socket.send`. A checkpoint. Cancelled, it has sent nothing; else what it returns."""
         channel = self._channel
         flat: Any = data
-        if channel is not None and channel.is_direct and not flags and flat:
+        if channel is not None and channel.is_direct and not flags:
             kind = type(flat)
-            if kind is bytes or (kind is memoryview and flat.format == "B" and flat.contiguous):
+            is_flat = kind is memoryview and flat.format == "B" and flat.ndim == 1 and flat.contiguous
+            if (kind is bytes or is_flat) and flat:
                 request = channel.post_send(flat, None, wait=True)
                 if request is not None:
                     woken = await async_yield(request.message)
