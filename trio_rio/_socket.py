@@ -202,6 +202,7 @@ class RioSocket(_trio.StockSocketType):
             return None
         raise OSError(f"flags {flags:#x} cannot be used while receives are posted ahead: RioConfig(read_ahead=...)")
 
+    @enable_ki_protection
     async def recvmsg(
         self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /
     ) -> tuple[bytes, list[tuple[int, int, bytes]], int, Any]:
@@ -218,6 +219,7 @@ class RioSocket(_trio.StockSocketType):
         data, address = received or (b"", None)
         return data, [], socket.MSG_TRUNC if is_truncated else 0, address
 
+    @enable_ki_protection
     async def recvmsg_into(
         self, buffers: Iterable[Buffer], ancbufsize: int = 0, flags: int = 0, /
     ) -> tuple[int, list[tuple[int, int, bytes]], int, Any]:
@@ -239,6 +241,7 @@ class RioSocket(_trio.StockSocketType):
         ahead = None if channel is None else channel.ahead
         return ahead if ahead is not None and ahead.is_ahead else None
 
+    @enable_ki_protection
     def is_readable(self) -> bool:
         """Whether a receive would return at once; counts what was received ahead."""
         ahead = None if self._channel is None or self._channel.is_closed else self._channel.ahead
@@ -327,11 +330,13 @@ class RioSocket(_trio.StockSocketType):
         await self._let_window_pass()
         return await super().sendto(*args)
 
+    @enable_ki_protection
     async def sendmsg(self, *args: Any) -> int:
         """See :meth:`socket.socket.sendmsg`. Trio's own way, after what is in flight."""
         await self._let_window_pass()
         return await super().sendmsg(*args)
 
+    @enable_ki_protection
     async def wait_writable(self) -> None:
         """Wait until a send would not block; with a window, until there is room in it."""
         channel = self._usable_channel()
@@ -364,6 +369,7 @@ class RioSocket(_trio.StockSocketType):
 
     # -- the end ---------------------------------------------------------------------------------------------
 
+    @enable_ki_protection
     def shutdown(self, flag: int) -> None:
         """See :meth:`socket.socket.shutdown`. What is in flight is sent first."""
         channel = self._channel
@@ -374,6 +380,7 @@ class RioSocket(_trio.StockSocketType):
         if flag in (socket.SHUT_WR, socket.SHUT_RDWR):
             self._did_shutdown_SHUT_WR = True
 
+    @enable_ki_protection
     def close(self) -> None:
         """Close at once; tasks that wait get ClosedResourceError. Sends in flight (of a window) go out first."""
         self._end_channel()
@@ -400,6 +407,7 @@ class RioSocket(_trio.StockSocketType):
         if channel is not None:
             channel.let_go()
 
+    @enable_ki_protection
     def detach(self) -> int:
         """See :meth:`socket.socket.detach`. Tasks that wait on the socket get ClosedResourceError.
 
@@ -412,11 +420,13 @@ class RioSocket(_trio.StockSocketType):
             channel.close()
         return super().detach()
 
+    @enable_ki_protection
     def dup(self) -> Any:
         """See :meth:`socket.socket.dup`. On Windows the new socket goes Trio's own way; raises as :meth:`detach`."""
         self._refuse_to_share("dup()")
         return super().dup()
 
+    @enable_ki_protection
     def share(self, process_id: int) -> bytes:
         """See :meth:`socket.socket.share`. The other process does without RIO; raises as :meth:`detach`."""
         self._refuse_to_share("share()")
@@ -432,6 +442,7 @@ class RioSocket(_trio.StockSocketType):
         if is_taking or (channel.window is not None and channel.sends):
             raise OSError(f"{name} would lose bytes that are received ahead, or that are being sent")
 
+    @enable_ki_protection
     def __exit__(
         self,
         exc_type: type[BaseException] | None,
