@@ -118,6 +118,7 @@ struct rio_core {
     void *owner;     /* address of the owner thread's marker */
     bool is_closed, is_leaked, is_draining, must_submit, epoll_is_armed;
     bool is_owner_waiting;         /* in the kernel, without the lock: only the owner may reap now */
+    bool is_owner_submitting;      /* on its way there without the lock: prepared entries are the kernel's to read */
     uint32_t inside, others_waiting; /* threads in a wait without the lock; those of them that are not the owner */
     uint32_t others_watching;        /* those of the others that poll the ring too */
     pthread_cond_t left;           /* one of them has come back to a closed core */
@@ -194,6 +195,11 @@ void buffer_release(rio_core *core, uint32_t slot);
 bool ring_fill(rio_core *core);     /* prepare what is staged; false if the ring is full before all is in */
 int ring_flush(rio_core *core);     /* submit all that is staged; owner's thread */
 uint32_t ring_reap(rio_core *core); /* take what the kernel has posted; how many */
+/* A prepared entry names its socket by number, until the kernel takes it. Closing waits with ring_settle() until the
+ * owner, if it is on its way into the kernel, has got there: 0, or a code, then the lock is gone. What it could not hand
+ * over, ring_withdraw() aborts. */
+int ring_settle(rio_core *core);
+void ring_withdraw(rio_core *core, const struct request_queue *rq);
 int arm_wake(rio_core *core);
 void nudge_owner(rio_core *core);   /* let it look at what it must submit, or at its port, if it waits */
 

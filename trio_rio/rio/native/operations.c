@@ -12,6 +12,7 @@
 #include "core.h"
 
 #include <poll.h>
+#include <sched.h>
 #include <unistd.h>
 
 static void prepare(rio_core *core, struct op *op, struct uring_sqe *sqe) {
@@ -115,6 +116,28 @@ static void answer(rio_core *core, uint64_t user_data, int32_t result, uint32_t 
     } else {
         poll_finish(core, op, result);
     }
+}
+
+void ring_withdraw(rio_core *core, const struct request_queue *rq) {
+    struct uring_sqe *sqe;
+    for (uint32_t i = 0; (sqe = ring_untaken(&core->ring, i)); i++) {
+        uint64_t user_data = sqe->user_data;
+        const struct op *op = slab_at(&core->ops, (uint32_t)user_data);
+        if (user_data >> 60 != KIND_REQUEST || op->queue != rq)
+            continue;
+        *sqe = (struct uring_sqe){.opcode = URING_OP_NOP, .user_data = (uint64_t)KIND_CANCEL << 60};
+        answer(core, user_data, -ECANCELED, 0);
+    }
+}
+
+int ring_settle(rio_core *core) {
+    int error = 0;
+    while (!error && core->is_owner_submitting && ring_prepared(&core->ring)) {
+        core_step_out(core);
+        sched_yield();
+        error = core_step_in(core);
+    }
+    return error;
 }
 
 uint32_t ring_reap(rio_core *core) {

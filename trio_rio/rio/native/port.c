@@ -141,12 +141,13 @@ static int wait_in_owner(rio_core *core, uint32_t index, int64_t left) {
         return 0;
     ring_publish(&core->ring);
     core->is_owner_waiting = left != 0; /* one that only looks misses nothing, and tells nobody that it leaves */
+    core->is_owner_submitting = true;
     core_step_out(core);
     int taken = ring_enter(&core->ring, submit, left ? 1 : 0, left);
     int error = core_step_in(core);
     if (error)
         return error;
-    core->is_owner_waiting = false;
+    core->is_owner_waiting = core->is_owner_submitting = false;
     if (left)
         watch_over(core);
     uint32_t reaped = ring_reap(core);

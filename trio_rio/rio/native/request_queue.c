@@ -132,6 +132,8 @@ void rq_credit(rio_core *core, struct request_queue *rq, enum direction directio
 
 int rio_close_request_queue(rio_core *core, uint64_t handle) {
     int error = core_enter(core);
+    if (!error)
+        error = ring_settle(core);
     if (error)
         return error;
     struct request_queue *rq = rq_find(core, handle);
@@ -147,6 +149,7 @@ int rio_close_request_queue(rio_core *core, uint64_t handle) {
         }
         if (in_kernel && core_is_owner(core))
             ring_flush(core);
+        ring_withdraw(core, rq); /* nothing, unless the kernel was short of memory */
         nudge_owner(core);
         retire(core, rq);
     }

@@ -128,6 +128,10 @@ struct uring_sqe *ring_prepare(struct ring *ring) {
 
 uint32_t ring_prepared(const struct ring *ring) { return ring->sqe_tail - LOAD_ACQUIRE(ring->sq_head); }
 
+struct uring_sqe *ring_untaken(const struct ring *ring, uint32_t place) {
+    return place < ring_prepared(ring) ? &ring->sqes[(LOAD_ACQUIRE(ring->sq_head) + place) & ring->sq_mask] : NULL;
+}
+
 void ring_publish(struct ring *ring) { STORE_RELEASE(ring->sq_tail, ring->sqe_tail); }
 
 uint64_t ring_enters(const struct ring *ring) { return __atomic_load_n(&ring->enters, __ATOMIC_RELAXED); }

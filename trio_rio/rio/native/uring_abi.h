@@ -50,6 +50,7 @@
 #define URING_OFF_SQES 0x10000000ULL
 
 /* Operations. */
+#define URING_OP_NOP 0           /* 5.1 */
 #define URING_OP_POLL_ADD 6      /* 5.1 */
 #define URING_OP_SENDMSG 9       /* 5.3 */
 #define URING_OP_RECVMSG 10      /* 5.3 */
