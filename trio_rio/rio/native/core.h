@@ -196,8 +196,8 @@ bool ring_fill(rio_core *core);     /* prepare what is staged; false if the ring
 int ring_flush(rio_core *core);     /* submit all that is staged; owner's thread */
 uint32_t ring_reap(rio_core *core); /* take what the kernel has posted; how many */
 /* A prepared entry names its socket by number, until the kernel takes it. Closing waits with ring_settle() until the
- * owner, if it is on its way into the kernel, has got there: 0, or a code, then the lock is gone. What it could not hand
- * over, ring_withdraw() aborts. */
+ * owner, if it is on its way into the kernel, has got there: 0, or a code, then the lock is gone. What it could not
+ * hand over, ring_withdraw() aborts. */
 int ring_settle(rio_core *core);
 void ring_withdraw(rio_core *core, const struct request_queue *rq);
 int arm_wake(rio_core *core);
