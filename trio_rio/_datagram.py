@@ -12,6 +12,7 @@ Rules. One task receives at a time. Any number may send. Everything async is a c
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket as stdlib_socket
 from collections import deque
@@ -105,14 +106,13 @@ class DatagramChannel(trio.abc.AsyncResource):
         return self._choose()
 
     def _choose(self) -> DatagramQueue | PlainDatagrams:
-        queue, fd = self._queue, self._sock.fileno()
-        if self._is_closed or fd == -1:
+        queue = self._queue
+        self._check_run()
+        if self._is_closed or self._sock.fileno() == -1:
             self._arrived.clear()
             self._end_queue()
         self._check_open()
         if queue is not None:
-            if not (queue.is_ended or queue.engine.is_closed) and fd == queue.fd:
-                raise RioError("this channel is in use by another run, which has not ended")
             self._arrived.extend(queue.left_over)
             self._end_queue()
         engine = _trio.current_engine()
@@ -121,6 +121,11 @@ class DatagramChannel(trio.abc.AsyncResource):
             return self._plain
         self._queue = open_queue(engine, self._sock, self._book, self._receives_posted, self._receive_size_bytes)
         return self._queue or self._plain
+
+    def _check_run(self) -> None:
+        queue = self._queue
+        if queue is not None and queue.is_of_another_run():
+            raise RioError("this channel is in use by another run, which has not ended")
 
     def _check_open(self) -> None:
         if self._is_closed or self._sock.fileno() == -1:
@@ -408,20 +413,31 @@ class DatagramChannel(trio.abc.AsyncResource):
     # -- the end -----------------------------------------------------------------------------------------
 
     async def aclose(self) -> None:
-        """Close the channel and its socket. Tasks that wait get ClosedResourceError. Twice is allowed.
+        """Close the channel and its socket. Tasks that wait get ClosedResourceError. Twice is allowed, also at a time.
 
         What :meth:`send` has accepted goes out first, where sends are not waited for, within
         ``RioConfig(linger_seconds=...)``. Datagrams that nobody has asked for are dropped.
 
         A checkpoint. Cancelled, it closes all the same, at once.
+
+        Raises:
+          RioError: the channel is in use by another run, which has not ended. Nothing has changed.
         """
+        try:
+            self._check_run()
+        except RioError:
+            await checkpoint()
+            raise
         queue, was_closed, self._is_closed = self._queue, self._is_closed, True
         self._arrived.clear()
         leases_of_run().end_those_of(self)
         try:
-            if queue is not None and not was_closed and queue.is_usable():
-                queue.wake_all()
-                with trio.move_on_after(queue.engine.config.linger_seconds):
+            if queue is not None and queue.is_usable():
+                if not was_closed:
+                    queue.wake_all()
+                # Whoever ends the queue first ends the wait of the others.
+                is_ended = contextlib.suppress(trio.ClosedResourceError)
+                with trio.move_on_after(queue.engine.config.linger_seconds), is_ended:
                     while queue.is_lingering():
                         await queue.sends.wait_for_room()
             await checkpoint()

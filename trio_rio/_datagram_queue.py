@@ -126,6 +126,10 @@ class DatagramQueue:
         """Whether requests may be posted: the socket is the one it was, and this is the run."""
         return not self.is_ended and GLOBAL_RUN_CONTEXT.runner is self.runner and self.sock.fileno() == self.fd
 
+    def is_of_another_run(self) -> bool:
+        """Whether a run other than this one uses it."""
+        return not (self.is_ended or self.engine.is_closed) and GLOBAL_RUN_CONTEXT.runner is not self.runner
+
     # -- receiving ---------------------------------------------------------------------------------------
 
     def _post_row(self, first: int, count: int) -> None:

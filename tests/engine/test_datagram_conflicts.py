@@ -147,13 +147,14 @@ async def test_numbers_that_make_no_sense_are_refused(name: str) -> None:
 
 
 async def test_another_run_is_refused() -> None:
-    """While its run goes on, a channel's datagrams are received in that run only; the error says so."""
+    """While its run goes on, a channel is used and closed in that run only; the error says so."""
     errors: list[BaseException] = []
 
     async def use(channel: DatagramChannel) -> None:
-        with pytest.raises(RioError, match="another run") as caught:
-            await channel.receive()
-        errors.append(caught.value)
+        for call in (channel.receive, channel.aclose):
+            with assert_checkpoints(), pytest.raises(RioError, match="another run") as caught:
+                await call()
+            errors.append(caught.value)
 
     async with open_two() as (one, other):
         if other.statistics().provider is None:
@@ -161,7 +162,7 @@ async def test_another_run_is_refused() -> None:
         thread = threading.Thread(target=trio.run, args=(use, other))
         thread.start()
         await trio.to_thread.run_sync(thread.join)
-        assert len(errors) == 1
+        assert len(errors) == 2
         await one.send(b"x", address_of(other))
         assert (await other.receive())[0] == b"x"
 

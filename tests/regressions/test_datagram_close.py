@@ -9,6 +9,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from trio_rio import DatagramChannel
+from trio_rio._datagram_queue import DatagramQueue
 
 from ..engine.datagrams import ALL_CARRIERS, address_of, open_local, stdlib_peer
 from ..engine.harness import PATIENCE_SECONDS
@@ -109,6 +110,29 @@ class TestEachCarrier:
                     await receive()
             assert channel.statistics().datagrams_waiting == 0
         await channel.aclose()
+
+
+@pytest.mark.rio_config(cancellation="detach")
+@pytest.mark.parametrize("second", [close_channel, close_socket])
+async def test_a_second_close_while_sends_go_out(second: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """aclose raises nothing when the channel or its socket is closed while it waits for what was accepted."""
+    is_in_flight = True
+    monkeypatch.setattr(DatagramQueue, "is_lingering", lambda queue: is_in_flight and not queue.is_ended)
+    channel = await open_local()
+    if channel.statistics().provider is None:
+        pytest.skip("RIO does not serve here")
+    sends = channel._queue.sends  # type: ignore[union-attr]
+    with trio.fail_after(PATIENCE_SECONDS):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(channel.aclose)
+            await wait_all_tasks_blocked()
+            nursery.start_soon(second, channel)
+            await wait_all_tasks_blocked()
+            assert (channel.socket.fileno() == -1) is (second is close_socket)
+            is_in_flight = False
+            for task in sends.stop_waiting():
+                trio.lowlevel.reschedule(task)
+    assert channel.socket.fileno() == -1
 
 
 @CLOSES
