@@ -412,7 +412,8 @@ class RioSocket(_trio.StockSocketType):
         """See :meth:`socket.socket.detach`. Tasks that wait on the socket get ClosedResourceError.
 
         Raises:
-          OSError: bytes were received ahead, or are being sent, or a receive is posted that cannot be taken back.
+          OSError: bytes were received ahead, or are being sent, or a receive is posted that cannot be taken back, or
+            the socket is that of a DatagramChannel.
         """
         self._refuse_to_share("detach()")
         channel, self._channel = self._channel, None
@@ -434,6 +435,9 @@ class RioSocket(_trio.StockSocketType):
 
     def _refuse_to_share(self, name: str) -> None:
         """Another handle of the socket must not miss what ours has taken, or will take."""
+        engine = current_engine()
+        if engine is not None and engine.others.owner_of(self._sock) is not None:
+            raise OSError(f"{name} would lose datagrams: the socket is that of a DatagramChannel")
         channel = self._channel
         if channel is None or channel.is_closed or channel.engine.is_closed:
             return

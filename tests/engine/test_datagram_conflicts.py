@@ -246,3 +246,15 @@ async def test_a_second_receiver_takes_nothing_from_the_first() -> None:
             with pytest.raises(trio.BusyResourceError):
                 await channel.receive()
     assert received == [b"x"]
+
+
+@pytest.mark.parametrize("name", ["detach", "dup"])
+async def test_the_socket_has_no_other_handle(name: str) -> None:
+    """A channel that RIO serves keeps its socket for itself: another handle would miss datagrams."""
+    async with open_two() as (one, other):
+        if other.statistics().provider is None:
+            pytest.skip("a plain channel takes nothing ahead")
+        with pytest.raises(OSError, match="DatagramChannel"):
+            getattr(other.socket, name)()
+        await one.send(b"x", address_of(other))
+        assert (await other.receive())[0] == b"x"
