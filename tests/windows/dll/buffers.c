@@ -82,29 +82,39 @@ static void report_overlaps(const char *function, const struct request *request)
     }
 }
 
+/* Tells whether somebody has written into the memory of a send. */
+static ULONG checksum_of(const struct request *request) {
+    ULONG sum = 0;
+    for (int i = 0; i < SLICES; i++) {
+        const struct slice *slice = &request->slices[i];
+        for (ULONG j = 0; j < slice->length; j++) sum = sum * 31 + (unsigned char)slice->memory[j];
+    }
+    return sum;
+}
+
 /* The kernel has the memory of the request from now on. */
 void hold_slices(const char *function, struct request *request) {
     report_overlaps(function, request);
     for (int i = 0; i < SLICES; i++)
         if (request->slices[i].buffer != NULL) request->slices[i].buffer->uses++;
-    if (request->direction == SEND) request->checksum = checksum_of(&request->slices[DATA]);
+    if (request->direction == SEND) request->checksum = checksum_of(request);
     request->next_outstanding = outstanding;
     if (outstanding != NULL) outstanding->previous_outstanding = request;
     outstanding = request;
 }
 
 void let_slices_go(struct request *request) {
-    for (int i = 0; i < SLICES; i++)
-        if (request->slices[i].buffer != NULL) request->slices[i].buffer->uses--;
+    bool is_there = true; /* what is deregistered, which was reported, may be freed */
+    for (int i = 0; i < SLICES; i++) {
+        struct buffer *buffer = request->slices[i].buffer;
+        if (buffer == NULL) continue;
+        buffer->uses--;
+        is_there &= !buffer->is_dead;
+    }
+    if (request->direction == SEND && is_there && request->checksum != checksum_of(request))
+        misuse("RIOSend", "memory of the send was changed before it was dequeued");
     struct request *next = request->next_outstanding, *previous = request->previous_outstanding;
     if (next != NULL) next->previous_outstanding = previous;
     if (previous != NULL) previous->next_outstanding = next;
     if (outstanding == request) outstanding = next;
-}
-
-/* Tells whether somebody has written into memory that is being sent. */
-ULONG checksum_of(const struct slice *slice) {
-    ULONG sum = slice->length;
-    for (ULONG i = 0; i < slice->length; i++) sum = sum * 31 + (unsigned char)slice->memory[i];
-    return sum;
 }

@@ -90,7 +90,7 @@ struct request {
     enum state held; /* ... in this state */
     bool is_doomed;  /* to fail, by the knob */
     ULONGLONG begun; /* when IN_KERNEL: since this tick */
-    ULONG checksum; /* of what is sent */
+    ULONG checksum; /* of all slices of a send */
     ULONG done;     /* bytes so far */
     LONG status;
     /* the kernel's, while IN_KERNEL */
@@ -136,7 +136,6 @@ void WINAPI deregister_buffer(RIO_HANDLE handle);
 bool take_slice(const char *function, const struct rio_buf *slice, struct slice *taken, int *error);
 void hold_slices(const char *function, struct request *request);
 void let_slices_go(struct request *request);
-ULONG checksum_of(const struct slice *slice);
 
 /* completion_queues.c */
 RIO_HANDLE WINAPI create_completion_queue(DWORD size, struct rio_notification *notification);

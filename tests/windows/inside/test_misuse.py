@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -72,6 +73,25 @@ def data_changed_before_it_was_sent(bench: Bench) -> None:
     _, _, queue = bench.tcp()
     bench.send(queue, b"hello", 2048, raw.DEFER)
     bench.memory.put(2048, b"jello")
+    bench.commit("RIOSend", queue)
+    bench.collect(1)
+
+
+def data_changed_after_it_was_sent(bench: Bench) -> None:
+    _, peer, queue = bench.tcp()
+    bench.send(queue, b"hello")
+    assert peer.recv(10) == b"hello"
+    bench.memory.put(2048, b"jello")
+    bench.collect(1)
+
+
+def address_changed_before_it_was_sent(bench: Bench) -> None:
+    _, peer, queue = bench.udp()
+    host, port = peer.getsockname()
+    address = struct.pack("<H", socket.AF_INET) + struct.pack(">H", port) + socket.inet_aton(host) + bytes(20)
+    data, remote = bench.memory.put(2048, b"hello"), bench.memory.put(1024, address)
+    assert bench.table.RIOSendEx(queue, data, 1, NULL, remote, NULL, NULL, raw.DEFER, NULL)
+    bench.memory.put(1024 + 27, b"x")  # a byte that no address needs is part of it, too
     bench.commit("RIOSend", queue)
     bench.collect(1)
 
@@ -174,7 +194,9 @@ CANARIES = [
     (offset_that_overflows, "is outside its registration of 4096 bytes"),
     (receive_into_memory_of_a_receive, "RIOReceive: the slice overlaps"),
     (send_from_memory_of_a_receive, "RIOSend: the slice overlaps"),
-    (data_changed_before_it_was_sent, "the data was changed before the send was dequeued"),
+    (data_changed_before_it_was_sent, "memory of the send was changed before it was dequeued"),
+    (data_changed_after_it_was_sent, "memory of the send was changed before it was dequeued"),
+    (address_changed_before_it_was_sent, "memory of the send was changed before it was dequeued"),
     (dequeue_from_a_closed_queue, "RIODequeueCompletion: completion queue 0x"),
     (arm_a_closed_queue, "RIONotify: completion queue 0x"),
     (request_whose_completion_queue_is_closed, "the completion queue of this request queue is closed"),
