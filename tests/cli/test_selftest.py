@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
+import trio_rio
 from trio_rio import _selftest
 from trio_rio.__main__ import EXIT_USAGE, main
+from trio_rio._selftest import _bench, _runs
 from trio_rio.rio import types
 
 from ..platforms import IS_WINDOWS, is_wine
@@ -78,6 +81,22 @@ def test_a_check_that_fails_is_the_exit_code(
     monkeypatch.setattr(_selftest, "CHECKS", {"RC-99": wrong})
     assert main(["selftest", "--provider", rio_provider]) == 1
     assert "RC-99  failed         one is two\n       AssertionError: it is not (wrong, line" in capsys.readouterr().out
+
+
+def test_a_check_without_results_ends(rio_provider: types.ProviderName, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no receive ever completes RC-25 fails; it does not look for ever."""
+    monkeypatch.setattr(_bench.Bench, "collect", lambda *_: [])
+    outcome = _selftest.check("RC-25", rio_provider)
+    assert (outcome.result, outcome.detail.partition(" (")[0]) == ("failed", "AssertionError: no result came")
+
+
+@pytest.mark.parametrize("cancellation", ["request", "detach"])
+def test_cancelled_receives_were_posted(
+    rio_provider: types.ProviderName, cancellation: Literal["request", "detach"]
+) -> None:
+    """RUN-2 cancels receives that are in flight, whatever cancelling does to them; it says so otherwise."""
+    config = trio_rio.RioConfig(provider=rio_provider, cancellation=cancellation)
+    trio_rio.run(_runs.cancelled_receives, config=config)
 
 
 def test_one_probe(rio_provider: str, capsys: pytest.CaptureFixture[str]) -> None:

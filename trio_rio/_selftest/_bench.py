@@ -103,6 +103,7 @@ class Bench:
         listener = self.new_socket()
         listener.bind(("127.0.0.1", 0))
         listener.listen()
+        listener.settimeout(PATIENCE_SECONDS)
         return listener
 
     def tcp(self) -> tuple[socket.socket, socket.socket]:

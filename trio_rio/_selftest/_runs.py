@@ -65,14 +65,26 @@ async def many_connections() -> str:
 async def cancelled_receives() -> None:
     """a receive that is cancelled takes nothing with it"""
     client, server = await _pair()
+    received = b""
+
+    async def receive() -> None:
+        nonlocal received
+        received += await server.receive_some(100)
+
     async with client, server:
-        received = b""
         for number in range(50):
-            with trio.move_on_after(0):
+            is_race = number % 2  # of the byte and the cancellation
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(receive)
+                await trio.testing.wait_all_tasks_blocked()
+                assert current_statistics().receives_in_flight, "no receive was posted"
+                if is_race:
+                    await client.send_all(bytes([number]))
+                nursery.cancel_scope.cancel()
+            if not is_race:
+                await client.send_all(bytes([number]))
+            while len(received) <= number:
                 received += await server.receive_some(100)
-            await client.send_all(bytes([number]))
-        while len(received) < 50:
-            received += await server.receive_some(7)
         assert received == bytes(range(50)), f"received {received!r}"
 
 
