@@ -99,6 +99,12 @@ def test_cancelled_receives_were_posted(
     trio_rio.run(_runs.cancelled_receives, config=config)
 
 
+def test_no_linger_for_datagrams(report: _selftest.SelfTest) -> None:
+    """U1 sets SO_LINGER on streams only: Windows refuses it on a datagram socket, and the answer would be lost."""
+    (detail,) = [one.detail for one in report.probes if one.id == "U1"]
+    assert [line.split()[0] for line in detail.splitlines() if "linger" in line] == ["TCP"]
+
+
 def test_one_probe(rio_provider: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A single probe prints its outcome as JSON: how a process of its own answers."""
     assert main(["selftest", "--provider", rio_provider, "--probe", "U7"]) == 0

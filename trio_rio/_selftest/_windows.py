@@ -5,9 +5,11 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import attrs
+from cffi import FFI
 
 from ..rio import RIO_INVALID_BUFFERID, RawResult, status_name
 from ..rio._winsock_ffi import ffi, last_error, libraries
@@ -76,8 +78,10 @@ class WindowsTable:
         sock.close()
 
 
+_CHILD_SECONDS = 20
 _CHILD = """
-import socket, sys
+import os, socket, sys
+print(os.getpid(), flush=True)
 from trio_rio.rio import open_provider
 from trio_rio._selftest._raw import collect, raw_table
 sock = socket.fromshare(sys.stdin.buffer.read())
@@ -114,13 +118,23 @@ def u3(ground: Ground) -> str:
 def u6(ground: Ground) -> str:
     """a RIO socket that is shared with another process"""
     ours, peer = ground.bench.tcp()
+    share: Any = getattr(ours, "share")  # noqa: B009  # sockets of other systems have none
     with subprocess.Popen(
         [sys.executable, "-c", _CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as child:
-        share: Any = getattr(ours, "share")  # noqa: B009  # sockets of other systems have none
-        blob = share(child.pid)
-        peer.send(b"hello")
-        said, _ = child.communicate(blob, timeout=20)
+        assert child.stdout is not None
+        end = threading.Timer(_CHILD_SECONDS, child.kill)
+        end.start()
+        try:
+            # In a virtual environment child.pid is that of a launcher [bpo-35797].
+            pid = child.stdout.readline()
+            blob = share(int(pid)) if pid.strip().isdigit() else b""
+            peer.send(b"hello")
+            said, _ = child.communicate(blob)
+        finally:
+            end.cancel()
+            child.kill()
+    said = said if blob else pid + said
     return said.decode(errors="replace").strip() or f"it said nothing and ended with {child.returncode}"
 
 
@@ -139,14 +153,23 @@ def u13(ground: Ground) -> str:
     return "\n".join(lines)
 
 
+_CATALOG = FFI()
+_CATALOG.cdef("""
+    typedef struct { char head[40]; int32_t chain_length; char tail[584]; } WSAPROTOCOL_INFOW;
+    int __stdcall WSAEnumProtocolsW(int *, WSAPROTOCOL_INFOW *, uint32_t *);
+""")
+
+
 def u18(ground: Ground) -> str:
     """what stands between: Wine, layered service providers"""
-    try:
-        done = subprocess.run(
-            ["netsh", "winsock", "show", "catalog"], capture_output=True, text=True, timeout=20, check=False
-        )
-        layered = [line for line in done.stdout.splitlines() if "layered" in line.lower()]
-        catalog = f"{len(layered)} layered entries in the catalog" if done.stdout else "netsh says nothing"
-    except (OSError, subprocess.TimeoutExpired) as error:
-        catalog = f"no catalog: {error}"
+    winsock: Any = _CATALOG.dlopen("ws2_32.dll")
+    size = _CATALOG.new("uint32_t *")
+    winsock.WSAEnumProtocolsW(_CATALOG.NULL, _CATALOG.NULL, size)  # says how much room all of them need
+    entries = _CATALOG.new("WSAPROTOCOL_INFOW[]", size[0] // _CATALOG.sizeof("WSAPROTOCOL_INFOW"))
+    count = winsock.WSAEnumProtocolsW(_CATALOG.NULL, entries, size)
+    if count < 0:
+        catalog = f"no catalog: {status_name(last_error())}"
+    else:
+        layered = sum(entries[index].chain_length != 1 for index in range(count))
+        catalog = f"{layered} of {count} entries of the catalog are layered"
     return f"Wine: {wine_version() or 'no'}; {catalog}"
