@@ -159,9 +159,6 @@ class ReadAhead:
         if request.status == 0 and request.count == 0 and self.channel.is_stream:
             self.is_at_eof = True
             request.finish()
-        elif request.status == Status.OPERATION_ABORTED and self.channel.engine.runner is None:
-            request.finish()  # called back at the end of the run
-            return
         else:
             self.channel.is_busy = request.count == request.length
             self.unread.append(request)

@@ -262,16 +262,14 @@ class Collectors:
         collector.is_armed = False
         if collector.is_due:
             return  # the notifier is in the run queue already
-        if engine.runner is None:
-            self.call_notifier(collector)  # it drains, and must see whether this was the last
-        elif collector.turn() == collector.limit:
+        if collector.turn() == collector.limit:
             self.call_notifier(collector)
         elif not self.is_polling:
             collector.arm()
 
-    def call_notifier(self, collector: Collector | None = None) -> None:
+    def call_notifier(self, collector: Collector) -> None:
         """Let the notifier go on, in its own time, and give the queue a turn. With several, each in its turn."""
-        if collector is not None and not self.is_polling:
+        if not self.is_polling:
             self._make_due(collector)
         if self.event is not None:
             self.event.set()
@@ -322,8 +320,6 @@ class Collectors:
         while True:
             events = look(0)
             found = self.poll()
-            if found and self.engine.runner is None:
-                self.call_notifier()  # it drains, and must see whether this was the last
             if events or found or runq or timeout <= 0:
                 return events, bool(found or runq)
             if not self.engine.has_requests():

@@ -206,7 +206,6 @@ class SendBatches:
 
         def abort(_: object) -> Abort:
             self.waiters.remove(task)
-            self.engine.others.look()
             return Abort.SUCCEEDED
 
         await trio.lowlevel.wait_task_rescheduled(abort)

@@ -235,7 +235,6 @@ class DatagramQueue:
 
     def _stop_waiting(self, _: object) -> Abort:
         self.reader = None
-        self.engine.others.look()
         return Abort.SUCCEEDED
 
     def wake_reader(self) -> None:

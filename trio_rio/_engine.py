@@ -110,14 +110,13 @@ class Engine:
         self.own_sockets: OwnSockets = OwnSockets(provider)
         self.lingering: set[Channel] = set()
         self.others: Others = Others(self)
-        #: The run while it takes new requests; ``None`` before its first and once it drains.
+        #: The run while it takes requests; ``None`` before its first, and when no task is left.
         self.runner: object = None
         self.collectors: Collectors = Collectors(self)
         self.is_closed: bool = False
         #: The books as the run ended; ``None`` until then.
         self.last_ledger: Ledger | None = None
         self.start_notifier: Callable[[Engine], None] | None = None
-        self.on_notifier_exit: Callable[[], None] = lambda: None
 
     @property
     def is_foreign(self) -> bool:
@@ -287,34 +286,17 @@ class Engine:
         self.runner = _trio.current_runner()
         self.collectors.begin()
 
-    def begin_draining(self) -> None:
-        """Take no new requests: from now on sockets go Trio's own way."""
+    def stop_taking(self) -> None:
+        """Take no more requests: there is no notifier, and no task of the program."""
         self.runner = None
         self.start_notifier = None
-
-    def must_go_on(self) -> bool:
-        """While draining: whether a task waits, or receives that were posted ahead are being called back.
-
-        Not for sockets that linger: :meth:`close` gives them the time they have.
-        """
-        return bool(self.tasks_waiting(receive=True) or self.tasks_waiting(receive=False) or self._call_back())
-
-    def _call_back(self) -> bool:
-        # After the notifier sockets go Trio's own way; what a posted receive took would be lost to them.
-        if not self.provider.can_cancel:
-            return False
-        channels = list(self.channels.values())
-        posted = [(one, request) for one in channels if one.ahead is not None for request in one.ahead.posted]
-        for channel, request in posted:
-            self.provider.cancel(channel.request_queue, request.context)
-        return bool(posted)
 
     def close(self) -> None:
         """End of the run: let lingering sends complete (bounded), abort the rest, free everything."""
         if self.is_closed:
             return
         self.is_closed = True
-        self.begin_draining()
+        self.stop_taking()
         if self.is_foreign:
             self.provider.close()
             return

@@ -16,9 +16,9 @@ of the first: a queue that never empties delays another by one turn each, and ta
 the notifier waits for the event, and gives each queue a turn when it is set. A run that polls is served by its tick,
 and the notifier is there for the end.
 
-Trio cancels system tasks when the main task is done, but other system tasks may still wait for requests, which
-end only with their completions: so the notifier then stops taking new requests and goes on, shielded, until
-nobody waits. After that sockets go Trio's own way.
+Trio cancels system tasks when the main task is done, but other system tasks, and async generators, may still use
+sockets as they clean up. So the notifier is in a nursery that Trio cancels when all of these are done
+(:func:`~._trio.spawn_uncounted`), and nothing is different for them.
 
 ::
 
@@ -58,18 +58,8 @@ async def _notify(engine: Engine) -> None:
     try:
         while True:
             await _step(engine)
-    except trio.Cancelled:
-        engine.begin_draining()
-        with trio.CancelScope(shield=True):
-            while engine.must_go_on():
-                # At once: what is called back must not take what a task now receives in Trio's own way.
-                engine.collectors.poll()
-                if engine.must_go_on():
-                    await _step(engine)
-        raise
     finally:
-        engine.collectors.notifier_task = None
-        engine.on_notifier_exit()
+        engine.stop_taking()
 
 
 async def _step(engine: Engine) -> None:
@@ -86,9 +76,7 @@ async def _serve_or_wait(engine: Engine) -> None:
     if collectors.due:
         collectors.serve_due()
         if collectors.due:
-            await trio.lowlevel.cancel_shielded_checkpoint()
-            return
-        if _is_drained(engine):
+            await trio.lowlevel.checkpoint()
             return
     collectors.is_notifier_waiting = True
 
@@ -106,9 +94,7 @@ async def _serve_event(engine: Engine, event: Event) -> None:
     if not collectors.is_polling:
         full = [collector for collector in collectors.all if collector.turn() == collector.limit]
         if full:
-            await trio.lowlevel.cancel_shielded_checkpoint()
-            return
-        if _is_drained(engine):
+            await trio.lowlevel.checkpoint()
             return
         collectors.arm()
     collectors.is_notifier_waiting = True
@@ -117,8 +103,3 @@ async def _serve_event(engine: Engine, event: Event) -> None:
     finally:
         collectors.is_notifier_waiting = False
     engine.counters.received += 1
-
-
-def _is_drained(engine: Engine) -> bool:
-    """At the end of a run: whether that was the last result that anybody waits for. No signal would come."""
-    return engine.runner is None and not engine.must_go_on()

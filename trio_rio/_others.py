@@ -119,16 +119,10 @@ class Others:
             self._by_key.pop(key, None)
 
     def serve(self, key: int) -> None:
-        """The port brought his packet. In a run that drains the notifier looks whether it was the last."""
+        """The port brought his packet."""
         owner = self._by_key.get(key)
         if owner is not None:
             owner.on_packet(key)
-        self.look()
-
-    def look(self) -> None:
-        """In a run that drains: let the notifier see whether anyone still waits."""
-        if self.engine.runner is None and self.engine.collectors.notifier_task is not None:
-            self.engine.collectors.call_notifier()
 
     def are_any(self) -> bool:
         """Whether anybody has queues of his own now."""

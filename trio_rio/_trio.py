@@ -4,6 +4,8 @@ Facts. Trio has no public way to put in an I/O manager or a socket class. ``run`
 ``runner.io_manager`` at each step, and make the manager from the module's global ``TheIOManager``;
 ``from_stdlib_socket``, ``accept`` and ``dup`` make sockets from the module's global ``_SocketType``. The run of the
 current thread hangs on the thread-local ``GLOBAL_RUN_CONTEXT`` (``runner`` during a run, ``task`` during a step).
+``spawn_system_task`` puts tasks where they are cancelled with the end of the main task, while others still clean up;
+``runner.init_task`` has a nursery around that one.
 
 A task waits by yielding a message with its abort function, and resumes with what :func:`trio.lowlevel.reschedule` got.
 Those two functions are the largest part of what a completion costs in Python; :func:`async_yield` and
@@ -22,7 +24,6 @@ from trio import _socket
 from trio._core import _run
 from trio._core._run import GLOBAL_RUN_CONTEXT, Runner, Task
 from trio._core._traps import CancelShieldedCheckpoint, WaitTaskRescheduled, _async_yield
-from trio.lowlevel import spawn_system_task
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -82,12 +83,20 @@ def stdlib_socket_of(sock: SocketType) -> socket.socket:
 
 
 def spawn_uncounted(async_fn: Callable[..., Awaitable[None]], *args: object, name: str) -> Task:
-    """As :func:`trio.lowlevel.spawn_system_task`, for a task that ``tasks_living`` does not count.
+    """A system task that outlives all others, and that ``tasks_living`` does not count.
 
-    Programs, Trio's own tests among them, read that number to see whether they have left a task behind.
+    It is cancelled when no task of the program is left: after its system tasks, and after async generators were
+    finalised. Programs, Trio's own tests among them, read that number to see whether they have left a task behind.
+
+    Raises:
+      RuntimeError: that has come already.
     """
     runner: Any = GLOBAL_RUN_CONTEXT.runner
-    task = spawn_system_task(_run_uncounted, runner, async_fn, args, name=name)
+    if not runner.init_task.child_nurseries:
+        raise RuntimeError("the run is over")
+    # Trio keeps its own task for run_sync_soon in this one, until the very end.
+    last = runner.init_task.child_nurseries[0]
+    task: Task = runner.spawn_impl(_run_uncounted, (runner, async_fn, args), last, name, system_task=True)
     runner.tasks.remove(task)
     return task
 

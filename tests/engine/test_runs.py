@@ -22,7 +22,6 @@ from .harness import (
     receive_exactly,
     scaled,
     send_all,
-    stdlib_pair,
 )
 
 Config = trio_rio.RioConfig
@@ -252,13 +251,19 @@ def test_a_crash_of_trio(cancellation: str, rio_provider: str) -> None:
     assert done.stdout == "crashed\n" * 3
 
 
+async def connected_to(listener: socket.socket) -> trio.socket.SocketType:
+    """A connection that the run has made, so that RIO serves it everywhere."""
+    sock = trio.socket.socket()
+    await sock.connect(listener.getsockname())
+    return sock
+
+
 def test_system_tasks_use_sockets_while_the_run_ends(config: Config) -> None:
     """A system task that receives when main returns is cancelled; its clean-up can still send and receive."""
-    ours, theirs = stdlib_pair()
     log: list[object] = []
 
-    async def work() -> None:
-        with trio.socket.from_stdlib_socket(ours) as sock:
+    async def work(sock: trio.socket.SocketType) -> None:
+        with sock:
             try:
                 log.append(await sock.recv(10))
                 await sock.recv(10)
@@ -269,19 +274,21 @@ def test_system_tasks_use_sockets_while_the_run_ends(config: Config) -> None:
                     log.append(await sock.recv(10))
 
     async def main() -> None:
-        trio.lowlevel.spawn_system_task(work)
-        theirs.send(b"hello")
+        trio.lowlevel.spawn_system_task(work, await connected_to(listener))
         while not log:
             await trio.lowlevel.checkpoint()
         await wait_all_tasks_blocked()
 
     def answer() -> None:
-        assert theirs.recv(10) == b"bye"
-        theirs.send(b"answer")
-        theirs.shutdown(socket.SHUT_WR)
+        theirs, _ = listener.accept()
+        with theirs:
+            theirs.settimeout(PATIENCE_SECONDS)
+            theirs.send(b"hello")
+            assert theirs.recv(10) == b"bye"
+            theirs.send(b"answer")
+            theirs.shutdown(socket.SHUT_WR)
 
-    with theirs:
-        theirs.settimeout(PATIENCE_SECONDS)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=answer)
         thread.start()
         trio_rio.run(main, config=config)
@@ -291,31 +298,30 @@ def test_system_tasks_use_sockets_while_the_run_ends(config: Config) -> None:
 
 def test_a_shielded_task_that_waits_when_the_run_ends(config: Config) -> None:
     """A system task that waits for data in a shield when main returns gets its data, and then the run ends."""
-    ours, theirs = stdlib_pair()
     log: list[bytes] = []
 
-    async def work() -> None:
-        with trio.socket.from_stdlib_socket(ours) as sock, trio.CancelScope(shield=True):
+    async def work(sock: trio.socket.SocketType) -> None:
+        with sock, trio.CancelScope(shield=True):
             while data := await sock.recv(10):
                 log.append(data)
 
     async def main() -> None:
-        trio.lowlevel.spawn_system_task(work)
+        trio.lowlevel.spawn_system_task(work, await connected_to(listener))
         await wait_all_tasks_blocked()
         threading.Timer(0.1, answer).start()
 
     def answer() -> None:
-        theirs.send(b"late")
-        theirs.shutdown(socket.SHUT_WR)
+        theirs, _ = listener.accept()
+        with theirs:
+            theirs.send(b"late")
 
-    with theirs:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
         trio_rio.run(main, config=config)
     assert log == [b"late"]
 
 
 def test_async_generators_use_sockets_at_the_end(config: Config) -> None:
     """An async generator that is finalised as the run ends can use its socket, and nothing that came is lost."""
-    ours, theirs = stdlib_pair()
     log: list[object] = []
     kept: list[AsyncIterator[bytes]] = []
 
@@ -330,22 +336,24 @@ def test_async_generators_use_sockets_at_the_end(config: Config) -> None:
                     log.append(await receive_exactly(sock, 6))
 
     async def main() -> None:
-        sock = trio.socket.from_stdlib_socket(ours)
+        sock = await connected_to(listener)
         with trio.move_on_after(0.01):
             await sock.recv(10)
         generator = lines(sock)
         kept.append(generator)
-        theirs.send(b"first")
+        thread.start()
         log.append(await generator.__anext__())
 
     def answer() -> None:
-        assert theirs.recv(10) == b"bye"
-        theirs.send(b"answer")
+        theirs, _ = listener.accept()
+        with theirs:
+            theirs.settimeout(PATIENCE_SECONDS)
+            theirs.send(b"first")
+            assert theirs.recv(10) == b"bye"
+            theirs.send(b"answer")
 
-    with theirs:
-        theirs.settimeout(PATIENCE_SECONDS)
-        thread = threading.Thread(target=answer)
-        thread.start()
+    thread = threading.Thread(target=answer)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
         trio_rio.run(main, config=config)
         thread.join()
     assert log == [b"first", b"answer"]

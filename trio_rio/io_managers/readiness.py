@@ -42,7 +42,6 @@ class ReadinessIOManager(StockIOManager):
         self.provider: PortableProvider = PortableProvider()
         self._packets: list[int] = []  # keys of the queues that signalled in this tick
         self._thread = threading.get_ident()
-        self._pump_scope = trio.CancelScope(shield=True)
         try:
             port = self._port = self.provider.create_port()
             self.engine: Engine = Engine(self, self.provider, port, config or self.config, because or self.because)
@@ -57,24 +56,22 @@ class ReadinessIOManager(StockIOManager):
 
     def _start(self, engine: Engine) -> None:
         _notifier.start_notifier(engine)
-        if self._collectors.notifier_task is not None:
-            engine.on_notifier_exit = self._pump_scope.cancel
+        if engine.runner is not None:
             spawn_uncounted(self._pump, name="trio_rio readiness")
 
     async def _pump(self) -> None:
-        """Let the provider serve its sockets whenever its poll set is readable; until the notifier is done."""
-        with self._pump_scope:
-            while True:
-                await super().wait_readable(self.provider.fileno())
-                self.provider.progress()
-                self._serve()
+        """Let the provider serve its sockets whenever its poll set is readable."""
+        while True:
+            await super().wait_readable(self.provider.fileno())
+            self.provider.progress()
+            self._serve()
 
     def _on_packet(self, key: int) -> None:
         """A packet is made where the request completes: inside a post, or while the pump serves sockets.
 
         Inside a post its own task has not begun to wait yet, so results must not be handed out before the tick's end.
         """
-        if self.engine.runner is not None and not self._is_guest():
+        if not self._is_guest():
             self._packets.append(key)
         elif key >= FIRST_KEY:
             trio.lowlevel.current_trio_token().run_sync_soon(self._collectors.serve_packet, key)
@@ -99,7 +96,7 @@ class ReadinessIOManager(StockIOManager):
         )
 
     def close(self) -> None:
-        """End of the run. Packets go to the port again, where the engine waits while it drains."""
+        """End of the run. Packets go to the port again, where the engine waits for the last of them."""
         self._port.on_packet = None
         self.engine.close()
         super().close()
