@@ -45,7 +45,8 @@ class ReadAhead:
     def top_up(self, demand: int) -> bool:
         """Keep receives posted: ``demand`` of them, or as many as read_ahead says, as far as there is memory.
 
-        Returns whether something is there, or will come.
+        Returns whether something is there, or will come. A refusal is an error only where a receive is demanded and
+        none is posted; but never for want of memory, which may be there again next time.
         """
         channel = self.channel
         while (
@@ -56,10 +57,14 @@ class ReadAhead:
             request = channel.engine.take(large=channel.is_busy or not channel.is_stream)
             if request is None:
                 break
-            self._post(request)
+            code = self._post(request)
+            if code:
+                if demand and not self.posted and code != Status.ENOBUFS:
+                    raise error_from_status(code)
+                break
         return self.is_ahead
 
-    def _post(self, request: Request) -> None:
+    def _post(self, request: Request) -> int:
         channel, slice_ = self.channel, request.slice
         assert slice_ is not None
         request.channel, request.is_receive, request.length = channel, True, slice_.size_bytes
@@ -76,8 +81,9 @@ class ReadAhead:
             )  # fmt: skip
         if code:
             channel.engine.finish(request)
-            raise error_from_status(code)
-        self.posted.append(request)
+        else:
+            self.posted.append(request)
+        return code
 
     async def receive(self, size: int) -> tuple[bytes, Address | None] | None:
         """What came first, at most ``size`` bytes of it; 0 waits until something is there and takes nothing.

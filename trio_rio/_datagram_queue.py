@@ -79,8 +79,9 @@ class DatagramQueue:
     receives_in_flight: int = 0
     reader: Any = None  # the task that waits for datagrams
     is_called: bool = False  # a packet came while no task waited
-    has_lent: bool = False  # then slots are not in a row any more
-    returned: list[int] = attrs.field(factory=list)  # slots that were lent, and have no receive yet
+    is_shuffled: bool = False  # receives are not posted in the order of the slots any more
+    unposted: list[int] = attrs.field(factory=list)  # slots that have no receive yet: lent before, or refused
+    refusal: int = 0  # the status with which a receive was refused last
     left_over: deque[Arrival] = attrs.field(factory=deque)  # came, and was not fetched before the end
     is_ended: bool = True  # until it has begun
     is_gone: bool = True  # ended, and everything is given back
@@ -133,14 +134,20 @@ class DatagramQueue:
     # -- receiving ---------------------------------------------------------------------------------------
 
     def _post_row(self, first: int, count: int) -> None:
+        """Post neighbours. What is refused is tried again before the next wait: nothing that came may suffer from it."""
         row = self.row
         if first:
             row = row._replace(
                 offset=first * row.stride, address_offset=row.address_offset + first * row.address_stride
             )
-        posted = self.engine.provider.post_receives(self.requests, row, first, count, RIO_MSG_DEFER)
-        assert posted == count, "the request queue has room for every slot"
-        self.receives_in_flight += count
+        try:
+            posted = self.engine.provider.post_receives(self.requests, row, first, count, RIO_MSG_DEFER)
+        except RioCallError as error:
+            posted, self.refusal = 0, error.code
+        self.receives_in_flight += posted
+        if posted < count:
+            self.is_shuffled = True
+            self.unposted += range(first + posted, first + count)
 
     def _post_slots(self, slots: list[int]) -> None:
         """Post slots again, neighbours in one call."""
@@ -153,8 +160,8 @@ class DatagramQueue:
     def fetch(self) -> list[Arrival]:
         """Everything that has come, in order; its slots are posted again. Never waits."""
         results = self.receive_queue.dequeue(self.receives)
-        if self.returned:
-            self._post_returned()
+        if self.unposted:
+            self._post_unposted()
         if not results:
             return []
         arrivals = self._take(results)
@@ -163,7 +170,7 @@ class DatagramQueue:
 
     def _post_again(self, results: list[RawResult]) -> None:
         first, last = results[0][3], results[-1][3]
-        if last - first == len(results) - 1 and not self.has_lent:  # in the order of posting, so all in a row
+        if last - first == len(results) - 1 and not self.is_shuffled:  # in the order of posting, so all in a row
             self._post_row(first, len(results))
         else:
             self._post_slots([result[3] for result in results])
@@ -175,7 +182,7 @@ class DatagramQueue:
         an error on, or if no other slot has a receive. That is copied, as by :meth:`fetch`.
         """
         results = self.receive_queue.dequeue(min(limit, max(1, self.receives_in_flight - 1)))
-        self.has_lent = True
+        self.is_shuffled = True
         text_of, address_at, size = self.book.text_of, self.row.address_offset, SOCKADDR_INET_SIZE_BYTES
         slots: list[LentSlot] = []
         for status, count, _, slot in results if self.receives_in_flight > len(results) else ():
@@ -193,11 +200,11 @@ class DatagramQueue:
 
     def take_back(self, slot: int) -> None:
         """A slot is not lent any more. It is posted before the next wait, with others that came back."""
-        self.returned.append(slot)
+        self.unposted.append(slot)
 
-    def _post_returned(self) -> None:
-        returned, self.returned = self.returned, []
-        self._post_slots(sorted(returned))
+    def _post_unposted(self) -> None:
+        unposted, self.unposted = self.unposted, []
+        self._post_slots(sorted(unposted))
 
     def _take(self, results: list[RawResult]) -> list[Arrival]:
         """What these receives brought, copied."""
@@ -222,10 +229,14 @@ class DatagramQueue:
 
         Raises:
           ClosedResourceError: the channel was closed meanwhile.
+          OSError: no receive is posted, and none can be now.
         """
         self.is_called = False
-        if self.returned:
-            self._post_returned()
+        if self.unposted:
+            self._post_unposted()
+            if not self.receives_in_flight:
+                await trio.lowlevel.checkpoint()
+                raise error_from_status(self.refusal)
         self._arm()
         if self.is_called:
             await trio.lowlevel.checkpoint()

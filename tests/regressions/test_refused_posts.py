@@ -1,0 +1,130 @@
+"""A receive cannot be posted, since the system is short of memory for a moment: what went wrong once."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+import trio_rio
+from trio_rio.rio import RioCallError, Status
+
+from ..engine.datagrams import address_of, receive_all, stdlib_peer
+from ..engine.harness import open_pair, udp_socket
+
+if TYPE_CHECKING:
+    from trio_rio.rio import Provider, RequestQueue
+
+pytestmark = pytest.mark.rio_config(cancellation="detach")
+
+
+def request_queue_of(sock: Any) -> RequestQueue:
+    queue: RequestQueue = sock._channel.request_queue
+    return queue
+
+
+def provider_of(channel: trio_rio.DatagramChannel) -> Provider:
+    queue = channel._queue
+    assert queue is not None
+    return queue.engine.provider
+
+
+async def test_bytes_are_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A receive returns what has come, though the next one cannot be posted; and the one after it goes on."""
+    async with open_pair() as (ours, theirs):
+        await theirs.send(b"one")
+        assert await ours.recv(10) == b"one"
+        await theirs.send(b"two")
+        await wait_all_tasks_blocked(0.01)
+        with monkeypatch.context() as patch:
+            patch.setattr(request_queue_of(ours), "post_receive", lambda *_: Status.ENOBUFS)
+            assert await ours.recv(10) == b"two"
+        await theirs.send(b"three")
+        assert await ours.recv(10) == b"three"
+
+
+async def test_a_lease_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same for a lease on what a stream received; its memory comes back."""
+    async with open_pair() as (ours, theirs):
+        stream = trio_rio.RioStream(ours)
+        await theirs.send(b"one")
+        assert await stream.receive_some() == b"one"
+        await theirs.send(b"two")
+        await wait_all_tasks_blocked(0.01)
+        monkeypatch.setattr(request_queue_of(ours), "post_receive", lambda *_: Status.ENOBUFS)
+        async with stream.receive_lease() as view:
+            assert bytes(view) == b"two"
+
+
+async def test_a_receive_without_memory_is_a_plain_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no receive can be posted at all the socket receives by plain calls."""
+    async with open_pair() as (ours, theirs):
+        await ours.send(b"out")
+        monkeypatch.setattr(request_queue_of(ours), "post_receive", lambda *_: Status.ENOBUFS)
+        await theirs.send(b"in")
+        assert await ours.recv(10) == b"in"
+
+
+async def test_another_refusal_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the system refuses for another reason than memory is raised, by the receive that it was for."""
+    async with open_pair() as (ours, _):
+        await ours.send(b"out")
+        monkeypatch.setattr(request_queue_of(ours), "post_receive", lambda *_: Status.ENETDOWN)
+        with pytest.raises(OSError) as caught:
+            await ours.recv(10)
+        assert caught.value.errno == errno.ENETDOWN
+
+
+async def test_a_datagram_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A datagram that has come is returned, though the next receive cannot be posted."""
+    with stdlib_peer() as peer, await udp_socket() as sock:
+        for data in (b"one", b"two"):
+            peer.sendto(data, sock.getsockname())
+        assert await sock.recvfrom(10) == (b"one", peer.getsockname())
+        await wait_all_tasks_blocked(0.01)
+        with monkeypatch.context() as patch:
+            patch.setattr(request_queue_of(sock), "post_receive_from", lambda *_: Status.ENOBUFS)
+            assert await sock.recvfrom(10) == (b"two", peer.getsockname())
+        peer.sendto(b"three", sock.getsockname())
+        assert await sock.recvfrom(10) == (b"three", peer.getsockname())
+
+
+def refuse(*_: object) -> int:
+    raise RioCallError("RIOReceiveEx", Status.ENOBUFS)
+
+
+async def test_a_bunch_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A channel returns the bunch that has come, though no receive can be posted; and goes on when it can."""
+    async with await trio_rio.open_datagram_channel(("127.0.0.1", 0), receives_posted=4) as channel:
+        with stdlib_peer() as peer:
+            for number in range(4):
+                peer.sendto(b"%d" % number, address_of(channel))
+            await wait_all_tasks_blocked(0.01)
+            with monkeypatch.context() as patch:
+                patch.setattr(provider_of(channel), "post_receives", refuse)
+                assert await receive_all(channel, 4) == [b"0", b"1", b"2", b"3"]
+                with pytest.raises(OSError) as caught:
+                    await channel.receive()
+                assert caught.value.errno == errno.ENOBUFS
+            peer.sendto(b"next", address_of(channel))
+            assert await receive_all(channel, 1) == [b"next"]
+
+
+async def test_receives_that_are_posted_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where fewer receives are posted than were asked for, all datagrams come nevertheless, each once, in order."""
+    async with await trio_rio.open_datagram_channel(("127.0.0.1", 0), receives_posted=8) as channel:
+        provider = provider_of(channel)
+        post = provider.post_receives
+        monkeypatch.setattr(
+            provider, "post_receives", lambda queue, row, first, count, flags: post(queue, row, first, 1, flags)
+        )
+        with stdlib_peer() as peer:
+            for start in range(0, 60, 6):
+                for number in range(start, start + 6):
+                    peer.sendto(b"%d" % number, address_of(channel))
+                received = await receive_all(channel, 6)
+                assert received == [b"%d" % number for number in range(start, start + 6)]
+                await trio.lowlevel.checkpoint()
