@@ -130,7 +130,7 @@ class DatagramQueue:
     def is_of_another_run(self) -> bool:
         """Whether a run other than this one uses it."""
         return not (self.is_ended or self.engine.is_closed) and GLOBAL_RUN_CONTEXT.runner is not self.runner
-
+        """Post neighbours. What is refused is tried again before the next wait; what came must not suffer from it."""
     # -- receiving ---------------------------------------------------------------------------------------
 
     def _post_row(self, first: int, count: int) -> None:
