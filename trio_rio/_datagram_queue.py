@@ -130,11 +130,11 @@ class DatagramQueue:
     def is_of_another_run(self) -> bool:
         """Whether a run other than this one uses it."""
         return not (self.is_ended or self.engine.is_closed) and GLOBAL_RUN_CONTEXT.runner is not self.runner
-        """Post neighbours. What is refused is tried again before the next wait; what came must not suffer from it."""
+
     # -- receiving ---------------------------------------------------------------------------------------
 
     def _post_row(self, first: int, count: int) -> None:
-        """Post neighbours. What is refused is tried again before the next wait: nothing that came may suffer from it."""
+        """Post neighbours. What is refused is tried again before the next wait; what came must not suffer from it."""
         row = self.row
         if first:
             row = row._replace(
