@@ -198,11 +198,15 @@ class LeaseBook:
     async def wait_for_room(self) -> None:
         """Wait until something may be lent. A checkpoint if it has to wait; cancelling it changes nothing."""
         self.sweep()
-        while self.bytes_lent >= self.bytes_max:
+        while self.is_full():
             self._token = trio.lowlevel.current_trio_token()
             with trio.move_on_after(_LOOK_AGAIN_SECONDS if self.kept else math.inf):
                 await self._room.park()
             self.sweep()
+
+    def is_full(self) -> bool:
+        """Whether no more may be lent now."""
+        return self.bytes_lent >= self.bytes_max
 
     @property
     def tasks_waiting(self) -> int:
@@ -244,7 +248,7 @@ class LeaseBook:
 
     def unpark(self) -> None:
         """Let the tasks that wait for room look again."""
-        if self._room and self.bytes_lent < self.bytes_max:
+        if self._room and not self.is_full():
             self._room.unpark_all()
 
     def close(self) -> list[Lease]:

@@ -162,8 +162,9 @@ class RioStream(HalfCloseableStream):
         ``with view[:4] as head:``, or copy with ``bytes(view[:4])``. Else the block ends with BufferError.
 
         A run lends half of ``RioConfig.registered_bytes_max`` at a time. Then entering a block waits until another
-        ends, and the peer has to wait too. A lease that is dropped, or held at the end of the run, is reported by a
-        ResourceWarning that names the line which called this.
+        ends, and the peer has to wait too; what comes for a task that has entered before is copied. A lease that is
+        dropped, or held at the end of the run, is reported by a ResourceWarning that names the line which called this;
+        on stock Trio when it is dropped.
 
         Entering the block is a checkpoint; cancelled, it has taken nothing. Leaving it is none.
 

@@ -89,6 +89,10 @@ class _StreamLease:
     def _lend_plain(self, memory: memoryview, size_bytes: int) -> memoryview:
         return self._open().lend(memory, size_bytes, lambda: None)
 
+    def _lend_copy(self, data: memoryview) -> memoryview:
+        """It takes no memory from others, so it does not count."""
+        return self._lend_plain(memoryview(bytearray(data)), 0)
+
     def _end_after_error(self) -> None:
         """The block raises: its error is what matters. Memory that it still holds is kept as long as it does."""
         # One of another run is ended by that run.
@@ -138,11 +142,18 @@ class ReceiveLease(_StreamLease):
             if request is not None:
                 request.finish()
             return self._lend_plain(memoryview(bytearray()), 0)
+        if leases_of_run().is_full():  # others have entered while this one waited
+            assert request.slice is not None
+            copy = self._lend_copy(request.slice.view[start : request.count])
+            request.finish()
+            return copy
         return self._lend_request(request, start, request.count)
 
     async def _receive_plain(self) -> memoryview:
         memory = bytearray(_PLAIN_RECEIVE_SIZE_BYTES)
         count = await self._stream.socket.recv_into(memory)
+        if leases_of_run().is_full():
+            return self._lend_copy(memoryview(memory)[:count])
         return self._lend_plain(memoryview(memory)[:count], len(memory) if count else 0)
 
     @enable_ki_protection
