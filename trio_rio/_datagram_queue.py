@@ -232,6 +232,8 @@ class DatagramQueue:
           OSError: no receive is posted, and none can be now.
         """
         self.is_called = False
+        if self.engine.leases.kept:
+            self.engine.leases.sweep()
         if self.unposted:
             self._post_unposted()
             if not self.receives_in_flight:
