@@ -248,7 +248,7 @@ class SendLease(_StreamLease):
             stream._is_sending = False
 
     async def _send_plain(self, lease: Lease) -> None:
-        data = bytes(lease.views[0][: self._count])
+        data = bytes(lease.parts[0].base[: self._count])  # the task may have released its view
         lease.end()
         if data:
             await self._stream._send_rest(memoryview(data), 0)
