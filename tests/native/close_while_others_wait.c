@@ -6,7 +6,7 @@
 
 struct job {
     rio_core *core;
-    uint32_t port;
+    uint64_t port;
     int number;
 };
 
@@ -45,7 +45,7 @@ static void close_under_visitors(void) {
     rio_core *core = open_core();
     pthread_t threads[THREADS];
     struct job jobs[THREADS];
-    uint32_t port;
+    uint64_t port;
     CHECK_EQUAL(rio_port_create(core, &port), 0);
     for (int i = 0; i < THREADS; i++) {
         jobs[i] = (struct job){core, port, i};

@@ -12,7 +12,7 @@ int main(void) {
     rio_core *core = open_core();
     char memory[8] = {0};
     rio_event event;
-    uint32_t port;
+    uint64_t port;
     int fds[2], event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     uint64_t cq, buffer = register_memory(core, memory, 8);
     CHECK_EQUAL(rio_port_create(core, &port), 0);

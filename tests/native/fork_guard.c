@@ -40,7 +40,8 @@ static void check_calls(struct handles *h) {
     CHECK_FORKED(rio_commit_all(core));
     CHECK_FORKED(rio_cancel(core, h->rq, 1));
     CHECK_FORKED(rio_close_request_queue(core, h->rq));
-    CHECK_FORKED(rio_port_create(core, &a));
+    CHECK_FORKED(rio_port_create(core, &out));
+    CHECK_FORKED(rio_port_close(core, out));
     CHECK_EQUAL(rio_wait(core, 0, 0, &event, 1), -EBADF);
     CHECK_FORKED(rio_wake(core, 0));
     CHECK_EQUAL(rio_poll_add(core, 0, POLLIN), -EBADF);

@@ -11,7 +11,7 @@ static void *waiter(void *argument) {
     rio_event event;
     struct rusage usage;
     pthread_barrier_wait(&barrier);
-    CHECK_EQUAL(rio_wait(core, *(uint32_t *)argument, 300 * MS, &event, 1), 0);
+    CHECK_EQUAL(rio_wait(core, *(uint64_t *)argument, 300 * MS, &event, 1), 0);
     getrusage(RUSAGE_THREAD, &usage);
     CHECK(usage.ru_nvcsw < SWITCHES_MAX);
     return NULL;
@@ -20,7 +20,7 @@ static void *waiter(void *argument) {
 int main(void) {
     char memory[1];
     int fds[2];
-    uint32_t ports[THREADS];
+    uint64_t ports[THREADS];
     pthread_t threads[THREADS];
     core = open_core();
     stream_pair(fds);

@@ -3,7 +3,7 @@
 #include "check.h"
 
 static rio_core *core;
-static uint32_t port;
+static uint64_t port;
 static pthread_barrier_t may_sleep;
 static __thread bool is_late; /* is held back between its look and its sleep */
 

@@ -37,7 +37,7 @@ static bool run(int nth) {
     rio_core *core;
     const char *step;
     uint64_t cq, buffer, rq[70];
-    uint32_t port;
+    uint64_t port;
     int fds[2];
     stream_pair(fds);
     fail_in = nth;

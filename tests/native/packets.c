@@ -15,7 +15,7 @@ static void fire(uint32_t i, int times) {
     }
 }
 
-static void check_packets(uint32_t port, const char *keys) {
+static void check_packets(uint64_t port, const char *keys) {
     rio_event events[16];
     int count = rio_wait(core, port, 0, events, 16);
     CHECK_EQUAL(count, strlen(keys));
@@ -59,7 +59,7 @@ static void open_world(void) {
 }
 
 int main(void) {
-    uint32_t port;
+    uint64_t port;
     open_world();
     fire(2, 3);
     fire(0, 1);

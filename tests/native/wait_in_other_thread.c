@@ -5,7 +5,8 @@
 
 static rio_core *core;
 static uint64_t cq, rq, buffer;
-static uint32_t port, seen;
+static uint64_t port;
+static uint32_t seen;
 static bool is_over;
 static char memory[4];
 

@@ -2,7 +2,7 @@
 #include "check.h"
 
 static rio_core *core;
-static uint32_t port;
+static uint64_t port;
 static bool is_over;
 
 /* Each call makes the owner look, and brings it nothing. */
@@ -13,7 +13,7 @@ static void *disturb(void *argument) {
     return NULL;
 }
 
-static void wait_disturbed(uint32_t at) {
+static void wait_disturbed(uint64_t at) {
     rio_event event;
     pthread_t thread;
     is_over = false;

@@ -8,7 +8,7 @@ static void nothing(int number) { (void)number; }
 int main(void) {
     rio_core *core = open_core();
     rio_event event;
-    uint32_t port;
+    uint64_t port;
     int64_t start = now_ns();
     CHECK_EQUAL(info_of(core).operations_in_kernel, 0);
     CHECK_EQUAL(rio_wait(core, 0, 0, &event, 1), 0);

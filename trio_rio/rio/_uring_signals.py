@@ -68,8 +68,9 @@ class UringPort(Port):
         self.provider.wake(self.index)
 
     def close(self) -> None:
-        """See :meth:`Port.close`."""
+        """See :meth:`Port.close`. A thread in :meth:`wait` gets an empty list."""
         self._is_closed = True
+        self.provider.lib.rio_port_close(self.provider.core, self.index)  # refused when it is closed already
 
 
 class UringEvent(Event):
@@ -96,9 +97,10 @@ class UringEvent(Event):
         def look(timeout_ns: int) -> bool:
             if not self.is_set:
                 self.provider.wait(self.port.index, timeout_ns, self._events, 1)
-            return self.is_set
+            return self.is_set or self.fd < 0
 
-        return self.provider.wait_until(look, timeout_seconds)
+        self.provider.wait_until(look, timeout_seconds)
+        return self.is_set
 
     def set(self) -> None:
         """See :meth:`Event.set`."""
@@ -111,12 +113,13 @@ class UringEvent(Event):
             os.eventfd_read(self.fd)
 
     def close(self) -> None:
-        """See :meth:`Event.close`."""
+        """See :meth:`Event.close`. A thread in :meth:`wait` returns."""
         self._is_closed = True
         if self.fd >= 0 and not self.users:
             self._poll.unregister(self.fd)
             os.close(self.fd)
             self.fd = -1
+            self.port.close()
 
     def leave(self) -> None:
         """A completion queue that used the event is closed. Until the last is, the descriptor stays open."""

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from .errors import RioUnavailableError
 
 # RIO_INTERFACE of native/rio.h.
-INTERFACE = 2
+INTERFACE = 3
 
 
 class _Feature(NamedTuple):

@@ -379,9 +379,9 @@ class UringProvider(Provider):
     def create_port(self) -> UringPort:
         """See :meth:`Provider.create_port`."""
         self._check_alive()
-        index = self.ffi.new("uint32_t *")
-        self._check("create_port", self.lib.rio_port_create(self.core, index))
-        return UringPort(self, index[0])
+        handle = self.ffi.new("uint64_t *")
+        self._check("create_port", self.lib.rio_port_create(self.core, handle))
+        return UringPort(self, handle[0])
 
     def own_port(self) -> UringPort:
         """The port of the ring itself, on which readiness waits end as well; for an I/O manager."""
@@ -421,10 +421,12 @@ class UringProvider(Provider):
         return 0 if self._is_closed else int(self.info().requests_outstanding)
 
     def wait(self, port: int, timeout_ns: int, events: object, limit: int) -> int:
-        """Drive the ring once (``rio_wait``); -EINTR is returned, other failures raise."""
+        """Drive the ring once (``rio_wait``); -EINTR is returned, other failures raise. ``port`` is a handle."""
         count: int = self.lib.rio_wait(self.core, port, timeout_ns, events, limit)
         if count < 0 and count != -errno.EINTR:
             self._check_alive()
+            if count == -errno.EINVAL:
+                raise RioError("this port is closed")
             raise RioInternalError(f"waiting on the ring failed: {os.strerror(-count)} ({-count})")
         return count
 

@@ -56,14 +56,15 @@ static struct completion_queue *cq_new(rio_core *core) {
 }
 
 int rio_create_completion_queue(rio_core *core, uint32_t size, int notification, int event_fd, int notify_reset,
-                                uint32_t port, uint64_t key, uint64_t *handle) {
+                                uint64_t port_handle, uint64_t key, uint64_t *handle) {
     if (size < 1 || size > CQ_SIZE_MAX)
         return RIO_E_INVAL;
     int error = core_enter(core);
     if (error)
         return error;
     struct completion_queue *cq = NULL;
-    if (notification != POLLED && !slab_at(&core->ports, port))
+    struct port *port = port_find(core, notification == POLLED ? 0 : port_handle);
+    if (!port)
         error = RIO_E_INVAL;
     else if (!(cq = cq_new(core)))
         error = RIO_E_NOBUFS;
@@ -76,9 +77,10 @@ int rio_create_completion_queue(rio_core *core, uint32_t size, int notification,
             .notification = notification,
             .event_fd = event_fd,
             .notify_reset = notify_reset,
-            .port = port,
+            .port = port->index,
             .key = key,
         };
+        port->users++;
         *handle = make_handle(cq->index, cq->generation);
     }
     core_leave(core);
@@ -142,6 +144,7 @@ int rio_close_completion_queue(rio_core *core, uint64_t handle) {
         cq->is_closed = true;
         cq->is_armed = false;
         port_forget(core, cq);
+        port_leave(core, slab_at(&core->ports, cq->port));
         for (; cq->count; cq->count--) {
             drop(core, &cq->entries[cq->first]);
             cq->first = (cq->first + 1) % cq->room;

@@ -98,10 +98,14 @@ struct buffer {
 };
 
 struct port {
+    uint32_t index, generation;
+    uint32_t users;                        /* completion queues that name it, and threads that wait for it */
     struct completion_queue *first, *last; /* queues with packets */
-    bool is_woken;                         /* the next wait brings a wake-up */
-    bool has_event;                        /* a thread other than the owner has waited here */
-    int event_fd;                          /* for such threads: written whenever there is news */
+    bool is_closed;
+    bool is_woken;  /* the next wait brings a wake-up */
+    bool has_event; /* a thread other than the owner has waited here */
+    int event_fd;   /* for such threads: written whenever there is news */
+    struct port *next_free;
 };
 
 /* A table of things that never move: chunks of pointers to blocks. */
@@ -130,6 +134,7 @@ struct rio_core {
     uint32_t free_buffer;
     struct completion_queue *free_cq;
     struct request_queue *free_rq;
+    struct port *free_port;
     struct op_list staged, cancels, polls_ready;
     uint32_t requests_outstanding;
     uint32_t in_kernel, own_in_kernel; /* all operations; those that serve the core itself */
@@ -204,6 +209,8 @@ int arm_wake(rio_core *core);
 void nudge_owner(rio_core *core);   /* let it look at what it must submit, or at its port, if it waits */
 
 /* port.c */
+struct port *port_find(rio_core *core, uint64_t handle);
+void port_leave(rio_core *core, struct port *port); /* one user less */
 void port_post(rio_core *core, struct completion_queue *cq);
 void port_forget(rio_core *core, struct completion_queue *cq);
 void port_wake(rio_core *core, uint32_t index);

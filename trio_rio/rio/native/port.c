@@ -16,16 +16,67 @@
 #include <time.h>
 #include <unistd.h>
 
-/* ---- packets ---- */
+/* ---- ports ---- */
 
-int rio_port_create(rio_core *core, uint32_t *port) {
+struct port *port_find(rio_core *core, uint64_t handle) {
+    struct port *port = slab_at(&core->ports, (uint32_t)handle);
+    return port && port->generation == handle >> 32 && !port->is_closed ? port : NULL;
+}
+
+int rio_port_create(rio_core *core, uint64_t *handle) {
+    uint32_t index;
     int error = core_enter(core);
     if (error)
         return error;
-    error = slab_add(&core->ports, port) ? RIO_E_NOBUFS : 0;
+    struct port *port = core->free_port;
+    if (port) {
+        core->free_port = port->next_free;
+    } else if (!slab_add(&core->ports, &index)) {
+        port = slab_at(&core->ports, index);
+        port->index = index;
+    }
+    if (port) {
+        uint32_t generation = (port->generation + 1) & 0x7fffffff;
+        *port = (struct port){.index = port->index, .generation = generation + (generation == 0)};
+        *handle = make_handle(port->index, port->generation);
+    }
+    core_leave(core);
+    return port ? 0 : RIO_E_NOBUFS;
+}
+
+/* Gives the place back when the port is closed and nobody refers to it. */
+static void release(rio_core *core, struct port *port) {
+    if (!port->is_closed || port->users)
+        return;
+    if (port->has_event)
+        close(port->event_fd);
+    port->has_event = false;
+    port->next_free = core->free_port;
+    core->free_port = port;
+}
+
+void port_leave(rio_core *core, struct port *port) {
+    port->users--;
+    release(core, port);
+}
+
+int rio_port_close(rio_core *core, uint64_t handle) {
+    int error = core_enter(core);
+    if (error)
+        return error;
+    struct port *port = port_find(core, handle);
+    if (port && port->index) {
+        port->is_closed = true;
+        port_wake(core, port->index);
+        release(core, port);
+    } else {
+        error = RIO_E_INVAL; /* the first is the core's own */
+    }
     core_leave(core);
     return error;
 }
+
+/* ---- packets ---- */
 
 void port_announce(rio_core *core, uint32_t index) {
     struct port *port = slab_at(&core->ports, index);
@@ -106,7 +157,7 @@ static uint32_t take_events(rio_core *core, uint32_t port_index, rio_event *even
         op_free(core, op);
     }
     if (taken < limit && port->is_woken) {
-        port->is_woken = false;
+        port->is_woken = port->is_closed; /* for each that waits */
         events[taken++] = (rio_event){RIO_EVENT_WAKE, 0, 0};
     }
     return taken;
@@ -231,27 +282,32 @@ static int wait_for_news(rio_core *core, uint32_t port, int64_t timeout_ns) {
     return 0;
 }
 
-int rio_wait(rio_core *core, uint32_t port, int64_t timeout_ns, rio_event *events, uint32_t limit) {
+int rio_wait(rio_core *core, uint64_t handle, int64_t timeout_ns, rio_event *events, uint32_t limit) {
     if (core_enter(core))
         return -EBADF;
-    int result = slab_at(&core->ports, port) ? 0 : -EINVAL;
-    if (!result)
-        result = wait_for_news(core, port, timeout_ns > TIMEOUT_MAX ? -1 : timeout_ns);
-    if (result > 0)
-        return -EBADF; /* closed meanwhile */
-    if (!result)
-        result = (int)take_events(core, port, events, limit);
+    int result = -EINVAL;
+    struct port *port = port_find(core, handle);
+    if (port) {
+        port->users++;
+        result = wait_for_news(core, port->index, timeout_ns > TIMEOUT_MAX ? -1 : timeout_ns);
+        if (result > 0)
+            return -EBADF; /* closed meanwhile */
+        if (!result)
+            result = (int)take_events(core, port->index, events, limit);
+        port_leave(core, port);
+    }
     core_leave(core);
     return result;
 }
 
-int rio_wake(rio_core *core, uint32_t port) {
+int rio_wake(rio_core *core, uint64_t handle) {
     uint64_t one = 1;
     int error = core_enter(core);
     if (error)
         return error;
-    if (slab_at(&core->ports, port)) {
-        port_wake(core, port);
+    struct port *port = port_find(core, handle);
+    if (port) {
+        port_wake(core, port->index);
         /* Also for those who watch this descriptor themselves. */
         ssize_t written = write(core->wake_fd, &one, sizeof one);
         (void)written; /* EAGAIN: woken more often than a counter can hold, so woken */

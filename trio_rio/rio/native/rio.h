@@ -12,7 +12,7 @@
 
 /* Changes whenever this file does in a way that Python notices: an extension that was built from another one is
  * refused. */
-#define RIO_INTERFACE 2
+#define RIO_INTERFACE 3
 
 /* Codes of the function table [winsock2.h]. */
 #define RIO_E_FAULT 10014
@@ -77,7 +77,7 @@ int rio_buffer_uses(rio_core *core, uint64_t buffer_id);
 /* notification: 0 polled, 1 event, 2 port. port 0 is the core's own. With an event, its descriptor stays open until the
  * queue is closed, and the port is one at which waits end when the event is set. */
 int rio_create_completion_queue(rio_core *core, uint32_t size, int notification, int event_fd, int notify_reset,
-                                uint32_t port, uint64_t key, uint64_t *handle);
+                                uint64_t port, uint64_t key, uint64_t *handle);
 int rio_resize_completion_queue(rio_core *core, uint64_t handle, uint32_t size);
 int rio_close_completion_queue(rio_core *core, uint64_t handle);
 int rio_completion_queue_usage(rio_core *core, uint64_t handle, uint32_t *capacity, uint32_t *charged);
@@ -118,14 +118,16 @@ int rio_send_many(rio_core *core, uint64_t handle, uint64_t buffer_id, uint32_t 
                   int has_addresses, uint32_t address_offset, uint32_t count, uint32_t flags, uint64_t first_context);
 
 /* ---- port.c ---- */
-int rio_port_create(rio_core *core, uint32_t *port);
+int rio_port_create(rio_core *core, uint64_t *port);
+/* Waits for the port end with RIO_EVENT_WAKE; queues may go on to name it until they are closed. */
+int rio_port_close(rio_core *core, uint64_t port);
 /* Submits what is staged and waits until something has come for the port (port 0: readiness too), the time is over
  * (timeout_ns < 0: never), or a signal. Events taken, or -EINTR: a signal, or so much came that was nobody's news that
  * the caller should see whether there was one; 0 means: the full time is over. Any thread may wait, also several for
  * one port; in a thread that is not the owner it submits nothing. */
-int rio_wait(rio_core *core, uint32_t port, int64_t timeout_ns, rio_event *events, uint32_t limit);
+int rio_wait(rio_core *core, uint64_t port, int64_t timeout_ns, rio_event *events, uint32_t limit);
 /* Makes a wait for the port that is running, or else the next one, bring RIO_EVENT_WAKE. From any thread. */
-int rio_wake(rio_core *core, uint32_t port);
+int rio_wake(rio_core *core, uint64_t port);
 /* One-shot poll(2) on the ring. A token > 0, or -errno: -EBADF, -EPERM for a file that epoll refuses. At most one wait
  * for writability of a descriptor at a time. */
 int64_t rio_poll_add(rio_core *core, int fd, uint32_t mask);
