@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from ._buffers import Slice
     from ._channel import Channel
 
+# Room for any datagram: a receive with less would cut it before anyone said how much of it he wants.
+DATAGRAM_BYTES_MAX = 65535
+
 
 @attrs.define(eq=False)
 class ReadAhead:
@@ -54,7 +57,10 @@ class ReadAhead:
             and channel.is_usable()
             and len(self.posted) + len(self.unread) < max(demand, channel.engine.read_ahead_of(channel.sock))
         ):
-            request = channel.engine.take(large=channel.is_busy or not channel.is_stream)
+            if channel.is_stream:
+                request = channel.engine.take(large=channel.is_busy)
+            else:
+                request = channel.engine.take(large=True, least_bytes=DATAGRAM_BYTES_MAX)
             if request is None:
                 break
             code = self._post(request)
@@ -136,10 +142,12 @@ class ReadAhead:
         if size == 0 or not self.unread:
             return b"", None
         request = self.unread[0]
-        if request.status and request.status != Status.EMSGSIZE:
+        channel = self.channel
+        # Where a datagram is not cut, the system does not even say who sent one that was too long.
+        is_cut = request.status == Status.EMSGSIZE and channel.engine.provider.cuts_datagrams
+        if request.status and not is_cut:
             self.unread.popleft().finish()
             raise error_from_status(request.status)
-        channel = self.channel
         slice_: Slice = request.slice  # type: ignore[assignment]
         end = min(request.count, self.offset + size)
         data = slice_.view[self.offset : end].tobytes()

@@ -25,7 +25,7 @@ import attrs
 import outcome
 import trio
 
-from ._ahead import ReadAhead
+from ._ahead import DATAGRAM_BYTES_MAX, ReadAhead
 from ._errors import error_from_status
 from ._requests import POSTED, WAITED, Event, Request
 from ._trio import GLOBAL_RUN_CONTEXT
@@ -165,6 +165,9 @@ class Channel:
                 return None
         slice_: Slice = request.slice  # type: ignore[assignment]
         if size > slice_.size_bytes:
+            if not self.is_stream and slice_.size_bytes < DATAGRAM_BYTES_MAX:
+                engine.finish(request)  # it would cut what the caller has room for
+                return None
             size = slice_.size_bytes
         request.channel = self
         request.task = task
@@ -327,13 +330,9 @@ class Channel:
 
     def take_to_fill(self, size: int) -> Request | None:
         """A request with a slice of at least ``size`` bytes for a task to fill; ``None``: there is no memory for it."""
-        request = self.engine.take(large=size > self.engine.small_size_bytes)
-        if request is None or request.slice is None:
-            return None
-        request.channel = self
-        if request.slice.size_bytes < size:
-            request.finish()
-            return None
+        request = self.engine.take(large=size > self.engine.small_size_bytes, least_bytes=size)
+        if request is not None:
+            request.channel = self
         return request
 
     def post_filled(self, request: Request, size: int) -> bool:

@@ -102,7 +102,8 @@ class RioConfig:
     #: Slice of a receive on a connection that is quiet: one page, so that 10,000 idle connections hold 40 MB.
     small_slice_size_bytes: int = attrs.field(default=4096, validator=_integer(512, 65536))
 
-    #: Slice of a receive on a busy connection, and of a send. 64 KiB is where copying stops getting cheaper.
+    #: Slice of a receive on a busy connection, and of a send. 64 KiB is where copying stops getting cheaper. Datagrams
+    #: are never cut to it: with less, a receive of more on a datagram socket goes Trio's own way.
     large_slice_size_bytes: int = attrs.field(default=65536, validator=_integer(4096, 16 * _MIB))
 
     #: Slice of a receive that names no size, on a connection that fills the large ones. A receive of 1 MiB costs half

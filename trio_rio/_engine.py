@@ -130,9 +130,14 @@ class Engine:
 
     # -- requests and memory -----------------------------------------------------------------------------
 
-    def take(self, *, large: bool) -> Request | None:
-        """A free request with a slice: of the size asked for, else of the other; ``None`` when memory is used up."""
+    def take(self, *, large: bool, least_bytes: int = 0) -> Request | None:
+        """A free request with a slice: of the size asked for, else of the other; ``None`` when memory is used up.
+
+        A slice of less than ``least_bytes`` is as good as none.
+        """
         for is_large in (large, not large):
+            if (self.arena.large_size_bytes if is_large else self.small_size_bytes) < least_bytes:
+                continue
             pool = self.large if is_large else self.small
             if pool:
                 return pool.pop()
