@@ -32,6 +32,7 @@ from ._trio import GLOBAL_RUN_CONTEXT
 from ._window import SendWindow
 from .rio import RIO_MSG_DEFER, Address, CompletionQueue, RequestQueue, Status, unpack_address
 from .rio._checks import raw_type
+from .rio.types import MSG_PART
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
@@ -83,6 +84,7 @@ class Channel:
     read_key: int = attrs.field(init=False)  # in the manager's table of readiness waits
     is_stream: bool = attrs.field(init=False)
     starts_at_post: bool = attrs.field(init=False)
+    part_flags: int = attrs.field(init=False)  # of a send that is done when the system takes no more for now
     is_direct: bool = attrs.field(init=False)  # nothing but a post and a wait stands between a task and its result
     receive_size_bytes: int = attrs.field(init=False)  # of a stream's receive that names no size
     is_busy: bool = False
@@ -108,6 +110,9 @@ class Channel:
             self.ahead = ReadAhead(self)
         if engine.send_window_bytes:
             self.window = SendWindow(self, engine.send_window_bytes)
+        # Windows sends all of a slice; what does not fit into one is the part.
+        takes_parts = self.is_stream and engine.provider.can_cancel
+        self.part_flags = RIO_MSG_DEFER | MSG_PART if takes_parts else RIO_MSG_DEFER
         self.is_direct = self.ahead is None and self.window is None and not self.starts_at_post
         self.receive_size_bytes = max(engine.arena.large_size_bytes, engine.arena.bulk_size_bytes)
 
@@ -258,7 +263,9 @@ class Channel:
 
     # -- sending -------------------------------------------------------------------------------------------
 
-    def post_send(self, data: bytes | memoryview, address: bytes | None, *, wait: bool) -> Request | None:
+    def post_send(
+        self, data: bytes | memoryview, address: bytes | None, *, wait: bool, flags: int = RIO_MSG_DEFER
+    ) -> Request | None:
         """Post a send; ``None`` when RIO cannot serve it now. Only a datagram may be empty.
 
         Args:
@@ -266,6 +273,7 @@ class Channel:
             belongs to the request until its completion.
           address: a SOCKADDR_INET, for a datagram.
           wait: the current task will wait for the completion.
+          flags: of the post; :attr:`part_flags` if a part of a stream's data is enough.
 
         Raises:
           BusyResourceError: another task's send on this stream is blocked.
@@ -277,11 +285,10 @@ class Channel:
         if self.sends:
             self._check_not_blocked()
         size = data.nbytes if type(data) is memoryview else len(data)
-        large = size > engine.small_size_bytes
         request = None
         if size <= engine.copy_bytes_max or not wait:
-            pool = engine.large if large else engine.small
-            request = pool.pop() if pool else engine.take(large=large)
+            pool = engine.large if size > engine.small_size_bytes else engine.small
+            request = pool.pop() if pool else engine.take(large=pool is engine.large)
         if request is not None and size > request.slice.size_bytes:  # type: ignore[union-attr]
             if self.is_stream:
                 size = request.slice.size_bytes  # type: ignore[union-attr]
@@ -289,7 +296,6 @@ class Channel:
             else:
                 engine.finish(request)
                 request = None
-        address_offset = 0
         if request is not None:
             slice_: Slice = request.slice  # type: ignore[assignment]
             slice_.view[:size] = data
@@ -301,21 +307,19 @@ class Channel:
             registered = engine.provider.register_for_sending(memoryview(data)[:size])
             request = engine.take_bare()
             request.registered = registered
-            buffer_id, offset = registered.buffer_id, 0
+            buffer_id, offset, address_offset = registered.buffer_id, 0, 0
         else:
             return None
-        request.channel = self
-        request.is_receive = False
-        request.length = size
+        request.channel, request.is_receive, request.length = self, False, size
         request.tick = engine.manager.ticks
         request.task = task if wait else None
         request.state = WAITED if wait else POSTED  # TRANSITIONS[FREE][POST_AND_WAIT], or [POST]
         try:
             if address is None:
-                code = self.request_queue.post_send(buffer_id, offset, size, RIO_MSG_DEFER, request.context)
+                code = self.request_queue.post_send(buffer_id, offset, size, flags, request.context)
             else:
                 code = self.request_queue.post_send_to(
-                    buffer_id, offset, size, buffer_id, address_offset, RIO_MSG_DEFER, request.context
+                    buffer_id, offset, size, buffer_id, address_offset, flags, request.context
                 )
             if code and code != Status.ENOBUFS:
                 raise_refused(self, code)

@@ -262,7 +262,7 @@ class RioSocket(_trio.StockSocketType):
             kind = type(flat)
             is_flat = kind is memoryview and flat.format == "B" and flat.ndim == 1 and flat.contiguous
             if (kind is bytes or is_flat) and flat:
-                request = channel.post_send(flat, None, wait=True)
+                request = channel.post_send(flat, None, wait=True, flags=channel.part_flags)
                 if request is not None:
                     woken = await async_yield(request.message)
                     if woken is not request or request.status:
@@ -294,7 +294,7 @@ class RioSocket(_trio.StockSocketType):
             return await channel.window.send(data, address)
         if channel.starts_at_post:
             await checkpoint_if_cancelled()
-        request = channel.post_send(data, address, wait=True)
+        request = channel.post_send(data, address, wait=True, flags=channel.part_flags)
         if request is None:
             return None
         woken = await async_yield(request.message)

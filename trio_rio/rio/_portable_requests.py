@@ -37,6 +37,7 @@ from .api import (
     RequestQueue,
 )
 from .errors import Status, status_from_errno
+from .types import MSG_PART
 
 # The socket is non-blocking already, but a copy of it in another process could change that for both.
 _DONT_WAIT: int = getattr(socket, "MSG_DONTWAIT", 0)
@@ -263,7 +264,9 @@ class StreamReceives(RequestSide):
 
 @attrs.define(eq=False)
 class StreamSends(RequestSide):
-    """Sends of a TCP socket: complete when every byte is with the kernel."""
+    """Sends of a TCP socket: complete when every byte is with the kernel; with MSG_PART, when some are."""
+
+    flags_taken: ClassVar[int] = _ORDINARY_FLAGS | MSG_PART
 
     def attempt(self, request: Request) -> bool:
         """See :meth:`RequestSide.attempt`."""
@@ -276,7 +279,7 @@ class StreamSends(RequestSide):
         except OSError as error:
             self.fail(request, error)
             return True
-        if count < len(view):
+        if count < len(view) and not request[1] & MSG_PART:
             self.done = done + count
             return False
         if done:

@@ -24,6 +24,8 @@ RIO_MSG_DONT_NOTIFY = 1
 RIO_MSG_DEFER = 2
 RIO_MSG_WAITALL = 4
 RIO_MSG_COMMIT_ONLY = 8
+# Ours, and not for users of the table: a send on a stream completes when the system has taken a part.
+MSG_PART = 16
 ALL_FLAGS = RIO_MSG_DONT_NOTIFY | RIO_MSG_DEFER | RIO_MSG_WAITALL | RIO_MSG_COMMIT_ONLY
 
 RIO_MAX_CQ_SIZE = 0x8000000

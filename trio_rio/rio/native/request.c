@@ -7,7 +7,8 @@
  * receive) or by a flag (recvmsg).
  * Consequence. One request may be several operations in a row; only the last of them is a completion.
  * Decision. request_finish() decides from the answer: again, or complete. A request that has not reached the
- * kernel is aborted without touching its socket.
+ * kernel is aborted without touching its socket. Once a part of a send with RIO_FLAG_PART has gone, its further
+ * operations do not wait: it completes, as send(2) does, when the socket takes no more for now.
  *
  *             post          submit             answer
  *   (none) ─┬──────▶ STAGED ──────▶ IN_KERNEL ────────▶ complete ─▶ completion queue
@@ -61,6 +62,9 @@ void request_complete(rio_core *core, struct op *op, int32_t status) {
     cq_push(core, completion.queue->cq[completion.direction], &completion); /* may retire the queue: last */
 }
 
+/* What has gone is enough: if nothing more can go at once, the send is over. */
+static bool is_enough(const struct op *op) { return op->flags & RIO_FLAG_PART && op->done; }
+
 void request_prepare(const rio_core *core, const struct op *op, struct uring_sqe *sqe) {
     bool is_send = op->direction == SEND;
     sqe->fd = op->fd;
@@ -78,7 +82,7 @@ void request_prepare(const rio_core *core, const struct op *op, struct uring_sqe
     if (!is_send && op->queue->is_drained && core->ring.setup_flags & URING_SETUP_COOP_TASKRUN)
         sqe->ioprio = URING_RECV_POLL_FIRST;
     if (is_send)
-        sqe->op_flags = MSG_NOSIGNAL;
+        sqe->op_flags = MSG_NOSIGNAL | (is_enough(op) ? MSG_DONTWAIT : 0);
     else if (!op->queue->is_stream && !op->address)
         sqe->op_flags = MSG_TRUNC; /* answer with the datagram's own length */
 }
@@ -107,14 +111,14 @@ void request_finish(rio_core *core, struct op *op, int32_t result, uint32_t flag
             }
             status = ECANCELED;
         }
-    } else if (result == -EINTR || result == -EAGAIN) {
+    } else if (result == -EINTR || (result == -EAGAIN && !is_enough(op))) {
         if (!is_cancelled) {
             stage(core, op);
             core->must_submit = true;
             return;
         }
         status = ECANCELED;
-    } else {
+    } else if (result != -EAGAIN) {
         status = -result;
     }
     struct request_queue *rq = op->queue;

@@ -27,6 +27,7 @@
 #define RIO_FLAG_DONT_NOTIFY 1
 #define RIO_FLAG_DEFER 2
 #define RIO_FLAG_WAITALL 4
+#define RIO_FLAG_PART 16 /* ours: a part of a send is enough */
 
 typedef struct rio_core rio_core;
 
