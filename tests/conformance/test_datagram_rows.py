@@ -104,3 +104,14 @@ def test_a_row_ends_at_a_bad_slot(table: Table) -> None:
     assert len(peer.recv(200)) == 50
     with refused(Status.EINVAL, Status.EFAULT):
         table.post_sends(rq, row, array("I", [101, 1]), 1, 0)
+
+
+@pytest.mark.parametrize("is_address", [False, True], ids=["data", "addresses"])
+def test_a_row_ends_where_offsets_have_more_than_32_bits(table: Table, is_address: bool) -> None:
+    """The second slot of a row is beyond its registration; once cut to 32 bits, its offset would not be."""
+    ours, _ = table.udp()
+    rq = table.rq(ours, table.cq())
+    stride = (1 << 32) - 4096
+    data, addresses = ((4096, stride), (0, 32)) if not is_address else ((0, 64), (4096, stride))
+    row = SlotRow(table.block(8192).buffer.buffer_id, *data, 64, *addresses)
+    assert table.post_receives(rq, row, 0, 2, 0) == 1

@@ -10,6 +10,7 @@ import pytest
 from trio_rio.rio import (
     RIO_MSG_WAITALL,
     SOCKADDR_INET_SIZE_BYTES,
+    BufferSlice,
     RioCallError,
     Status,
     pack_address,
@@ -184,6 +185,22 @@ def test_rc_41c_the_address_memory_is_held_too(table: Table) -> None:
     assert table.one(cq).status == 0
     assert unpack_address(bytes(addresses.memory)) == peer.getsockname()
     assert not addresses.is_held
+
+
+@pytest.mark.parametrize("buffer_id", [0, 12345678, 0xFFFFFFFF])
+def test_rc_41d_an_address_slice_must_be_registered(table: Table, buffer_id: int) -> None:
+    """An address slice of an id that was never given out, 0 among them, is refused and takes no credit."""
+    ours, peer = table.udp()
+    cq = table.cq()
+    rq = table.rq(ours, cq, 1, 1)
+    block = table.block()
+    address = BufferSlice(buffer_id, 0, SOCKADDR_INET_SIZE_BYTES)
+    for post in (table.provider.receive_ex, table.provider.send_ex):
+        with refused(Status.EINVAL, Status.EFAULT):
+            post(rq, block.slice(0, 100), 1, None, address, None, None, 0, 0)
+    table.receive(rq, block.slice(0, 100))
+    peer.send(b"x")
+    assert table.one(cq).bytes_transferred == 1
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -177,9 +177,11 @@ void rq_credit(rio_core *core, struct request_queue *rq, enum direction directio
 /* request.c */
 struct post {
     enum direction direction;
-    uint64_t buffer_id, address_buffer_id;
-    uint32_t offset, length, address_offset, flags;
+    uint64_t buffer_id, offset; /* a row's offset may have more than 32 bits, and is refused then */
+    uint32_t length, flags;
     uint64_t context;
+    bool has_address;
+    uint64_t address_buffer_id, address_offset;
 };
 int request_post(rio_core *core, uint64_t handle, const struct post *post);
 int request_submit_soon(rio_core *core);

@@ -92,8 +92,8 @@ int rio_receive_many(rio_core *core, uint64_t handle, uint64_t buffer_id, uint32
     if (error)
         return -error;
     for (; posted < count; posted++) {
-        struct post post = {RECEIVE, buffer_id, buffer_id, offset + posted * stride, length,
-                            address_offset + posted * address_stride, flags | RIO_FLAG_DEFER, first_context + posted};
+        struct post post = {RECEIVE, buffer_id, offset + (uint64_t)posted * stride, length, flags | RIO_FLAG_DEFER,
+                            first_context + posted, true, buffer_id, address_offset + (uint64_t)posted * address_stride};
         if ((error = request_post(core, handle, &post)))
             break;
     }
@@ -106,9 +106,9 @@ int rio_send_many(rio_core *core, uint64_t handle, uint64_t buffer_id, uint32_t 
     int error = core_enter(core);
     if (error)
         return -error;
-    for (; posted < count; offset += lengths[posted++]) {
-        struct post post = {SEND, buffer_id, has_addresses ? buffer_id : 0, offset, lengths[posted],
-                            address_offset + posted * ADDRESS_SIZE, flags | RIO_FLAG_DEFER, first_context + posted};
+    for (uint64_t at = offset; posted < count; at += lengths[posted++]) {
+        struct post post = {SEND, buffer_id, at, lengths[posted], flags | RIO_FLAG_DEFER, first_context + posted,
+                            has_addresses != 0, buffer_id, address_offset + (uint64_t)posted * ADDRESS_SIZE};
         if ((error = request_post(core, handle, &post)))
             break;
     }

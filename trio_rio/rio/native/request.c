@@ -172,7 +172,7 @@ static int take_memory(rio_core *core, struct op *op, const struct post *post) {
         error = buffer_take(core, post->buffer_id, post->offset, post->length, is_receive, &op->buffer, &op->data);
     if (error)
         return error;
-    if (post->address_buffer_id) {
+    if (post->has_address) {
         error = buffer_take(core, post->address_buffer_id, post->address_offset, SOCKADDR_INET_SIZE, is_receive,
                             &op->address_buffer, &address);
         if (!error && !is_receive) {
@@ -195,7 +195,7 @@ static int take_memory(rio_core *core, struct op *op, const struct post *post) {
 }
 
 static int check(const struct request_queue *rq, const struct post *post) {
-    if (rq->is_stream && (post->address_buffer_id || !post->buffer_id || !post->length))
+    if (rq->is_stream && (post->has_address || !post->buffer_id || !post->length))
         return RIO_E_INVAL;
     if (!rq->is_stream && post->flags & RIO_FLAG_WAITALL)
         return RIO_E_INVAL;
@@ -260,26 +260,26 @@ static int post_request(rio_core *core, uint64_t handle, const struct post *post
 
 int rio_receive(rio_core *core, uint64_t handle, uint64_t buffer_id, uint32_t offset, uint32_t length, uint32_t flags,
                 uint64_t context) {
-    return post_request(core, handle, &(struct post){RECEIVE, buffer_id, 0, offset, length, 0, flags, context});
+    return post_request(core, handle, &(struct post){RECEIVE, buffer_id, offset, length, flags, context, false, 0, 0});
 }
 
 int rio_send(rio_core *core, uint64_t handle, uint64_t buffer_id, uint32_t offset, uint32_t length, uint32_t flags,
              uint64_t context) {
-    return post_request(core, handle, &(struct post){SEND, buffer_id, 0, offset, length, 0, flags, context});
+    return post_request(core, handle, &(struct post){SEND, buffer_id, offset, length, flags, context, false, 0, 0});
 }
 
 int rio_receive_from(rio_core *core, uint64_t handle, uint64_t buffer_id, uint32_t offset, uint32_t length,
                      uint64_t address_buffer_id, uint32_t address_offset, uint32_t flags, uint64_t context) {
     return post_request(core, handle,
-                        &(struct post){RECEIVE, buffer_id, address_buffer_id, offset, length, address_offset, flags,
-                                       context});
+                        &(struct post){RECEIVE, buffer_id, offset, length, flags, context, true, address_buffer_id,
+                                       address_offset});
 }
 
 int rio_send_to(rio_core *core, uint64_t handle, uint64_t buffer_id, uint32_t offset, uint32_t length,
                 uint64_t address_buffer_id, uint32_t address_offset, uint32_t flags, uint64_t context) {
     return post_request(core, handle,
-                        &(struct post){SEND, buffer_id, address_buffer_id, offset, length, address_offset, flags,
-                                       context});
+                        &(struct post){SEND, buffer_id, offset, length, flags, context, true, address_buffer_id,
+                                       address_offset});
 }
 
 int rio_commit(rio_core *core, uint64_t handle) {
