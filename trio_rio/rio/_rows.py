@@ -6,14 +6,19 @@ from array import array
 from typing import TYPE_CHECKING
 
 from .addresses import SOCKADDR_INET_SIZE_BYTES
+from .errors import RioCallError, Status
 from .types import RIO_MSG_DEFER, CommitFunction
 
 if TYPE_CHECKING:
+    from .api import Provider
     from .types import RequestQueue, SendRow, SlotRow
 
 
-def post_receives(queue: RequestQueue, slots: SlotRow, first_context: int, count: int, flags: int) -> int:
+def post_receives(
+    provider: Provider, queue: RequestQueue, slots: SlotRow, first_context: int, count: int, flags: int
+) -> int:
     """See :meth:`Provider.post_receives`."""
+    _check_own(provider, queue, "RIOReceiveEx")
     buffer_id, offset, stride, length, address_offset, address_stride = slots
     deferred = flags | RIO_MSG_DEFER
     for posted in range(count):
@@ -26,8 +31,11 @@ def post_receives(queue: RequestQueue, slots: SlotRow, first_context: int, count
     return _end(queue, "RIOReceiveEx", queue.commit_receives, count, flags, 0)
 
 
-def post_sends(queue: RequestQueue, data: SendRow, lengths: array[int], first_context: int, flags: int) -> int:
+def post_sends(
+    provider: Provider, queue: RequestQueue, data: SendRow, lengths: array[int], first_context: int, flags: int
+) -> int:
     """See :meth:`Provider.post_sends`."""
+    _check_own(provider, queue, "RIOSendEx")
     buffer_id, offset, has_addresses, address_offset = data
     deferred = flags | RIO_MSG_DEFER
     for posted, length in enumerate(lengths):
@@ -41,6 +49,11 @@ def post_sends(queue: RequestQueue, data: SendRow, lengths: array[int], first_co
         offset += length
         address_offset += SOCKADDR_INET_SIZE_BYTES
     return _end(queue, "RIOSendEx", queue.commit_sends, len(lengths), flags, 0)
+
+
+def _check_own(provider: Provider, queue: RequestQueue, function: str) -> None:
+    if queue.provider is not provider:
+        raise RioCallError(function, Status.EINVAL, "a request queue of another provider")
 
 
 def _end(queue: RequestQueue, function: str, commit: CommitFunction, posted: int, flags: int, code: int) -> int:

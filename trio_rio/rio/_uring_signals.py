@@ -45,13 +45,11 @@ class UringPort(Port):
     def __init__(self, provider: UringProvider, index: int) -> None:
         self.provider = provider
         self.index = index
-        self._is_woken = False
-        self._is_closed = False
+        self.is_closed = False
 
     def wait(self, timeout_seconds: float | None) -> list[int]:
         """See :meth:`Port.wait`."""
-        if self._is_closed:
-            raise RioError("this port is closed")
+        self._refuse_closed()
         keys: list[int] = []
         events = self.provider.ffi.new("rio_event[]", _EVENTS_AT_ONCE)  # one for each waiting thread
 
@@ -65,12 +63,17 @@ class UringPort(Port):
 
     def wake(self) -> None:
         """See :meth:`Port.wake`."""
+        self._refuse_closed()
         self.provider.wake(self.index)
 
     def close(self) -> None:
         """See :meth:`Port.close`. A thread in :meth:`wait` gets an empty list."""
-        self._is_closed = True
+        self.is_closed = True
         self.provider.lib.rio_port_close(self.provider.core, self.index)  # refused when it is closed already
+
+    def _refuse_closed(self) -> None:
+        if self.is_closed:
+            raise RioError("this port is closed")
 
 
 class UringEvent(Event):
@@ -83,7 +86,7 @@ class UringEvent(Event):
         self.fd: int = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._poll = select.poll()
         self._poll.register(self.fd, select.POLLIN)
-        self._is_closed = False
+        self.is_closed = False
         self.users: int = 0  # completion queues that write to the descriptor
 
     @property
@@ -93,6 +96,7 @@ class UringEvent(Event):
 
     def wait(self, timeout_seconds: float | None) -> bool:
         """See :meth:`Event.wait`."""
+        self._refuse_closed()
 
         def look(timeout_ns: int) -> bool:
             if not self.is_set:
@@ -104,17 +108,19 @@ class UringEvent(Event):
 
     def set(self) -> None:
         """See :meth:`Event.set`."""
+        self._refuse_closed()
         os.eventfd_write(self.fd, 1)
         self.provider.wake(self.port.index)
 
     def reset(self) -> None:
         """See :meth:`Event.reset`."""
+        self._refuse_closed()
         if self.is_set:
             os.eventfd_read(self.fd)
 
     def close(self) -> None:
         """See :meth:`Event.close`. A thread in :meth:`wait` returns."""
-        self._is_closed = True
+        self.is_closed = True
         if self.fd >= 0 and not self.users:
             self._poll.unregister(self.fd)
             os.close(self.fd)
@@ -124,5 +130,9 @@ class UringEvent(Event):
     def leave(self) -> None:
         """A completion queue that used the event is closed. Until the last is, the descriptor stays open."""
         self.users -= 1
-        if self._is_closed:
+        if self.is_closed:
             self.close()
+
+    def _refuse_closed(self) -> None:
+        if self.is_closed:
+            raise RioError("this event is closed")

@@ -362,7 +362,7 @@ class Provider(abc.ABC):
         Raises:
           RioCallError: the first was refused, for a reason as in :meth:`receive`.
         """
-        return post_receives(request_queue, slots, first_context, count, flags)
+        return post_receives(self, request_queue, slots, first_context, count, flags)
 
     def post_sends(
         self, request_queue: RequestQueue, data: SendRow, lengths: array[int], first_context: int, flags: int
@@ -371,7 +371,7 @@ class Provider(abc.ABC):
 
         How many the queue had room for; contexts, flags and errors as for :meth:`post_receives`.
         """
-        return post_sends(request_queue, data, lengths, first_context, flags)
+        return post_sends(self, request_queue, data, lengths, first_context, flags)
 
     @abc.abstractmethod
     def commit_all(self) -> None:

@@ -40,7 +40,7 @@ from array import array
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from ._checks import CONTEXT_MAX, check_request_queue_arguments, leak, raw_type
+from ._checks import CONTEXT_MAX, check_queue_size, check_request_queue_arguments, leak, raw_type
 from ._new_bytes import new_bytes
 from ._uring_results import ResultArray
 from ._uring_signals import UringEvent, UringPort, nanoseconds
@@ -143,6 +143,28 @@ class UringProvider(Provider):
         code = self.lib.rio_core_is_usable(self.core) if not self._is_closed else _CLOSED
         self._check("provider", code)
 
+    def _completion_handle(self, function: str, completion_queue: CompletionQueue) -> int:
+        if completion_queue.is_closed:
+            raise RioCallError(function, Status.EINVAL, "this CompletionQueue is closed")
+        if completion_queue.provider is not self:
+            raise RioCallError(function, Status.EINVAL, "a completion queue of another provider")
+        handle: Any = completion_queue.handle
+        return handle  # type: ignore[no-any-return]
+
+    def _request_handle(self, function: str, request_queue: RequestQueue) -> int:
+        if request_queue.is_closed:
+            raise RioError("the socket of this RequestQueue is closed; its queue died with it (make a new one)")
+        if request_queue.provider is not self:
+            raise RioCallError(function, Status.EINVAL, "a request queue of another provider")
+        handle: Any = request_queue.handle
+        return handle  # type: ignore[no-any-return]
+
+    def _check_signal(self, function: str, signal: object, kind: type[UringEvent | UringPort]) -> None:
+        if not isinstance(signal, kind) or signal.provider is not self:
+            raise RioCallError(function, Status.EINVAL, "a port or event of another provider")
+        if signal.is_closed:
+            raise RioCallError(function, Status.EINVAL, "the port or event is closed")
+
     # -- the thirteen ------------------------------------------------------------------------------------
 
     def create_completion_queue(self, queue_size: int, notification: Notification = None) -> CompletionQueue:
@@ -150,25 +172,23 @@ class UringProvider(Provider):
         kind, event_fd, reset, port, key = 0, -1, 0, 0, 0
         function = "RIOCreateCompletionQueue"
         self._check_alive()
+        check_queue_size(function, queue_size)
+        signal: Any
         if isinstance(notification, EventNotification):
-            event = notification.event
-            if not isinstance(event, UringEvent) or event.provider is not self:
-                raise RioCallError(function, Status.EINVAL, "the event is another provider's")
-            kind, event_fd, reset, port = 1, event.fd, int(notification.notify_reset), event.port.index
+            signal = notification.event
+            self._check_signal(function, signal, UringEvent)
+            kind, event_fd, reset, port = 1, signal.fd, int(notification.notify_reset), signal.port.index
         elif isinstance(notification, PortNotification):
-            if not isinstance(notification.port, UringPort) or notification.port.provider is not self:
-                raise RioCallError(function, Status.EINVAL, "the port is another provider's")
-            kind, port, key = 2, notification.port.index, notification.completion_key
+            signal, key = notification.port, notification.completion_key
+            self._check_signal(function, signal, UringPort)
+            kind, port = 2, signal.index
             if not 0 <= key <= CONTEXT_MAX:
                 raise RioCallError(function, Status.EINVAL, "completion_key must be within 0 .. 2**63-1")
-        if not 0 <= queue_size <= _MASK32:
-            raise RioCallError(function, Status.EINVAL, f"queue_size is {queue_size}")
         handle = self.ffi.new("uint64_t *")
         code = self.lib.rio_create_completion_queue(self.core, queue_size, kind, event_fd, reset, port, key, handle)
         self._check(function, code, f"queue_size is {queue_size}")
         if isinstance(notification, EventNotification):
-            uses: Any = notification.event
-            uses.users += 1
+            signal.users += 1
         completion_queue = CompletionQueue(
             provider=self,
             notification=notification,
@@ -289,30 +309,25 @@ class UringProvider(Provider):
     def resize_completion_queue(self, completion_queue: CompletionQueue, queue_size: int) -> None:
         """See :meth:`Provider.resize_completion_queue`."""
         function = "RIOResizeCompletionQueue"
-        if completion_queue.is_closed or not 0 <= queue_size <= _MASK32:
-            raise RioCallError(function, Status.EINVAL, f"queue_size is {queue_size}, or the queue is closed")
-        code = self.lib.rio_resize_completion_queue(self.core, completion_queue.handle, queue_size)
-        self._check(function, code)
+        handle = self._completion_handle(function, completion_queue)
+        check_queue_size(function, queue_size)
+        self._check(function, self.lib.rio_resize_completion_queue(self.core, handle, queue_size))
 
     def resize_request_queue(
         self, request_queue: RequestQueue, max_outstanding_receive: int, max_outstanding_send: int
     ) -> None:
         """See :meth:`Provider.resize_request_queue`."""
         function = "RIOResizeRequestQueue"
-        if request_queue.is_closed:
-            raise RioError("the socket of this RequestQueue is closed")
+        handle = self._request_handle(function, request_queue)
         if not (0 <= max_outstanding_receive <= _MASK32 and 0 <= max_outstanding_send <= _MASK32):
             raise RioCallError(function, Status.EINVAL, "a maximum is negative or too large")
-        code = self.lib.rio_resize_request_queue(
-            self.core, request_queue.handle, max_outstanding_receive, max_outstanding_send
-        )
+        code = self.lib.rio_resize_request_queue(self.core, handle, max_outstanding_receive, max_outstanding_send)
         self._check(function, code)
 
     def _close_completion_queue(self, completion_queue: CompletionQueue) -> None:
-        if self._is_closed:
-            return
-        code = self.lib.rio_close_completion_queue(self.core, completion_queue.handle)
-        self._check("RIOCloseCompletionQueue", code)
+        function = "RIOCloseCompletionQueue"
+        handle = self._completion_handle(function, completion_queue)
+        self._check(function, self.lib.rio_close_completion_queue(self.core, handle))
         if isinstance(completion_queue.notification, EventNotification):
             event: Any = completion_queue.notification.event
             event.leave()
@@ -328,7 +343,7 @@ class UringProvider(Provider):
         """See :meth:`Provider.release_socket`."""
         if request_queue.is_closed:
             return
-        handle = request_queue.handle
+        handle = self._request_handle("closesocket", request_queue)
         request_queue.mark_closed()
         fd = self._descriptors.pop(handle, -1)
         if self._sockets.get(fd) is request_queue:
@@ -339,38 +354,34 @@ class UringProvider(Provider):
     def cancel(self, request_queue: RequestQueue, request_context: int) -> None:
         """See :meth:`Provider.cancel`."""
         if not request_queue.is_closed:
-            self._check("cancel", self.lib.rio_cancel(self.core, request_queue.handle, request_context))
+            handle = self._request_handle("cancel", request_queue)
+            self._check("cancel", self.lib.rio_cancel(self.core, handle, request_context))
 
     def post_receives(
         self, request_queue: RequestQueue, slots: SlotRow, first_context: int, count: int, flags: int
     ) -> int:
         """See :meth:`Provider.post_receives`."""
-        posted: int = self.lib.rio_receive_many(
-            self.core, self._handle_of(request_queue), *slots, count, flags, first_context
-        )
+        function = "RIOReceiveEx"
+        handle = self._request_handle(function, request_queue)
+        posted: int = self.lib.rio_receive_many(self.core, handle, *slots, count, flags, first_context)
         if posted < 0:
-            self.raise_for("RIOReceiveEx", -posted)
+            self.raise_for(function, -posted)
         return posted
 
     def post_sends(
         self, request_queue: RequestQueue, data: SendRow, lengths: array[int], first_context: int, flags: int
     ) -> int:
         """See :meth:`Provider.post_sends`."""
+        function = "RIOSendEx"
+        handle = self._request_handle(function, request_queue)
         buffer_id, offset, has_addresses, address_offset = data
         posted: int = self.lib.rio_send_many(
-            self.core, self._handle_of(request_queue), buffer_id, offset, self.ffi.from_buffer("uint32_t[]", lengths),
+            self.core, handle, buffer_id, offset, self.ffi.from_buffer("uint32_t[]", lengths),
             has_addresses, address_offset, len(lengths), flags, first_context,
         )  # fmt: skip
         if posted < 0:
-            self.raise_for("RIOSendEx", -posted)
+            self.raise_for(function, -posted)
         return posted
-
-    @staticmethod
-    def _handle_of(request_queue: RequestQueue) -> int:
-        if request_queue.is_closed:
-            raise RioError("the socket of this RequestQueue is closed; its queue died with it (make a new one)")
-        handle: Any = request_queue.handle
-        return handle  # type: ignore[no-any-return]
 
     def commit_all(self) -> None:
         """See :meth:`Provider.commit_all`."""
@@ -395,11 +406,10 @@ class UringProvider(Provider):
 
     def completion_queue_usage(self, completion_queue: CompletionQueue) -> tuple[int, int]:
         """See :meth:`Provider.completion_queue_usage`."""
-        if completion_queue.is_closed:
-            raise RioCallError("completion_queue_usage", Status.EINVAL, "this CompletionQueue is closed")
+        function = "completion_queue_usage"
+        handle = self._completion_handle(function, completion_queue)
         capacity, charged = self.ffi.new("uint32_t *"), self.ffi.new("uint32_t *")
-        code = self.lib.rio_completion_queue_usage(self.core, completion_queue.handle, capacity, charged)
-        self._check("completion_queue_usage", code)
+        self._check(function, self.lib.rio_completion_queue_usage(self.core, handle, capacity, charged))
         return capacity[0], charged[0]
 
     def info(self) -> Any:
