@@ -244,3 +244,21 @@ def test_rc_22d_one_request_queue_for_a_socket(table: Table) -> None:
     table.receive(rq, block.slice())
     peer.send(b"x")
     assert table.one(cq).status == 0
+
+
+def test_rc_22e_another_object_for_the_same_socket(table: Table) -> None:
+    """A second request queue is refused for another object with the same descriptor too, and the first serves on."""
+    ours, peer = table.tcp()
+    cq = table.cq()
+    rq = table.rq(ours, cq, 1, 1)
+    block = table.block()
+    table.receive(rq, block.slice())
+    again = socket.socket(fileno=ours.fileno())
+    try:
+        with refused(Status.EINVAL):
+            table.rq(again, cq, 1, 1)
+    finally:
+        again.detach()
+    assert cq.charged == 2
+    peer.send(b"x")
+    assert table.one(cq).status == 0

@@ -236,7 +236,7 @@ class UringProvider(Provider):
         fd = sock.fileno()
         earlier = self._sockets.get(fd)
         if earlier is not None:
-            if earlier.socket is sock:
+            if earlier.socket.fileno() == fd:
                 raise RioCallError(function, Status.EINVAL, "the socket has a request queue already")
             self.release_socket(earlier)  # its socket was closed behind our back, and the number used again
         handle = self.ffi.new("uint64_t *")

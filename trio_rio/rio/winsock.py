@@ -220,7 +220,7 @@ class WinsockProvider(Provider):
             number = sock.fileno()
             earlier = self._sockets.get(number)
             if earlier is not None:
-                if earlier.socket is sock:
+                if earlier.socket.fileno() == number:
                     raise RioCallError(function, Status.EINVAL, "the socket has a request queue already")
                 self._end(earlier)  # its socket was closed behind our back, and the number is in use again
             rio_rq = self.table.RIOCreateRequestQueue(
