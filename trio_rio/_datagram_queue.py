@@ -368,6 +368,8 @@ def open_queue(
     try:
         queue.begin()
     except RioCallError as error:
+        if error.code == Status.EOPNOTSUPP:
+            engine.own_sockets.forget(sock)
         if error.code in (Status.EOPNOTSUPP, Status.ENOTSOCK, Status.EINVAL, Status.ENOBUFS):
             return None
         raise

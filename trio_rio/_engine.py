@@ -219,6 +219,7 @@ class Engine:
             request_queue = self.provider.create_request_queue(sock, receives, 1, sends, 1, receiving, sending, 0)
         except RioCallError as error:
             if error.code in (Status.EOPNOTSUPP, Status.ENOTSOCK):
+                self.own_sockets.forget(sock)
                 return None
             raise
         channel = Channel(self, sock, request_queue, (receives, sends), sending)

@@ -2,7 +2,7 @@
 
 Facts. On Windows only a socket that was made for RIO can have a request queue, or one that such a socket has accepted.
 A request queue for another accepted socket is made without complaint, and a receive on it never completes. A socket
-object does not tell how it was made.
+object does not tell how it was made, nor whether it has had its request queue, of which there is one in its life.
 
 Decision. A run remembers the sockets that it has made so, and what they have accepted, for as long as these live. All
 others, those of an earlier run among them, go Trio's own way. Elsewhere RIO serves every socket that it has a kind for.
@@ -37,6 +37,10 @@ class OwnSockets:
         """``listener`` has accepted a connection: if RIO serves the one it serves the other."""
         if listener in self._own:
             self._own.add(accepted)
+
+    def forget(self, sock: socket.socket) -> None:
+        """RIO has refused a request queue for the socket, and would again."""
+        self._own.discard(sock)
 
     def can_serve(self, sock: socket.socket) -> bool:
         """Whether a request queue can be made for the socket, as far as its kind and its origin tell."""

@@ -4,8 +4,8 @@ Facts
 =====
 The table comes from WSAIoctl. A socket must be *made* with WSA_FLAG_REGISTERED_IO, and so must the listener that
 accepted it: otherwise a receive is taken without error and never completes. Nothing cancels one request; what ends them
-is closing the socket, and then they must still be dequeued. A request queue dies with its socket, and a call on a dead
-one is an access violation. Some systems hand the table out and fail later.
+is closing the socket, and then they must still be dequeued. A request queue dies with its socket, and no earlier: there
+is one in a socket's life. A call on a dead one is an access violation. Some systems hand the table out and fail later.
 [Microsoft Learn: WSAIoctl, WSASocketW, and the pages of the RIO functions]
 
 Consequence
@@ -23,6 +23,7 @@ Decision
   later than the last result, and then a new request queue would be refused for no reason.
 - Closing a socket commits first what is deferred, so that the kernel knows every request that it is to end.
 - :meth:`WinsockProvider.release_socket` cannot end requests: who calls it closes the socket, or has none outstanding.
+  A socket that it leaves open gets no other request queue.
 """
 
 from __future__ import annotations
@@ -87,6 +88,7 @@ class WinsockProvider(Provider):
         self._books = Books(self.table)
         self._is_closed = False
         self._sockets: dict[int, RequestQueue] = {}
+        self._released: weakref.WeakSet[socket.socket] = weakref.WeakSet()  # Windows has a queue for each of them yet
         self._completion_queues: dict[CompletionState, CompletionQueue] = {}
         self._closing: list[CompletionState] = []  # closed, with requests outstanding
         self._events: weakref.WeakSet[WinsockEvent] = weakref.WeakSet()
@@ -206,7 +208,8 @@ class WinsockProvider(Provider):
     ) -> RequestQueue:
         """See :meth:`Provider.create_request_queue`. The socket must be from :meth:`make_socket`, or accepted from one.
 
-        WSAEOPNOTSUPP is also what a socket without WSA_FLAG_REGISTERED_IO gets, whatever the table says to it.
+        WSAEOPNOTSUPP is also what a socket without WSA_FLAG_REGISTERED_IO gets, whatever the table says to it, and one
+        that :meth:`release_socket` has left open.
         """
         function = "RIOCreateRequestQueue"
         limits = (max_outstanding_receive, max_outstanding_send)
@@ -223,14 +226,17 @@ class WinsockProvider(Provider):
                 if earlier.socket.fileno() == number:
                     raise RioCallError(function, Status.EINVAL, "the socket has a request queue already")
                 self._end(earlier)  # its socket was closed behind our back, and the number is in use again
+            if sock in self._released:
+                raise RioCallError(function, Status.EOPNOTSUPP, "the socket had a request queue that was released")
             rio_rq = self.table.RIOCreateRequestQueue(
                 number, limits[0], 1, limits[1], 1, states[0].rio_cq, states[1].rio_cq, socket_context
             )
             if rio_rq == RIO_INVALID_RQ:
                 code = last_error()
                 if code in (Status.EINVAL, Status.EOPNOTSUPP):
-                    # Everything else that WSAEINVAL could mean was checked.
-                    detail = f"the socket was made without WSA_FLAG_REGISTERED_IO (the table answered {code})"
+                    # What else WSAEINVAL could mean was checked, but for a queue that another provider has made.
+                    cause = "the socket was made without WSA_FLAG_REGISTERED_IO, or has a queue of another provider's"
+                    detail = f"{cause} (the table answered {code})"
                     raise RioCallError(function, Status.EOPNOTSUPP, detail)
                 raise RioCallError(function, code)
             return self._make_request_queue(sock, rio_rq, limits, states, socket_context)
@@ -372,6 +378,7 @@ class WinsockProvider(Provider):
         """See :meth:`Provider.release_socket`. What is outstanding ends when the socket is closed, and no earlier."""
         with self._books.lock:
             self._end(request_queue)
+            self._released.add(request_queue.socket)
 
     def _end(self, request_queue: RequestQueue) -> None:
         if request_queue.is_closed:
