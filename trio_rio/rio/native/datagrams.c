@@ -92,8 +92,10 @@ int rio_receive_many(rio_core *core, uint64_t handle, uint64_t buffer_id, uint32
     if (error)
         return -error;
     for (; posted < count; posted++) {
-        struct post post = {RECEIVE, buffer_id, offset + (uint64_t)posted * stride, length, flags | RIO_FLAG_DEFER,
-                            first_context + posted, true, buffer_id, address_offset + (uint64_t)posted * address_stride};
+        uint64_t at = offset + (uint64_t)posted * stride;
+        uint64_t address_at = address_offset + (uint64_t)posted * address_stride;
+        struct post post = {RECEIVE, buffer_id, at, length, flags | RIO_FLAG_DEFER, first_context + posted,
+                            true, buffer_id, address_at};
         if ((error = request_post(core, handle, &post)))
             break;
     }
