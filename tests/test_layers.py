@@ -21,6 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "_collector",
         "_config",
         "_datagram_addresses",
+        "_datagram_arguments",
         "_datagram_batches",
         "_datagram_plain",
         "_datagram_queue",

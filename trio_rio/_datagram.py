@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import socket as stdlib_socket
 from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ from trio.lowlevel import checkpoint, enable_ki_protection
 
 from . import _trio
 from ._datagram_addresses import AddressBook
+from ._datagram_arguments import bytes_of, check_number, checked_socket, limit_of
 from ._datagram_leases import DatagramLease
 from ._datagram_plain import PlainDatagrams
 from ._datagram_queue import Arrival, DatagramQueue, LentSlot, open_queue
@@ -74,11 +74,11 @@ class DatagramChannel(trio.abc.AsyncResource):
     def __init__(
         self, socket: trio.socket.SocketType, *, receives_posted: int = 64, receive_size_bytes: int = 65535
     ) -> None:
-        _check_number("receives_posted", receives_posted, 4096)
-        _check_number("receive_size_bytes", receive_size_bytes, 65535)
+        check_number("receives_posted", receives_posted, 4096)
+        check_number("receive_size_bytes", receive_size_bytes, 65535)
         #: The Trio socket. Closing it closes the channel.
         self.socket = socket
-        self._sock = _checked_socket(socket)
+        self._sock = checked_socket(socket)
         self._receives_posted = receives_posted
         self._receive_size_bytes = receive_size_bytes
         self._book = AddressBook(self._sock.family)
@@ -190,15 +190,14 @@ class DatagramChannel(trio.abc.AsyncResource):
         A checkpoint; cancelling it takes nothing.
 
         Raises:
-          ValueError: ``datagrams_max`` is below 1.
+          TypeError, ValueError: ``datagrams_max`` is no integer, or below 1.
 
         Also raises what :meth:`receive` raises.
         """
         if must_cancel(GLOBAL_RUN_CONTEXT.task):
             await checkpoint()
-        if datagrams_max is not None and datagrams_max < 1:
-            await checkpoint()
-            raise ValueError(f"datagrams_max must be at least 1, or None for all, not {datagrams_max}")
+        if datagrams_max is not None:
+            datagrams_max = await limit_of(datagrams_max)
         if self._arrived and self._sock.fileno() != -1:
             arrivals = self._take(datagrams_max)
             await async_yield(_trio.SHIELDED_CHECKPOINT)
@@ -271,7 +270,8 @@ class DatagramChannel(trio.abc.AsyncResource):
         Entering the block is a checkpoint; cancelled, it has taken nothing. Leaving it is none.
 
         Raises:
-          BusyResourceError, ClosedResourceError, OSError, ValueError: on entering, as :meth:`receive_many`.
+          BusyResourceError, ClosedResourceError, OSError, TypeError, ValueError: on entering, as
+            :meth:`receive_many`.
           BufferError: on leaving; see above.
           ClosedResourceError: on leaving, the channel was closed in the meantime.
           RioError: the lease was entered before, has ended before, or belongs to another run.
@@ -284,9 +284,9 @@ class DatagramChannel(trio.abc.AsyncResource):
         """A bunch that is lent, or one that is copied. A checkpoint, also if it raises."""
         if must_cancel(GLOBAL_RUN_CONTEXT.task):
             await checkpoint()
-        limit = self._receives_posted if datagrams_max is None else datagrams_max
+        limit = self._receives_posted if datagrams_max is None else await limit_of(datagrams_max)
         carrier = await self._carrier_in_call()
-        if self._arrived or not isinstance(carrier, DatagramQueue) or limit < 1:
+        if self._arrived or not isinstance(carrier, DatagramQueue):
             return await self.receive_many(datagrams_max)
         await self._begin_receiving()
         slots: list[LentSlot] = []
@@ -399,7 +399,7 @@ class DatagramChannel(trio.abc.AsyncResource):
         except (TypeError, ValueError):
             raise TypeError("send_many() takes (data, address) pairs") from None
         if set(map(type, data)) != _ONLY_BYTES:
-            data = [one if type(one) is bytes else _bytes_of(one) for one in data]
+            data = [one if type(one) is bytes else bytes_of(one) for one in data]
         if data and max(map(len, data)) > _DATAGRAM_BYTES_MAX:
             raise OSError(errno.EMSGSIZE, text_of_errno(errno.EMSGSIZE))
         return data, targets
@@ -469,25 +469,3 @@ class DatagramChannel(trio.abc.AsyncResource):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.socket!r}>"
-
-
-def _check_number(name: str, value: object, high: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an integer, not {value!r}")
-    if not 1 <= value <= high:
-        raise ValueError(f"{name} must be within 1 .. {high}, not {value}")
-
-
-def _checked_socket(socket: trio.socket.SocketType) -> stdlib_socket.socket:
-    if not isinstance(socket, trio.socket.SocketType):
-        raise TypeError(f"DatagramChannel needs a Trio socket (trio.socket), not {socket!r}")
-    if socket.type != stdlib_socket.SOCK_DGRAM or socket.family not in (stdlib_socket.AF_INET, stdlib_socket.AF_INET6):
-        raise ValueError(f"DatagramChannel needs a datagram socket over IPv4 or IPv6, not {socket!r}")
-    return _trio.stdlib_socket_of(socket)
-
-
-def _bytes_of(data: Any) -> bytes:
-    try:
-        return memoryview(data).tobytes()
-    except TypeError:
-        raise TypeError(f"a datagram is bytes, or an object with a buffer, not {data!r}") from None

@@ -193,10 +193,12 @@ class SendLease(_StreamLease):
         """Send only the first ``count`` bytes at the end of the block; 0 for none. Not a checkpoint.
 
         Raises:
+          TypeError: ``count`` is no integer.
           ValueError: more than the lease has, or less than 0.
           RioError: the lease is not held.
         """
         self._held()
+        count = operator.index(count)
         if not 0 <= count <= self._size_bytes:
             raise ValueError(f"this lease has {self._size_bytes} bytes; it cannot send {count}")
         self._count = count

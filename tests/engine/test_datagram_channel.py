@@ -260,7 +260,7 @@ async def test_bad_arguments_of_a_send(data: Any, address: Any, kind: type[Excep
 
 
 async def test_bad_arguments_of_the_others() -> None:
-    """send_many takes pairs; receive_many wants at least one datagram."""
+    """send_many takes pairs; receive_many wants at least one datagram, and a whole number of them."""
     async with open_two() as (one, other):
         await one.send(b"x", address_of(other))
         for bad in ([b"x"], [(b"x",)], [1]):
@@ -268,6 +268,9 @@ async def test_bad_arguments_of_the_others() -> None:
                 await one.send_many(bad)  # type: ignore[arg-type]
         with assert_checkpoints(), pytest.raises(ValueError, match="at least 1"):
             await other.receive_many(0)
+        for wrong in (1.5, "1"):
+            with assert_checkpoints(), pytest.raises(TypeError, match="integer"):
+                await other.receive_many(wrong)  # type: ignore[arg-type]
         assert (await other.receive())[0] == b"x"
 
 

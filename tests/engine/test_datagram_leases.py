@@ -124,6 +124,8 @@ async def test_entering_is_a_checkpoint_and_cancelled_takes_nothing() -> None:
         assert scope.cancelled_caught
         with assert_checkpoints(), pytest.raises(ValueError, match="at least 1"):
             await other.receive_lease(0).__aenter__()
+        with assert_checkpoints(), pytest.raises(TypeError, match="integer"):
+            await other.receive_lease(1.5).__aenter__()  # type: ignore[arg-type]
 
 
 async def test_one_task_receives_at_a_time() -> None:

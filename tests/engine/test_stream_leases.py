@@ -222,6 +222,8 @@ async def test_less_than_the_lease_can_be_sent() -> None:
                 for bad in (11, -1):
                     with pytest.raises(ValueError, match="10 bytes"):
                         lease.send_only(bad)
+                with pytest.raises(TypeError, match="integer"):
+                    lease.send_only(1.5)  # type: ignore[arg-type]
                 lease.send_only(count)
         await client.send_eof()
         assert b"".join([data async for data in server]) == b"abc"
