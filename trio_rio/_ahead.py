@@ -76,15 +76,19 @@ class ReadAhead:
         request.channel, request.is_receive, request.length = channel, True, slice_.size_bytes
         request.happen(Event.POST)
         queue = channel.request_queue
-        if channel.is_stream:
-            code = queue.post_receive(
-                slice_.buffer_id, slice_.offset, slice_.size_bytes, RIO_MSG_DEFER, request.context
-            )
-        else:
-            code = queue.post_receive_from(
-                slice_.buffer_id, slice_.offset, slice_.size_bytes, slice_.buffer_id, slice_.address_offset,
-                RIO_MSG_DEFER, request.context,
-            )  # fmt: skip
+        try:
+            if channel.is_stream:
+                code = queue.post_receive(
+                    slice_.buffer_id, slice_.offset, slice_.size_bytes, RIO_MSG_DEFER, request.context
+                )
+            else:
+                code = queue.post_receive_from(
+                    slice_.buffer_id, slice_.offset, slice_.size_bytes, slice_.buffer_id, slice_.address_offset,
+                    RIO_MSG_DEFER, request.context,
+                )  # fmt: skip
+        except BaseException:
+            channel.engine.finish(request)
+            raise
         if code:
             channel.engine.finish(request)
         else:

@@ -65,7 +65,10 @@ class RefusingQueue:
         raise RioError("refused")
 
 
-@pytest.mark.parametrize("receives", [True, False])
+@pytest.mark.parametrize(
+    "receives",
+    [False, True, pytest.param(True, marks=pytest.mark.rio_config(cancellation="detach"), id="True-ahead")],
+)
 async def test_a_post_that_raises_keeps_no_request(receives: bool) -> None:
     """When a post raises, its request is given back, and the run ends."""
     async with open_pair() as (sock, peer):
