@@ -371,12 +371,15 @@ class DatagramChannel(trio.abc.AsyncResource):
         Raises:
           OSError: the system refused some of them, and has taken the others: the first refusal, which says how many.
 
-        Also raises what :meth:`send` raises; then nothing was sent.
+        Also raises what :meth:`send` raises; then nothing was sent, except that some may have been when the channel
+        is closed meanwhile.
         """
         if must_cancel(GLOBAL_RUN_CONTEXT.task):
             await checkpoint()
         try:
             data, targets = self._prepare(datagrams)
+            if not data:
+                self._carrier()
             packed_of = self._book.packed_of
             try:
                 addresses = [packed_of[target] for target in targets]

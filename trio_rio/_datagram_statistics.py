@@ -11,11 +11,11 @@ class DatagramStatistics:
 
     #: "winsock", "uring", "portable" or "simulated"; ``None`` while plain calls of the socket serve.
     provider: str | None
-    receives_posted: int  # now
+    receives_posted: int  # now, with those that have a datagram which no call has taken yet
     datagrams_received: int  # by calls of the channel
     datagrams_sent: int  # taken by the system
     datagrams_truncated: int  # told by a TruncatedDatagramError
-    datagrams_waiting: int  # now: taken from the system, and not asked for yet
+    datagrams_waiting: int  # now: taken by a call, and left for the next one
     #: Datagrams that the system dropped for this socket since the socket was made: there was no room in its buffer, or
     #: they were bad. ``None`` where the system does not tell. Linux does; Windows counts those of all sockets together.
     datagrams_dropped: int | None

@@ -54,6 +54,7 @@ async def test_a_closed_channel_refuses() -> None:
                 channel.receive_many(),
                 channel.send(b"x", to),
                 channel.send_many([(b"x", to)]),
+                channel.send_many([]),
                 channel.__anext__(),
             ):
                 with assert_checkpoints(), pytest.raises(trio.ClosedResourceError):
