@@ -49,6 +49,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "_run",
         "_socket",
         "_socket_arguments",
+        "_socket_module",
         "_stream",
         "_stream_leases",
         "pytest_plugin",

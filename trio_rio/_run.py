@@ -27,7 +27,8 @@ import trio
 from . import _trio
 from ._config import RioConfig
 from ._errors import RioError, RioUnavailableError
-from ._socket import RioSocket, SocketModule
+from ._socket import RioSocket
+from ._socket_module import SocketModule
 from .io_managers.readiness import ReadinessIOManager
 from .rio.chooser import choose_provider, is_news
 

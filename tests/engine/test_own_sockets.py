@@ -9,7 +9,8 @@ import pytest
 import trio
 
 import trio_rio
-from trio_rio import _socket, _trio
+from trio_rio import _trio
+from trio_rio._socket_module import SocketModule
 from trio_rio.rio.portable import PortableProvider
 
 from ..platforms import IS_WINDOWS
@@ -25,7 +26,7 @@ pytestmark = [
 def serves_own_sockets_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """The portable provider serves its own sockets only, and Trio makes them by the engine, as on Windows."""
     monkeypatch.setattr(PortableProvider, "serves_own_sockets_only", True)
-    monkeypatch.setattr(_trio.SOCKET_MODULE, "_stdlib_socket", _socket.SocketModule())
+    monkeypatch.setattr(_trio.SOCKET_MODULE, "_stdlib_socket", SocketModule())
 
 
 def sockets_open() -> int:
@@ -87,7 +88,7 @@ def test_in_a_run_of_stock_trio_sockets_are_plain(monkeypatch: pytest.MonkeyPatc
 
 def test_the_stand_in_is_the_module_in_all_other_respects() -> None:
     """Every name of the module, and every method of the class, is the real one."""
-    stand_in: Any = _socket.SocketModule()
+    stand_in: Any = SocketModule()
     assert stand_in.AF_INET is socket.AF_INET
     assert stand_in.getaddrinfo is socket.getaddrinfo
     assert stand_in.socket.sendto is socket.socket.sendto
