@@ -9,7 +9,7 @@ import pytest
 import trio
 
 import trio_rio
-from trio_rio import _trio
+from trio_rio import _socket, _trio
 from trio_rio._socket_module import SocketModule
 from trio_rio.rio.portable import PortableProvider
 
