@@ -485,7 +485,7 @@ class Channel:
 
     def let_go(self) -> None:
         """The Trio socket was dropped without a close: close, where a receive that stays posted would keep it open."""
-        is_kept = self.ahead is not None and bool(self.ahead.posted) and not self.engine.provider.can_cancel
+        is_kept = self.ahead is not None and bool(self.ahead.posted)
         if is_kept and not self.is_closed and self.is_usable() and self.reader is None:
             warnings.warn(f"unclosed {self.sock!r}", ResourceWarning, stacklevel=2, source=self.sock)
             if self.close():

@@ -402,7 +402,7 @@ class RioSocket(_trio.StockSocketType):
                 trio.lowlevel.notify_closing(number)
 
     def __del__(self) -> None:
-        # Where a posted receive cannot be taken back it would keep the socket, and itself, for the rest of the run.
+        # A receive that stays posted would keep the socket, and itself, for the rest of the run.
         channel = self._channel
         if channel is not None:
             channel.let_go()
@@ -415,7 +415,7 @@ class RioSocket(_trio.StockSocketType):
           OSError: bytes were received ahead, or are being sent, or a receive is posted that cannot be taken back, or
             the socket is that of a DatagramChannel.
         """
-        self._refuse_to_share("detach()")
+        self._refuse_to_share("detach()", ends=True)
         channel, self._channel = self._channel, None
         if channel is not None:
             channel.close()
@@ -423,7 +423,9 @@ class RioSocket(_trio.StockSocketType):
 
     @enable_ki_protection
     def dup(self) -> Any:
-        """See :meth:`socket.socket.dup`. On Windows the new socket goes Trio's own way; raises as :meth:`detach`."""
+        """See :meth:`socket.socket.dup`. On Windows the new socket goes Trio's own way; raises as :meth:`detach`,
+        and while any receive is posted ahead.
+        """
         self._refuse_to_share("dup()")
         return super().dup()
 
@@ -433,8 +435,8 @@ class RioSocket(_trio.StockSocketType):
         self._refuse_to_share("share()")
         return super().share(process_id)  # type: ignore[no-any-return,misc,unused-ignore]
 
-    def _refuse_to_share(self, name: str) -> None:
-        """Another handle of the socket must not miss what ours has taken, or will take."""
+    def _refuse_to_share(self, name: str, *, ends: bool = False) -> None:
+        """Another handle of the socket must not miss what ours has taken, or will take unless it ends."""
         engine = current_engine()
         if engine is not None and engine.others.owner_of(self._sock) is not None:
             raise OSError(f"{name} would lose datagrams: the socket is that of a DatagramChannel")
@@ -442,7 +444,10 @@ class RioSocket(_trio.StockSocketType):
         if channel is None or channel.is_closed or channel.engine.is_closed:
             return
         ahead = channel.ahead
-        is_taking = ahead is not None and (ahead.unread or (ahead.posted and not channel.engine.provider.can_cancel))
+        if ahead is not None and channel.is_usable():
+            channel.engine.collectors.poll()  # what has come may not have been looked at
+        is_kept = not (ends and channel.engine.provider.can_cancel)
+        is_taking = ahead is not None and (ahead.unread or (ahead.posted and is_kept))
         if is_taking or (channel.window is not None and channel.sends):
             raise OSError(f"{name} would lose bytes that are received ahead, or that are being sent")
 
