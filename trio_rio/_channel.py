@@ -230,10 +230,9 @@ class Channel:
 
     def take_into(self, request: Request, target: memoryview) -> int:
         """As :meth:`take_bytes`, into the caller's memory; how many."""
-        data = request.slice.view[: request.count]  # type: ignore[union-attr]
-        target[: request.count] = data
-        self.note_received(request)
         count = request.count
+        target[:count] = request.slice.view[:count]  # type: ignore[union-attr]
+        self.note_received(request)
         self.engine.finish(request)
         return count
 
@@ -418,15 +417,11 @@ class Channel:
         self._be_closed()
         if self.engine.is_foreign:
             return True
-        for request in self._waiting_requests():
-            if request.task is not None:
-                trio.lowlevel.reschedule(request.task, closed_error())
-                request.task = None
-            if lingers and request.is_receive and self.engine.provider.can_cancel:
+        requests = self._waiting_requests()
+        for request in requests if lingers and self.engine.provider.can_cancel else ():
+            if request.is_receive:
                 self.engine.cancel(request, self)
-            request.happen(Event.CLOSE)
-        self.reader = None
-        for task in self._end_queues():
+        for task in self._end_requests(requests):
             trio.lowlevel.reschedule(task, closed_error())
         if lingers:
             self._linger()
@@ -441,9 +436,14 @@ class Channel:
         self.fd = _NO_FD
         self.is_direct = False
 
-    def _end_queues(self) -> list[Any]:
-        """Drop what was received ahead; the tasks that wait in either queue."""
-        tasks = [] if self.ahead is None else self.ahead.end()
+    def _end_requests(self, requests: list[Request]) -> list[Any]:
+        """Drop what was received ahead, and what these will bring. Returns the tasks that wait for something."""
+        tasks = [request.task for request in requests if request.task is not None]
+        for request in requests:
+            request.task = None
+            request.happen(Event.CLOSE)
+        self.reader = None
+        tasks += [] if self.ahead is None else self.ahead.end()
         return tasks if self.window is None else [*tasks, *self.window.end()]
 
     def _must_linger(self) -> bool:
@@ -468,20 +468,21 @@ class Channel:
             self.engine.lingering.discard(self)
             self.request_queue.provider.close_socket(self.request_queue)
 
-    def abandon(self) -> None:
+    def abandon(self, *, wakes: bool = False) -> None:
         """The run is over, or the descriptor is somebody else's now: end the requests, leave the socket alone.
 
         Where one request cannot be cancelled a socket with requests in flight is closed: nothing else ends them.
+        ``wakes``: tasks may wait, and are told.
         """
         if not self.is_closed and not self.engine.is_foreign:
             self._be_closed()
             requests = self._waiting_requests()
-            for request in requests:
-                request.happen(Event.CLOSE)
-            self._end_queues()
+            tasks = self._end_requests(requests)
             provider = self.request_queue.provider
             end = provider.close_socket if requests and not provider.can_cancel else provider.release_socket
             end(self.request_queue)
+            for task in tasks if wakes else ():
+                trio.lowlevel.reschedule(task, closed_error())
 
     def let_go(self) -> None:
         """The Trio socket was dropped without a close: close, where a receive that stays posted would keep it open."""

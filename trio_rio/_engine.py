@@ -250,13 +250,19 @@ class Engine:
         Raises BusyResourceError when a task receives on the socket.
         """
         channel = self.channels.get(fd)
-        if channel is None:
+        if channel is None or channel.fileno() != fd:  # or its socket was closed behind our back
             return False
         if channel.reader is not None:
             raise trio.BusyResourceError("another task is already reading from this socket")
         if channel.ahead is None or not channel.ahead.is_ahead:
             return False
         return await channel.ahead.receive(0) is not None
+
+    def notify_closing(self, fd: int) -> None:
+        """See :func:`trio.lowlevel.notify_closing`: end the channel of the socket, and tell the tasks that wait."""
+        channel = self.channels.get(fd)
+        if channel is not None:
+            channel.abandon(wakes=True)
 
     def is_taking(self) -> bool:
         """Whether requests may be posted; the first question starts the notifier."""

@@ -248,7 +248,8 @@ class RioSocket(_trio.StockSocketType):
         if ahead is not None and ahead.is_ahead:
             if not (ahead.unread or ahead.is_at_eof):
                 ahead.channel.engine.collectors.poll()  # what has come may not have been looked at
-            return bool(ahead.unread) or ahead.is_at_eof
+            if ahead.unread or ahead.is_at_eof:
+                return True
         return super().is_readable()
 
     # -- sending ---------------------------------------------------------------------------------------------

@@ -170,6 +170,7 @@ class ReadinessIOManager(StockIOManager):
     def notify_closing(self, fd: Any) -> None:
         """See :func:`trio.lowlevel.notify_closing`. A forked child shares the poll set, and must leave it alone."""
         if not self.engine.is_foreign:
+            self.engine.notify_closing(fd if isinstance(fd, int) else fd.fileno())
             super().notify_closing(fd)
 
     def _end_wait(self, key: int) -> None:

@@ -214,6 +214,7 @@ class UringIOManager:
         """See :func:`trio.lowlevel.notify_closing`."""
         if not isinstance(fd, int):
             fd = fd.fileno()
+        self.engine.notify_closing(fd)
         for key in (fd << 1, fd << 1 | 1):
             task = self._end_wait(key)
             if task is not None:

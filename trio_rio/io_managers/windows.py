@@ -167,6 +167,11 @@ class WindowsRioManager(StockIOManager):
         number = _number_of(sock)
         await self._wait(super().wait_writable, sock, number << 1 | 1)
 
+    def notify_closing(self, sock: Any) -> None:
+        """See :func:`trio.lowlevel.notify_closing`."""
+        self.engine.notify_closing(_number_of(sock))
+        super().notify_closing(sock)
+
     async def _wait(self, wait: Any, sock: Any, key: int) -> None:
         self.waits[key] += 1
         try:
