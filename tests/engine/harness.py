@@ -135,6 +135,23 @@ def fill(sock: socket.socket) -> int:
 
 
 # ----------------------------------------------------------------------------------------------------------
+# Tasks
+# ----------------------------------------------------------------------------------------------------------
+
+
+class SetWhenWoken(trio.abc.Instrument):
+    """Sets an event when a task is woken, so that who waits for it runs in the same turn of the run loop."""
+
+    def __init__(self, task: trio.lowlevel.Task, event: trio.Event) -> None:
+        self.task = task
+        self.event = event
+
+    def task_scheduled(self, task: trio.lowlevel.Task) -> None:
+        if task is self.task:
+            self.event.set()
+
+
+# ----------------------------------------------------------------------------------------------------------
 # Numbered bytes
 # ----------------------------------------------------------------------------------------------------------
 

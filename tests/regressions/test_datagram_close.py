@@ -12,22 +12,10 @@ from trio_rio import DatagramChannel
 from trio_rio._datagram_queue import DatagramQueue
 
 from ..engine.datagrams import ALL_CARRIERS, address_of, open_local, stdlib_peer
-from ..engine.harness import PATIENCE_SECONDS
+from ..engine.harness import PATIENCE_SECONDS, SetWhenWoken
 
 # Which of two tasks that are woken together runs first is up to chance.
 ROUNDS = 16
-
-
-class OnceWoken(trio.abc.Instrument):
-    """Sets an event when a task is woken, so that who waits for it runs in the same turn of the run loop."""
-
-    def __init__(self, task: trio.lowlevel.Task, event: trio.Event) -> None:
-        self.task = task
-        self.event = event
-
-    def task_scheduled(self, task: trio.lowlevel.Task) -> None:
-        if task is self.task:
-            self.event.set()
 
 
 async def receive_one(channel: DatagramChannel) -> bytes:
@@ -62,7 +50,7 @@ async def race(receive: Any, close: Any) -> None:
     ends = []
 
     async def read() -> None:
-        trio.lowlevel.add_instrument(OnceWoken(trio.lowlevel.current_task(), is_woken))
+        trio.lowlevel.add_instrument(SetWhenWoken(trio.lowlevel.current_task(), is_woken))
         try:
             ends.append((await receive(channel)).decode())
         except trio.ClosedResourceError:
