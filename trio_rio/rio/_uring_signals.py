@@ -11,6 +11,7 @@ event is an eventfd, so that another event loop can watch it too, beside the rin
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import select
@@ -82,28 +83,38 @@ class UringEvent(Event):
     def __init__(self, provider: UringProvider, port: UringPort) -> None:
         self.provider = provider
         self.port = port  # its own: waits for it end when the event is set, and take nobody else's packets
-        self._events = provider.ffi.new("rio_event[]", 1)
         self.fd: int = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._poll = select.poll()
-        self._poll.register(self.fd, select.POLLIN)
         self.is_closed = False
         self.users: int = 0  # completion queues that write to the descriptor
+        self._waits: set[object] = set()  # those that are running
 
     @property
     def is_set(self) -> bool:
         """See :attr:`Event.is_set`."""
-        return bool(self._poll.poll(0))
+        fd = self.fd
+        if fd < 0:
+            return False
+        poll = select.poll()  # two threads may not use one at a time
+        poll.register(fd, select.POLLIN)
+        return bool(poll.poll(0))
 
     def wait(self, timeout_seconds: float | None) -> bool:
         """See :meth:`Event.wait`."""
         self._refuse_closed()
+        events = self.provider.ffi.new("rio_event[]", 1)
 
         def look(timeout_ns: int) -> bool:
             if not self.is_set:
-                self.provider.wait(self.port.index, timeout_ns, self._events, 1)
+                self.provider.wait(self.port.index, timeout_ns, events, 1)
             return self.is_set or self.fd < 0
 
-        self.provider.wait_until(look, timeout_seconds)
+        self._waits.add(events)
+        try:
+            self.provider.wait_until(look, timeout_seconds)
+        finally:
+            self._waits.discard(events)
+            if self._waits and self.is_set:  # the wake-up was for one of them
+                self.provider.wake(self.port.index)
         return self.is_set
 
     def set(self) -> None:
@@ -115,16 +126,15 @@ class UringEvent(Event):
     def reset(self) -> None:
         """See :meth:`Event.reset`."""
         self._refuse_closed()
-        if self.is_set:
+        with contextlib.suppress(BlockingIOError):  # it is not set
             os.eventfd_read(self.fd)
 
     def close(self) -> None:
         """See :meth:`Event.close`. A thread in :meth:`wait` returns."""
         self.is_closed = True
         if self.fd >= 0 and not self.users:
-            self._poll.unregister(self.fd)
-            os.close(self.fd)
-            self.fd = -1
+            fd, self.fd = self.fd, -1
+            os.close(fd)
             self.port.close()
 
     def leave(self) -> None:
