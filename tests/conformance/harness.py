@@ -380,5 +380,6 @@ def in_a_child(function: Callable[[], None]) -> None:
     os.close(writer)
     with open(reader, "rb") as report:
         text = report.read().decode()
-    os.waitpid(child, 0)
+    _, status = os.waitpid(child, 0)
     assert not text, text
+    assert not status, f"the child ended with status {status}"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import random
 import sys
+import threading
 from collections.abc import Callable
 
 import pytest
 
-from trio_rio.rio import RIO_MSG_WAITALL, PortNotification, Provider, RioError, Status, open_provider
+from trio_rio.rio import RIO_MSG_WAITALL, PortNotification, Provider, RawResult, RioError, Status, open_provider
 
-from .harness import Table, in_a_child, open_table, read_exactly, refused
+from .harness import PATIENCE_SECONDS, Table, in_a_child, open_table, read_exactly, refused, running
 
 BIG = 16 << 20
 
@@ -354,6 +355,36 @@ def test_a_forked_child_is_refused(table: Table) -> None:
     table.send(rq, block.put(b"and answering"), 2)
     assert table.one(cq) == (0, 13, 1, 2)
     assert peer.recv(100) == b"and answering"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_child_forked_during_a_dequeue_is_refused(table: Table) -> None:
+    """A dequeue raises RioError in the child at once, though a thread of the parent was inside one."""
+    import signal as signals
+
+    busy, idle = table.cq(), table.cq()
+    is_inside, may_leave = threading.Event(), threading.Event()
+
+    def dequeue_slowly(limit: int) -> list[RawResult]:
+        is_inside.set()
+        may_leave.wait(PATIENCE_SECONDS)
+        return []
+
+    def child() -> None:
+        signals.signal(signals.SIGALRM, signals.SIG_DFL)
+        signals.alarm(int(PATIENCE_SECONDS))
+        with pytest.raises(RioError, match="child"):
+            table.provider.dequeue_completion(idle, 1)
+
+    before, busy.dequeue = busy.dequeue, dequeue_slowly
+    with running(lambda: table.provider.dequeue_completion(busy, 1)):
+        assert is_inside.wait(PATIENCE_SECONDS)
+        try:
+            in_a_child(child)
+        finally:
+            may_leave.set()
+    busy.dequeue = before
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals")

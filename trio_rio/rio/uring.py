@@ -264,6 +264,7 @@ class UringProvider(Provider):
 
     def dequeue_completion(self, completion_queue: CompletionQueue, array_length: int) -> list[RioResult]:
         """See :meth:`Provider.dequeue_completion`."""
+        self._check_alive()  # first: in a forked child a thread that is not there may hold the lock
         with self._dequeue_lock:
             return super().dequeue_completion(completion_queue, array_length)
 
