@@ -1,14 +1,15 @@
-"""Ports and events that are closed while their provider lives on: what went wrong once."""
+"""Ports and events that are closed, or dropped, while their provider lives on: what went wrong once."""
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 
 import pytest
 
-from trio_rio.rio import RioError
+from trio_rio.rio import EventNotification, RioError, open_provider
 from trio_rio.rio.api import Event, Port, Provider
 
 from ..conformance.conftest import provider, provider_name, pytest_generate_tests, table
@@ -58,3 +59,25 @@ def test_a_wait_ends_when_what_it_waits_for_is_closed(provider: Provider, is_eve
             signal.close()
         signal = provider.create_event() if is_event else provider.create_port()
     signal.close()
+
+
+def test_dropped_events_give_their_descriptors_back(provider: Provider) -> None:
+    """After events were dropped without being closed, as many descriptors are open as before."""
+    before = descriptors()
+    for _ in range(COUNT):
+        provider.create_event()
+    gc.collect()
+    assert descriptors() == before
+
+
+def test_a_dropped_queue_keeps_its_event(provider_name: str) -> None:
+    """The event of a queue that is dropped without being closed is given back with the provider, and no earlier."""
+    before = descriptors()
+    provider = open_provider(provider_name)
+    queue = provider.create_completion_queue(1, EventNotification(provider.create_event()))
+    with_queue = descriptors()
+    del queue
+    gc.collect()
+    assert descriptors() == with_queue
+    provider.close()
+    assert descriptors() == before

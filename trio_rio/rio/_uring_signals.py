@@ -76,6 +76,9 @@ class UringPort(Port):
         if self.is_closed:
             raise RioError("this port is closed")
 
+    def __del__(self) -> None:
+        self.close()
+
 
 class UringEvent(Event):
     """An eventfd that the C core writes when the queue fires."""
@@ -83,10 +86,11 @@ class UringEvent(Event):
     def __init__(self, provider: UringProvider, port: UringPort) -> None:
         self.provider = provider
         self.port = port  # its own: waits for it end when the event is set, and take nobody else's packets
-        self.fd: int = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.is_closed = False
         self.users: int = 0  # completion queues that write to the descriptor
         self._waits: set[object] = set()  # those that are running
+        self.fd: int = -1  # there may be none left
+        self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
     @property
     def is_set(self) -> bool:
@@ -146,3 +150,6 @@ class UringEvent(Event):
     def _refuse_closed(self) -> None:
         if self.is_closed:
             raise RioError("this event is closed")
+
+    def __del__(self) -> None:
+        self.close()

@@ -122,7 +122,7 @@ class UringProvider(Provider):
         self._sockets: dict[int, RequestQueue] = {}
         self._descriptors: dict[object, int] = {}  # by handle: the descriptor may be closed by then
         self._events: weakref.WeakSet[UringEvent] = weakref.WeakSet()
-        self._completion_queues: weakref.WeakSet[CompletionQueue] = weakref.WeakSet()
+        self._completion_queues: set[CompletionQueue] = set()  # one that is dropped still writes to its event
         self._dequeue_lock = threading.Lock()  # for threads that share a queue
 
     # -- helpers ---------------------------------------------------------------------------------------
@@ -329,6 +329,10 @@ class UringProvider(Provider):
         function = "RIOCloseCompletionQueue"
         handle = self._completion_handle(function, completion_queue)
         self._check(function, self.lib.rio_close_completion_queue(self.core, handle))
+        self._forget(completion_queue)
+
+    def _forget(self, completion_queue: CompletionQueue) -> None:
+        self._completion_queues.discard(completion_queue)
         if isinstance(completion_queue.notification, EventNotification):
             event: Any = completion_queue.notification.event
             event.leave()
@@ -469,8 +473,8 @@ class UringProvider(Provider):
         self._descriptors.clear()
         for completion_queue in list(self._completion_queues):
             completion_queue.mark_closed()
+            self._forget(completion_queue)
         for event in list(self._events):
-            event.users = 0
             event.close()
         if held and not forked:
             # The kernel still owns memory: freeing it would corrupt whatever comes next, so it is kept for good.
