@@ -283,3 +283,19 @@ def test_rc_37a_results_in_a_closed_queue_are_dropped(table: Table) -> None:
     assert table.provider.outstanding() == 0
     table.provider.deregister_buffer(block.buffer)
     assert not block.is_held
+
+
+def test_rc_37b_memory_that_only_a_closed_queue_held(table: Table) -> None:
+    """Memory that was deregistered while its result waited is let go of with the completion queue."""
+    ours, peer = table.tcp()
+    cq = table.cq()
+    rq = table.rq(ours, cq)
+    block = table.block()
+    table.receive(rq, block.slice())
+    table.provider.notify(cq)
+    peer.send(b"never seen")
+    assert table.signals[cq].take() == 1
+    table.provider.deregister_buffer(block.buffer)
+    assert block.is_held
+    table.close_cq(cq)
+    assert not block.is_held

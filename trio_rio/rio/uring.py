@@ -201,7 +201,7 @@ class UringProvider(Provider):
 
     def _dequeue(self, array: ResultArray, limit: int) -> list[RawResult]:
         results = array.take(limit)
-        if self._postponed and results:
+        if self._postponed:
             self._free_postponed()
         return results
 
@@ -330,6 +330,7 @@ class UringProvider(Provider):
         handle = self._completion_handle(function, completion_queue)
         self._check(function, self.lib.rio_close_completion_queue(self.core, handle))
         self._forget(completion_queue)
+        self._free_postponed()
 
     def _forget(self, completion_queue: CompletionQueue) -> None:
         self._completion_queues.discard(completion_queue)
@@ -355,6 +356,7 @@ class UringProvider(Provider):
             del self._sockets[fd]
         if not self._is_closed:
             self._check("closesocket", self.lib.rio_close_request_queue(self.core, handle))
+            self._free_postponed()
 
     def cancel(self, request_queue: RequestQueue, request_context: int) -> None:
         """See :meth:`Provider.cancel`."""
