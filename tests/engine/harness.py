@@ -20,6 +20,9 @@ from typing import Any
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
+
+import trio_rio
 
 ROOT = Path(__file__).resolve().parents[2]
 SCALE = float(os.environ.get("TRIO_RIO_TEST_SCALE", "1"))
@@ -122,6 +125,12 @@ async def send_all(sock: trio.socket.SocketType, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[await sock.send(view) :]
+
+
+async def until_sent() -> None:
+    """Wait until no send of the run is in flight: inside a window a send goes on when its call has returned."""
+    while trio_rio.current_statistics().sends_in_flight:
+        await wait_all_tasks_blocked(0.001)
 
 
 def fill(sock: socket.socket) -> int:

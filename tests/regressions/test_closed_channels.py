@@ -6,14 +6,13 @@ import socket
 
 import pytest
 import trio
-from trio.testing import wait_all_tasks_blocked
 
 from trio_rio import DatagramChannel, RioError
 from trio_rio._channel import Channel
 from trio_rio.testing import assert_ledger_balanced
 
 from ..engine.datagrams import stdlib_peer
-from ..engine.harness import PATIENCE_SECONDS, open_pair, stdlib_pair, udp_socket
+from ..engine.harness import PATIENCE_SECONDS, open_pair, stdlib_pair, udp_socket, until_sent
 from ..platforms import IS_WINDOWS
 
 
@@ -49,8 +48,7 @@ async def test_a_closed_channel_takes_no_request() -> None:
     async with open_pair() as (sock, peer):
         await sock.send(b"x")
         channel: Channel = sock._channel  # type: ignore[attr-defined]
-        while channel.sends:  # nothing but a close ends what cannot be cancelled
-            await wait_all_tasks_blocked(0.001)
+        await until_sent()  # nothing but a close ends what cannot be cancelled
         channel.abandon()
         assert channel.is_closed
         assert not channel.is_usable()

@@ -15,7 +15,7 @@ from trio.testing import wait_all_tasks_blocked
 from trio_rio._channel import Channel
 from trio_rio._window import SendWindow
 
-from ..engine.harness import fill, open_pair, stdlib_pair
+from ..engine.harness import fill, open_pair, stdlib_pair, until_sent
 from ..platforms import needs_full_buffers, needs_recvmsg
 
 Record = Callable[..., list[bool]]
@@ -58,6 +58,7 @@ async def test_no_interrupt_comes_inside_a_close(end: Callable[[Any], None], rec
     """Whatever closes a socket ends its channel whole before a KeyboardInterrupt is raised."""
     async with open_pair() as (sock, _):
         await sock.send(b"x")
+        await until_sent()
         seen = record(Channel, "close")
         end(sock)
         assert seen == [True]
