@@ -51,7 +51,7 @@ class DatagramChannel(trio.abc.AsyncResource):
 
     Made by :func:`open_datagram_channel`, or from a socket that you have set up yourself. It takes the socket over:
     receive through the channel only. Other methods of :attr:`socket` (``setsockopt``, ``getsockname``, ``connect``,
-    ...) may be used.
+    ...) may be used, but where RIO serves there is no ``detach``, ``dup`` or ``share``: they raise OSError.
 
     It works in any Trio run. In a run on trio_rio it uses RIO; elsewhere, or where RIO has no memory left, it does the
     same with plain calls of the socket. Iterating (``async for data, address in channel``) is receiving, again and
