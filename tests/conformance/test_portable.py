@@ -45,9 +45,9 @@ class RecordingWaits(SelectorWaits):
             raise OSError(self.refusal, "refused")
         SelectorWaits.watch(self, fd, read, write)
 
-    def unwatch(self, fd: int) -> None:
+    def unwatch(self, fd: int, *, was_closed: bool = False) -> None:
         self.changes.append("-")
-        SelectorWaits.unwatch(self, fd)
+        SelectorWaits.unwatch(self, fd, was_closed=was_closed)
 
 
 @pytest.fixture

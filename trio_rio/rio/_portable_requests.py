@@ -399,7 +399,7 @@ class SocketQueues:
             if self.receives.is_armed or self.sends.is_armed:
                 self._watch()
             else:
-                self.driver.waits.unwatch(self.fd)
+                self._unwatch()
 
     def _watch(self) -> None:
         sides = self.receives, self.sends
@@ -421,7 +421,10 @@ class SocketQueues:
         """Leave the poll set. The number may belong to another socket after this."""
         if self.driver.sockets.get(self.fd) is self:
             del self.driver.sockets[self.fd]
-            self.driver.waits.unwatch(self.fd)
+            self._unwatch()
+
+    def _unwatch(self) -> None:
+        self.driver.waits.unwatch(self.fd, was_closed=self.sock.fileno() != self.fd)
 
     def end(self) -> None:
         """Abort what is pending in both directions."""

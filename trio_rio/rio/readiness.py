@@ -10,7 +10,8 @@ manager that has its own poll set).
 
 Decision. :class:`ReadinessWaits` is that small interface; :class:`SelectorWaits` is its only implementation
 here, over :class:`selectors.DefaultSelector` with a socket pair to interrupt a wait. Level-triggered: an
-interest that is left in place goes on reporting, so whoever sees a report that nobody wants takes it away.
+interest that is left in place goes on reporting, so whoever sees a report that nobody wants takes it away. What
+is closed, and lives on in a copy, can be taken away only with the whole set: then the next poll makes a new one.
 """
 
 from __future__ import annotations
@@ -36,8 +37,11 @@ class ReadinessWaits(Protocol):
           OSError: the system refuses the descriptor (closed, or too many are watched).
         """
 
-    def unwatch(self, fd: int) -> None:
-        """Stop reporting ``fd``. Nothing happens when it is not watched, or closed already."""
+    def unwatch(self, fd: int, *, was_closed: bool = False) -> None:
+        """Stop reporting ``fd``. Nothing happens when it is not watched.
+
+        ``was_closed``: it may be closed, and its number in use again.
+        """
 
     def poll(self, timeout_seconds: float | None) -> list[tuple[int, bool, bool]]:
         """What is ready now, as ``(fd, readable, writable)``; waits for the first, at most this long.
@@ -47,7 +51,10 @@ class ReadinessWaits(Protocol):
         """
 
     def fileno(self) -> int:
-        """A descriptor that is readable when :meth:`poll` would report something; -1 where there is none."""
+        """A descriptor that is readable when :meth:`poll` would report something; -1 where there is none.
+
+        To be asked for anew after each :meth:`poll`.
+        """
 
     def wake(self) -> None:
         """Make a running :meth:`poll`, or else the next, return. From any thread and any signal handler."""
@@ -65,6 +72,7 @@ class SelectorWaits:
     _wake_receiver: socket.socket = attrs.field(init=False)
     _wake_sender: socket.socket = attrs.field(init=False)
     _wake_fd: int = attrs.field(init=False)
+    _is_stale: bool = attrs.field(default=False, init=False)  # there may be a registration that cannot be taken off
     _is_closed: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -86,22 +94,28 @@ class SelectorWaits:
             try:
                 self._selector.modify(fd, events)
             except FileNotFoundError:
-                # The descriptor was closed behind our back, the kernel forgot it, and its number is in use again.
+                # The descriptor was closed behind our back, and its number is in use again.
                 self._selector.register(fd, events)
+                self._is_stale = True
         else:
             self._selector.register(fd, events)
         self._watched.add(fd)
         if self.fileno() < 0:  # such a selector waits for a copy of the list: have it look again
             self.wake()
 
-    def unwatch(self, fd: int) -> None:
+    def unwatch(self, fd: int, *, was_closed: bool = False) -> None:
         """See :meth:`ReadinessWaits.unwatch`."""
         if fd in self._watched:
             self._watched.discard(fd)
             self._selector.unregister(fd)
+            if was_closed:
+                self._is_stale = True
+                self.wake()
 
     def poll(self, timeout_seconds: float | None) -> list[tuple[int, bool, bool]]:
         """See :meth:`ReadinessWaits.poll`."""
+        if self._is_stale:
+            self._renew()
         ready = []
         for key, events in self._selector.select(timeout_seconds):
             fd = key.fd
@@ -111,6 +125,20 @@ class SelectorWaits:
             else:
                 ready.append((fd, bool(events & _READ), bool(events & _WRITE)))
         return ready
+
+    def _renew(self) -> None:
+        try:
+            selector = type(self._selector)()
+        except OSError:  # too many descriptors: what cannot be taken off goes on being reported for now
+            return
+        for key in self._selector.get_map().values():
+            try:
+                selector.register(key.fd, key.events)
+            except OSError:
+                self._watched.discard(key.fd)
+        self._selector.close()
+        self._selector = selector
+        self._is_stale = False
 
     def fileno(self) -> int:
         """See :meth:`ReadinessWaits.fileno`."""
