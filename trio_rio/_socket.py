@@ -359,9 +359,12 @@ class RioSocket(_trio.StockSocketType):
         resolved: Any = await self._resolve_address_nocp(address, local=False)
         try:
             packed = pack_address(self.family, resolved)
-            ipaddress.ip_address(address[0])
         except (OSError, TypeError, ValueError):
-            return None  # a name may have another address next time: not remembered
+            return None
+        try:
+            ipaddress.ip_address(address[0])
+        except ValueError:
+            return packed  # a name may have another address next time: not remembered
         known = self._destinations
         if known is None or len(known) >= _DESTINATIONS_MAX:
             known = self._destinations = {}

@@ -1,0 +1,39 @@
+"""Destinations by name: what went wrong once."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any, NoReturn
+
+import trio
+
+from ..engine.harness import BOTH_MODES, PATIENCE_SECONDS, udp_socket
+
+pytestmark = BOTH_MODES
+
+
+class Resolver(trio.abc.HostnameResolver):
+    """Every name is this machine; counts the look-ups."""
+
+    look_ups = 0
+
+    async def getaddrinfo(
+        self, host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
+    ) -> Any:
+        self.look_ups += 1
+        return [(socket.AF_INET, socket.SOCK_DGRAM, 17, "", ("127.0.0.1", int(port)))]
+
+    async def getnameinfo(self, sockaddr: Any, flags: int) -> NoReturn:
+        raise NotImplementedError
+
+
+async def test_a_name_is_looked_up_once_for_each_datagram(mode: str) -> None:
+    """sendto() a name looks it up once, and again the next time."""
+    resolver = Resolver()
+    with await udp_socket() as sock, await udp_socket() as peer:
+        trio.socket.set_custom_hostname_resolver(resolver)
+        for count in (1, 2):
+            await sock.sendto(b"x", ("name.example", peer.getsockname()[1]))
+            assert resolver.look_ups == count
+            with trio.fail_after(PATIENCE_SECONDS):
+                assert await peer.recvfrom(10) == (b"x", sock.getsockname())
