@@ -19,6 +19,8 @@ import enum
 import errno
 import os
 import sys
+from functools import partial
+from typing import Any
 
 
 class Status(enum.IntEnum):
@@ -149,6 +151,9 @@ class RioUnavailableError(RioError):
         self.reason = reason
         self.remedy = remedy
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.provider, self.reason, self.remedy)
+
 
 class RioResourceError(RioError):
     """A limit was reached and waiting would not help.
@@ -166,6 +171,9 @@ class RioResourceError(RioError):
         self.need = need
         self.limit = limit
         self.remedy = remedy
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), need=self.need, limit=self.limit, remedy=self.remedy), (self.what,)
 
 
 class RioInternalError(RioError):
@@ -187,3 +195,6 @@ class RioCallError(RioError):
         self.function = function
         self.code = code
         self.detail = detail
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.function, self.code, self.detail)
