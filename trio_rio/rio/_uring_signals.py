@@ -43,9 +43,9 @@ def nanoseconds(timeout_seconds: float | None) -> int:
 class UringPort(Port):
     """A list of packets beside the ring; waiting for it drives the ring."""
 
-    def __init__(self, provider: UringProvider, index: int) -> None:
+    def __init__(self, provider: UringProvider, handle: int) -> None:
         self.provider = provider
-        self.index = index
+        self.handle = handle
         self.is_closed = False
 
     def wait(self, timeout_seconds: float | None) -> list[int]:
@@ -55,7 +55,7 @@ class UringPort(Port):
         events = self.provider.ffi.new("rio_event[]", _EVENTS_AT_ONCE)  # one for each waiting thread
 
         def look(timeout_ns: int) -> bool:
-            count = self.provider.wait(self.index, timeout_ns, events, _EVENTS_AT_ONCE)
+            count = self.provider.wait(self.handle, timeout_ns, events, _EVENTS_AT_ONCE)
             keys.extend(events[i].key for i in range(count) if events[i].kind == _PACKET)
             return count > 0
 
@@ -65,12 +65,12 @@ class UringPort(Port):
     def wake(self) -> None:
         """See :meth:`Port.wake`."""
         self._refuse_closed()
-        self.provider.wake(self.index)
+        self.provider.wake(self.handle)
 
     def close(self) -> None:
         """See :meth:`Port.close`. A thread in :meth:`wait` gets an empty list."""
         self.is_closed = True
-        self.provider.lib.rio_port_close(self.provider.core, self.index)  # refused when it is closed already
+        self.provider.lib.rio_port_close(self.provider.core, self.handle)  # refused when it is closed already
 
     def _refuse_closed(self) -> None:
         if self.is_closed:
@@ -109,7 +109,7 @@ class UringEvent(Event):
 
         def look(timeout_ns: int) -> bool:
             if not self.is_set:
-                self.provider.wait(self.port.index, timeout_ns, events, 1)
+                self.provider.wait(self.port.handle, timeout_ns, events, 1)
             return self.is_set or self.fd < 0
 
         self._waits.add(events)
@@ -118,14 +118,14 @@ class UringEvent(Event):
         finally:
             self._waits.discard(events)
             if self._waits and self.is_set:  # the wake-up was for one of them
-                self.provider.wake(self.port.index)
+                self.provider.wake(self.port.handle)
         return self.is_set
 
     def set(self) -> None:
         """See :meth:`Event.set`."""
         self._refuse_closed()
         os.eventfd_write(self.fd, 1)
-        self.provider.wake(self.port.index)
+        self.provider.wake(self.port.handle)
 
     def reset(self) -> None:
         """See :meth:`Event.reset`."""

@@ -177,11 +177,11 @@ class UringProvider(Provider):
         if isinstance(notification, EventNotification):
             signal = notification.event
             self._check_signal(function, signal, UringEvent)
-            kind, event_fd, reset, port = 1, signal.fd, int(notification.notify_reset), signal.port.index
+            kind, event_fd, reset, port = 1, signal.fd, int(notification.notify_reset), signal.port.handle
         elif isinstance(notification, PortNotification):
             signal, key = notification.port, notification.completion_key
             self._check_signal(function, signal, UringPort)
-            kind, port = 2, signal.index
+            kind, port = 2, signal.handle
             if not 0 <= key <= CONTEXT_MAX:
                 raise RioCallError(function, Status.EINVAL, "completion_key must be within 0 .. 2**63-1")
         handle = self.ffi.new("uint64_t *")
