@@ -46,7 +46,7 @@ class UringPort(Port):
     def __init__(self, provider: UringProvider, handle: int) -> None:
         self.provider = provider
         self.handle = handle
-        self.is_closed = False
+        self.is_closed: bool = False
 
     def wait(self, timeout_seconds: float | None) -> list[int]:
         """See :meth:`Port.wait`."""
@@ -86,7 +86,7 @@ class UringEvent(Event):
     def __init__(self, provider: UringProvider, port: UringPort) -> None:
         self.provider = provider
         self.port = port  # its own: waits for it end when the event is set, and take nobody else's packets
-        self.is_closed = False
+        self.is_closed: bool = False
         self.users: int = 0  # completion queues that write to the descriptor
         self._waits: set[object] = set()  # those that are running
         self.fd: int = -1  # there may be none left
