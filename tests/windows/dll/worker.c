@@ -6,6 +6,7 @@
 
 HANDLE transfer_event; /* set by the kernel for every transfer that has ended */
 static HANDLE work_event;
+static bool has_begun; /* a transfer, since this was last cleared */
 static CONDITION_VARIABLE line_is_empty;
 static struct request_queue *live;
 
@@ -50,6 +51,7 @@ static void start(struct request *request) {
     else {
         request->begun = GetTickCount64();
         if (request->direction == SEND && queue->is_datagram && is_connected(queue->socket)) queue->may_stall = true;
+        has_begun = true;
         request->status = start_transfer(request);
         if (request->status == 0) request->state = IN_KERNEL;
     }
@@ -118,8 +120,13 @@ static DWORD WINAPI work(void *unused) {
     HANDLE events[] = {work_event, transfer_event};
     (void)unused;
     for (;;) {
+        DWORD milliseconds;
         EnterCriticalSection(&lane_lock);
-        DWORD milliseconds = look_around();
+        /* To begin a transfer resets its event, which may have told of the end of another that was looked at before. */
+        do {
+            has_begun = false;
+            milliseconds = look_around();
+        } while (has_begun);
         LeaveCriticalSection(&lane_lock);
         if (WaitForMultipleObjects(2, events, FALSE, milliseconds) == WAIT_FAILED) return 1;
     }
