@@ -72,7 +72,8 @@ int main(void) {
         for (uint32_t i = 0; i < (uint32_t)taken; i++) {
             bool is_send = results[i].request_context < FIRST_RECEIVE;
             CHECK(results[i].status == 0 || (is_closed && results[i].status == ECANCELED));
-            CHECK_EQUAL(results[i].request_context, next[is_send] + (is_send ? 0 : FIRST_RECEIVE)); /* in order */
+            /* In order; what the close has aborted, where the system dropped datagrams, comes in any. */
+            CHECK(is_closed || results[i].request_context == next[is_send] + (is_send ? 0 : FIRST_RECEIVE));
             next[is_send]++;
         }
     }
