@@ -23,6 +23,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 import trio_rio
+from trio_rio.testing import Ledger, current_ledger
 
 ROOT = Path(__file__).resolve().parents[2]
 SCALE = float(os.environ.get("TRIO_RIO_TEST_SCALE", "1"))
@@ -131,6 +132,14 @@ async def until_sent() -> None:
     """Wait until no send of the run is in flight: inside a window a send goes on when its call has returned."""
     while trio_rio.current_statistics().sends_in_flight:
         await wait_all_tasks_blocked(0.001)
+
+
+async def settled() -> Ledger:
+    """The books when all that was closed is dequeued: where nothing is cancelled, that is a moment after."""
+    with trio.fail_after(PATIENCE_SECONDS):
+        while (books := current_ledger()).requests_in_flight:
+            await wait_all_tasks_blocked(0.001)
+    return books
 
 
 def fill(sock: socket.socket) -> int:

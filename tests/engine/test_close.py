@@ -13,10 +13,20 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from trio_rio.testing import Ledger, assert_ledger_balanced, current_ledger
+from trio_rio.testing import assert_ledger_balanced
 
 from ..platforms import CLOSED_ERRNO
-from .harness import BOTH_MODES, PATIENCE_SECONDS, open_pair, receive_all, scaled, stdlib_pair, tcp_pair, udp_socket
+from .harness import (
+    BOTH_MODES,
+    PATIENCE_SECONDS,
+    open_pair,
+    receive_all,
+    scaled,
+    settled,
+    stdlib_pair,
+    tcp_pair,
+    udp_socket,
+)
 
 pytestmark = BOTH_MODES
 
@@ -39,14 +49,6 @@ async def cycle(listener: trio.SocketListener, address: tuple[str, int]) -> None
             await client.send(b"there and back")
             await server.send(await server.recv(100))
             assert await client.recv(100) == b"there and back"
-
-
-async def settled() -> Ledger:
-    """The books when all that was closed is dequeued: where nothing is cancelled, that is a moment after."""
-    with trio.fail_after(PATIENCE_SECONDS):
-        while (books := current_ledger()).requests_in_flight:
-            await wait_all_tasks_blocked(0.001)
-    return books
 
 
 async def test_rc_60() -> None:
@@ -87,8 +89,7 @@ async def test_many_connections_at_once_give_everything_back() -> None:
         for client, server in pairs:
             client.close()
             server.close()
-    await wait_all_tasks_blocked()
-    books = current_ledger()
+    books = await settled()
     assert (books.credits_charged, books.requests_in_flight, books.sockets_open) == (0, 0, 0)
 
 
@@ -282,5 +283,4 @@ async def test_closing_in_the_middle_of_its_own_turn() -> None:
     assert closed >= 1
     for _, server in pairs:
         server.close()
-    await wait_all_tasks_blocked()
-    assert current_ledger().credits_charged == 0
+    assert (await settled()).credits_charged == 0
