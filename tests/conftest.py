@@ -15,6 +15,7 @@ import functools
 import gc
 import inspect
 import os
+import signal
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
@@ -39,6 +40,10 @@ T = TypeVar("T")
 # How long one example takes says more about the machine than about the code; pytest-timeout catches a hang.
 hypothesis.settings.register_profile("trio_rio", deadline=None)
 hypothesis.settings.load_profile("trio_rio")
+
+# A shell lets what it starts in the background ignore Ctrl-C, and the programs that tests start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class RioRun(Protocol):
