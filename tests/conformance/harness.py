@@ -332,17 +332,6 @@ def open_table(name: str) -> Iterator[Table]:
             notification.close()
 
 
-def read_exactly(sock: socket.socket, count: int) -> bytes:
-    """``count`` bytes from a blocking socket, or fewer at the end of the stream."""
-    data = bytearray()
-    while len(data) < count:
-        more = sock.recv(min(1 << 20, count - len(data)))
-        if not more:
-            break
-        data += more
-    return bytes(data)
-
-
 @contextlib.contextmanager
 def running(function: Callable[[], object]) -> Iterator[None]:
     """``function`` in a thread beside the block; what it raises is raised at the end."""

@@ -10,9 +10,10 @@ from collections.abc import Callable
 
 import pytest
 
+from trio_rio._selftest._bench import read_exactly
 from trio_rio.rio import RIO_MSG_WAITALL, PortNotification, Provider, RawResult, RioError, Status, open_provider
 
-from .harness import PATIENCE_SECONDS, Table, in_a_child, open_table, read_exactly, refused, running
+from .harness import PATIENCE_SECONDS, Table, in_a_child, open_table, refused, running
 
 BIG = 16 << 20
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from trio_rio._selftest._bench import read_exactly
 from trio_rio.rio import BufferSlice, Provider, Status
 
-from .harness import Table, read_exactly, refused
+from .harness import Table, refused
 
 
 def test_rc_04_registering_nothing_fails(provider: Provider) -> None:

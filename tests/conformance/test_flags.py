@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from trio_rio._selftest._bench import read_exactly
 from trio_rio.rio import (
     RIO_MSG_COMMIT_ONLY,
     RIO_MSG_DEFER,
@@ -13,7 +14,7 @@ from trio_rio.rio import (
     Status,
 )
 
-from .harness import Block, Table, read_exactly, refused, running
+from .harness import Block, Table, refused, running
 
 
 def deferred_pair(table: Table) -> tuple[RequestQueue, Block]:

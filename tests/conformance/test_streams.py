@@ -9,10 +9,11 @@ from collections import deque
 
 import pytest
 
+from trio_rio._selftest._bench import read_exactly
 from trio_rio.rio import RIO_MSG_DEFER, RIO_MSG_WAITALL, CompletionQueue, RequestQueue
 
 from ..platforms import RESET_AT_CLOSE, skip_if_wine_ended_it
-from .harness import FAMILIES, Block, Table, read_exactly, running
+from .harness import FAMILIES, Block, Table, running
 
 # For each number of posted receives; together the 64 MiB of the statement.
 STREAM_BYTES = 16 << 20
