@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import array
 import contextlib
+import gc
 import os
 import socket
 import subprocess
 import sys
+import warnings
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -126,6 +129,17 @@ async def send_all(sock: trio.socket.SocketType, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[await sock.send(view) :]
+
+
+@contextlib.contextmanager
+def dropping(dropped: weakref.ref[trio.socket.SocketType]) -> Iterator[None]:
+    """The block deletes the last reference to a socket: it is collected then, with a ResourceWarning."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+        gc.collect()
+    assert dropped() is None
+    assert [warning.category for warning in caught] == [ResourceWarning]
 
 
 async def until_sent() -> None:
