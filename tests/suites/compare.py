@@ -33,8 +33,8 @@ def passed(run: dict[str, tuple[str, str]]) -> set[str]:
     return {name for name, (outcome, _) in run.items() if outcome == "passed"}
 
 
-def compare(first: Path, others: list[Path]) -> bool:
-    """Print how the other runs differ from the first; whether they may."""
+def compare(first: Path, others: list[Path]) -> list[str]:
+    """Print how the other runs differ from the first; what they have lost, one line for each test."""
     reference = outcomes(first)
     runs = {path.stem: outcomes(path) for path in others}
     print(f"\n{'run':<14} {'passed':>7} {'skipped':>8} {'failed':>7} {'missing':>8}")
@@ -42,17 +42,19 @@ def compare(first: Path, others: list[Path]) -> bool:
         counts = [sum(outcome == wanted for outcome, _ in run.values()) for wanted in ("passed", "skipped")]
         missing = passed(reference) - passed(run)
         print(f"{name:<14} {counts[0]:>7} {counts[1]:>8} {len(run) - sum(counts):>7} {len(missing):>8}")
-    is_good = True
+    lost = []
     for name, run in runs.items():
         for test in sorted(passed(reference) - passed(run)):
             outcome, text = run.get(test, ("not run", ""))
             if test in ALLOWED:
                 print(f"{name}: {test} may fail: it pins the names of Trio's own backends")
                 continue
-            is_good = False
+            lost.append(f"FAILED {name}: {test}: {outcome}")
             print(f"\n{name}: {test}: {outcome}\n{text}")
-    return is_good
+    return lost
 
 
 if __name__ == "__main__":
-    sys.exit(not compare(Path(sys.argv[1]), [Path(argument) for argument in sys.argv[2:]]))
+    lost = compare(Path(sys.argv[1]), [Path(argument) for argument in sys.argv[2:]])
+    print("\n".join(lost))
+    sys.exit(bool(lost))

@@ -37,17 +37,24 @@ def python(arguments: list[str]) -> int:
     return code
 
 
+def judged(problems: list[str]) -> int:
+    """Say last what went wrong, where the end of a long log shows it; the exit code."""
+    if problems:
+        print("\nwhat went wrong:")
+        print("\n".join(problems), flush=True)
+    return 1 if problems else 0
+
+
 def tests(arguments: list[str]) -> int:
     """Run test files in one set-up."""
     setting = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
     files = [argument for argument in arguments if "=" not in argument]
-    return 0 if plan.run_setups([plan.Setup("as asked", setting, tuple(files))]) else 1
+    return judged(plan.run_setups([plan.Setup("as asked", setting, tuple(files))]))
 
 
 def trio(arguments: list[str]) -> int:
     """Run Trio's own suite."""
-    with machine.prefix() as prefix:
-        return 0 if trio_suite.run_suite(prefix, arguments or ["winsock"]) else 1
+    return judged(trio_suite.run_suite(arguments or ["winsock"]))
 
 
 def everything(arguments: list[str]) -> int:
@@ -55,12 +62,13 @@ def everything(arguments: list[str]) -> int:
     if arguments not in ([], ["--full"]):
         print(__doc__)
         return 2
-    if not plan.run_setups([plan.TABLE]):
-        return 1
-    with ThreadPoolExecutor() as pool:
-        own = pool.submit(plan.run_setups, plan.setups(is_full=bool(arguments)))
-        theirs = pool.submit(trio, [])
-    return 0 if own.result() and theirs.result() == 0 else 1
+    problems = plan.run_setups([plan.TABLE])
+    if not problems:
+        with ThreadPoolExecutor() as pool:
+            own = pool.submit(plan.run_setups, plan.setups(is_full=bool(arguments)))
+            theirs = pool.submit(trio_suite.run_suite, ["winsock"])
+        problems = own.result() + theirs.result()
+    return judged(problems)
 
 
 COMMANDS = {"all": everything, "python": python, "tests": tests, "trio": trio}

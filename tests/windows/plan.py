@@ -169,11 +169,14 @@ def run_setup(setup: Setup) -> suite.Outcome:
     return total
 
 
-def run_setups(wanted: Sequence[Setup]) -> bool:
-    """Run set-ups, a few at a time; whether all went well."""
+def run_setups(wanted: Sequence[Setup]) -> list[str]:
+    """Run set-ups, a few at a time; what went wrong."""
     with ThreadPoolExecutor(WORKERS) as pool:
         outcomes = list(pool.map(run_setup, wanted))
     print("\nset-up                  result")
+    problems = []
     for setup, outcome in zip(wanted, outcomes, strict=True):
         print(f"{setup.name:<23} {'good' if outcome.is_good else 'BAD '} {outcome}")
-    return all(outcome.is_good for outcome in outcomes)
+        if not outcome.is_good:
+            problems += [f"FAILED {setup.name}: {what}" for what in outcome.problems or ["nothing passed"]]
+    return problems

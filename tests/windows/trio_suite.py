@@ -19,7 +19,7 @@ PASSED_MIN = 700
 
 
 def run_once(prefix: Path, folder: Path, name: str, options: Sequence[str]) -> tuple[Path | None, list[str]]:
-    """One run of the suite: its JUnit file if it came to an end, and reports of misuse."""
+    """One run of the suite: its JUnit file if it came to an end, and what went wrong apart from failed tests."""
     exe = machine.python_exe()
     report, misuse, log = folder / f"{name}.xml", folder / f"{name}.misuse", folder / f"{name}.log"
     arguments = [
@@ -36,30 +36,31 @@ def run_once(prefix: Path, folder: Path, name: str, options: Sequence[str]) -> t
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     summary = [line.strip("= ") for line in lines if re.search(r" in \d+\.\d+s", line)]
     print(f"{name:<14} {summary[-1] if summary else 'it came to no end'}", flush=True)
-    if not report.exists():
-        print("\n".join(lines[-60:]), flush=True)
     reports = misuse.read_text(encoding="utf-8", errors="replace").splitlines() if misuse.exists() else []
-    return (report if report.exists() else None), reports
+    problems = [f"FAILED {name}: {line}" for line in reports[:20]]
+    if report.exists():
+        return report, problems
+    print("\n".join(lines[-60:]), flush=True)
+    tests = [line for line in lines if "::" in line]
+    return None, [*problems, f"FAILED {name}: it came to no end in {tests[-1] if tests else 'no test'}"]
 
 
-def run_suite(prefix: Path, providers: Sequence[str]) -> bool:
-    """Whether what passes on stock Trio passes on each provider too, and nothing was misused."""
-    folder = prefix / "trio-suite"
-    folder.mkdir()
-    stock, _ = run_once(prefix, folder, "stock", [])
-    if stock is None:
-        return False
-    passed = len(compare.passed(compare.outcomes(stock)))
-    if passed < PASSED_MIN:
-        print(f"only {passed} tests passed on stock Trio")
-        return False
-    is_good, others = True, []
-    for provider in providers:
-        report, misuse = run_once(
-            prefix, folder, provider, ["-p", "trio_rio.pytest_plugin", f"--rio-provider={provider}"]
-        )
-        print("\n".join(misuse[:20]))
-        is_good &= report is not None and not misuse
-        if report is not None:
-            others.append(report)
-    return compare.compare(stock, others) and is_good
+def run_suite(providers: Sequence[str]) -> list[str]:
+    """What is against it that all that passes on stock Trio passes on each provider, and that nothing was misused."""
+    with machine.prefix() as prefix:
+        folder = prefix / "trio-suite"
+        folder.mkdir()
+        stock, problems = run_once(prefix, folder, "stock", [])
+        if stock is None:
+            return problems
+        passed = len(compare.passed(compare.outcomes(stock)))
+        if passed < PASSED_MIN:
+            return [f"FAILED stock: only {passed} tests passed"]
+        reports: list[Path] = []
+        for provider in providers:
+            options = ["-p", "trio_rio.pytest_plugin", f"--rio-provider={provider}"]
+            report, found = run_once(prefix, folder, provider, options)
+            problems += found
+            if report is not None:
+                reports.append(report)
+        return problems + compare.compare(stock, reports)
