@@ -14,6 +14,12 @@ LEFT_OUT = "not pyright_verifytypes and not test_wait_on_invalid_object"
 # The tools that Trio makes its sources with are no concern of Windows, and want packages that are not there.
 NOT_COLLECTED = Path("Lib/site-packages/trio/_tests/tools")
 SUITE_SECONDS = 400.0
+# Fails on stock Trio nearly always, and passes now and then. It fills a stream, and then counts on a send that waits;
+# but the sockets are those of the kernel below Wine, whose loopback goes on making room after the last send.
+ALLOWED = {
+    **compare.ALLOWED,
+    "_tests.test_highlevel_socket::test_SocketStream_generic": "it needs buffers that stay full, as Wine's do not",
+}
 # A run in which fewer tests passed on stock Trio has gone wrong itself.
 PASSED_MIN = 700
 
@@ -63,4 +69,4 @@ def run_suite(providers: Sequence[str]) -> list[str]:
             problems += found
             if report is not None:
                 reports.append(report)
-        return problems + compare.compare(stock, reports)
+        return problems + compare.compare(stock, reports, ALLOWED)
