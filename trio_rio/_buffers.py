@@ -22,11 +22,13 @@ from typing import Protocol
 
 import attrs
 
-from ._errors import RioInternalError
-from .rio import SOCKADDR_INET_SIZE_BYTES, RegisteredBuffer
+from ._errors import RioCallError, RioInternalError
+from .rio import SOCKADDR_INET_SIZE_BYTES, RegisteredBuffer, Status
 
 # A chunk is registered at once: small enough for a first connection, large enough for few registrations.
 _CHUNK_SIZE_BYTES = 512 * 1024
+# How a system says that it cannot register our memory now; RIORegisterBuffer documents WSAEFAULT only.
+_NO_MEMORY = (Status.ENOBUFS, Status.EFAULT)
 # Room for a SOCKADDR_INET behind each slice, rounded up so that slices stay aligned.
 ADDRESS_ROOM_BYTES = 32
 assert ADDRESS_ROOM_BYTES >= SOCKADDR_INET_SIZE_BYTES
@@ -76,7 +78,7 @@ class Arena:
     _chunks: list[RegisteredBuffer] = attrs.field(factory=list)
 
     def lease(self, *, large: bool) -> Slice | None:
-        """A free slice, registering more memory if there is none; ``None`` when the limit is reached."""
+        """A free slice, registering more memory if there is none; ``None`` when there may be, or is, no more."""
         free = self.large if large else self.small
         if not free and not self._grow(self.large_size_bytes if large else self.small_size_bytes, free):
             return None
@@ -137,7 +139,12 @@ class Arena:
         if count < 1:
             return False
         memory = bytearray(count * stride)
-        chunk = self.registrar.register_buffer(memory)
+        try:
+            chunk = self.registrar.register_buffer(memory)
+        except RioCallError as error:
+            if error.code not in _NO_MEMORY:
+                raise
+            return False  # no worse than the limit; there may be some next time
         self._chunks.append(chunk)
         self.registered_bytes += len(memory)
         self.slices += count

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.rio_config(cancellation="detach")
 
 
+def refuse_memory(_: object, code: int = Status.ENOBUFS) -> None:
+    raise RioCallError("RIORegisterBuffer", code)
+
+
 def request_queue_of(sock: Any) -> RequestQueue:
     queue: RequestQueue = sock._channel.request_queue
     return queue
@@ -57,6 +61,45 @@ async def test_a_lease_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(request_queue_of(ours), "post_receive", lambda *_: Status.ENOBUFS)
         async with stream.receive_lease() as view:
             assert bytes(view) == b"two"
+
+
+@pytest.mark.parametrize("leases", [False, True])
+async def test_bytes_are_not_lost_for_want_of_larger_slices(monkeypatch: pytest.MonkeyPatch, leases: bool) -> None:
+    """A receive that fills its slice wants a larger one for the next; that this cannot be registered loses nothing."""
+    async with open_pair() as (ours, theirs):
+        stream = trio_rio.RioStream(ours)
+        await theirs.send(b"one")
+        assert await stream.receive_some() == b"one"
+        engine = ours._channel.engine  # type: ignore[attr-defined]
+        sent = bytes(range(256)) * (engine.small_size_bytes // 256)
+        await trio.SocketStream(theirs).send_all(sent)
+        await wait_all_tasks_blocked(0.01)
+        with monkeypatch.context() as patch:
+            patch.setattr(engine.provider, "register_buffer", refuse_memory)
+            received = b""
+            while len(received) < len(sent):
+                if leases:
+                    async with stream.receive_lease() as view:
+                        received += bytes(view)
+                else:
+                    received += await stream.receive_some()
+        assert received == sent
+        await theirs.send(b"next")
+        assert await stream.receive_some() == b"next"
+
+
+@pytest.mark.rio_config(cancellation=None)
+@pytest.mark.parametrize("code", [Status.ENOBUFS, Status.EFAULT])
+async def test_sockets_without_registered_memory_use_plain_calls(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """Where no memory can be registered, as when none may be locked, sockets go on by plain calls."""
+    async with open_pair() as (ours, theirs):
+        engine = trio_rio._trio.current_engine()
+        assert engine is not None
+        monkeypatch.setattr(engine.provider, "register_buffer", lambda _: refuse_memory(_, code))
+        await theirs.send(b"there")
+        assert await ours.recv(10) == b"there"
+        await ours.send(b"back")
+        assert await theirs.recv(10) == b"back"
 
 
 async def test_a_receive_without_memory_is_a_plain_one(monkeypatch: pytest.MonkeyPatch) -> None:
