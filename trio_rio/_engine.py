@@ -259,10 +259,11 @@ class Engine:
         return await channel.ahead.receive(0) is not None
 
     def notify_closing(self, fd: int) -> None:
-        """See :func:`trio.lowlevel.notify_closing`: end the channel of the socket, and tell the tasks that wait."""
+        """See :func:`trio.lowlevel.notify_closing`: end what the socket has, and tell the tasks that wait."""
         channel = self.channels.get(fd)
         if channel is not None:
             channel.abandon(wakes=True)
+        self.others.notify_closing(fd)
 
     def is_taking(self) -> bool:
         """Whether requests may be posted; the first question starts the notifier."""

@@ -104,6 +104,13 @@ class Others:
         owner = self._by_fd.get(fd)
         return owner if owner is not None and owner.sock is sock else None
 
+    def notify_closing(self, fd: int) -> None:
+        """The socket with this number is about to be closed: tell the tasks that wait, and end what is in flight."""
+        owner = self._by_fd.get(fd)
+        if owner is not None and owner.sock.fileno() == fd:
+            owner.wake_all()
+            owner.end()
+
     def enter(self, owner: QueueOwner) -> int:
         """The first of the keys that are his from now on."""
         first = next(self._keys)

@@ -10,9 +10,11 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+import trio_rio
 from trio_rio.testing import assert_ledger_balanced
 
-from ..engine.harness import BOTH_MODES, PATIENCE_SECONDS, fill, stdlib_pair
+from ..engine.datagrams import address_of
+from ..engine.harness import BOTH_MODES, PATIENCE_SECONDS, fill, settled, stdlib_pair
 from ..platforms import IS_WINDOWS, needs_full_buffers
 
 pytestmark = BOTH_MODES
@@ -65,6 +67,29 @@ async def test_notify_closing_tells_who_waits_for_the_window(mode: str) -> None:
                 await wait_all_tasks_blocked()
                 trio.lowlevel.notify_closing(ours)
                 ours.close()
+
+
+@pytest.mark.parametrize("call", ["receive", "receive_many"])
+async def test_notify_closing_tells_who_waits_in_a_channel(call: str, mode: str) -> None:
+    """notify_closing() wakes a task inside a datagram channel, and then the close sets the address free."""
+    channel = await trio_rio.open_datagram_channel(("127.0.0.1", 0))
+    address = address_of(channel)
+
+    async def receive() -> None:
+        with pytest.raises(trio.ClosedResourceError):
+            await getattr(channel, call)()
+
+    with trio.fail_after(PATIENCE_SECONDS):
+        async with channel:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(receive)
+                await wait_all_tasks_blocked()
+                trio.lowlevel.notify_closing(channel.socket)
+            channel.socket.close()
+        await settled()
+        async with await trio_rio.open_datagram_channel(address):
+            pass
+    assert_ledger_balanced()
 
 
 @pytest.mark.skipif(IS_WINDOWS, reason="Windows gives numbers in no order")
