@@ -28,7 +28,7 @@ from .rio import SOCKADDR_INET_SIZE_BYTES, RegisteredBuffer, Status
 # A chunk is registered at once: small enough for a first connection, large enough for few registrations.
 _CHUNK_SIZE_BYTES = 512 * 1024
 # How a system says that it cannot register our memory now; RIORegisterBuffer documents WSAEFAULT only.
-_NO_MEMORY = (Status.ENOBUFS, Status.EFAULT)
+NO_MEMORY = (Status.ENOBUFS, Status.EFAULT)
 # Room for a SOCKADDR_INET behind each slice, rounded up so that slices stay aligned.
 ADDRESS_ROOM_BYTES = 32
 assert ADDRESS_ROOM_BYTES >= SOCKADDR_INET_SIZE_BYTES
@@ -132,6 +132,15 @@ class Arena:
         self.registered_bytes = self.bulk_bytes = 0
         self.slices = 0
 
+    def register(self, memory: bytearray) -> RegisteredBuffer | None:
+        """Register memory that is none of the arena's; ``None`` when the system has no memory for that now."""
+        try:
+            return self.registrar.register_buffer(memory)
+        except RioCallError as error:
+            if error.code not in NO_MEMORY:
+                raise
+            return None
+
     def _grow(self, size: int, free: list[Slice]) -> bool:
         aligned = -(-size // ADDRESS_ROOM_BYTES) * ADDRESS_ROOM_BYTES
         stride = aligned + ADDRESS_ROOM_BYTES
@@ -139,11 +148,8 @@ class Arena:
         if count < 1:
             return False
         memory = bytearray(count * stride)
-        try:
-            chunk = self.registrar.register_buffer(memory)
-        except RioCallError as error:
-            if error.code not in _NO_MEMORY:
-                raise
+        chunk = self.register(memory)
+        if chunk is None:
             return False  # no worse than the limit; there may be some next time
         self._chunks.append(chunk)
         self.registered_bytes += len(memory)

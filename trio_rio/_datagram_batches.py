@@ -119,7 +119,9 @@ class SendBatches:
                 return None
             engine.arena.give_back(slice_)
             slice_ = None  # longer than a slice is
-            registered = engine.provider.register_buffer(bytearray(addresses + data))
+            registered = engine.arena.register(bytearray(addresses + data))
+            if registered is None:
+                return None
             row = SendRow(registered.buffer_id, len(addresses), bool(addresses), 0)
         batch = Batch(self.next_context, count, count, len(data), slice_, registered)
         try:

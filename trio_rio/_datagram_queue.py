@@ -22,6 +22,7 @@ import attrs
 import trio
 from trio.lowlevel import Abort
 
+from ._buffers import NO_MEMORY
 from ._channel import closed_error
 from ._datagram_addresses import NO_FAMILY
 from ._datagram_batches import SENDS_MAX, SendBatches
@@ -370,7 +371,7 @@ def open_queue(
     except RioCallError as error:
         if error.code == Status.EOPNOTSUPP:
             engine.own_sockets.forget(sock)
-        if error.code in (Status.EOPNOTSUPP, Status.ENOTSOCK, Status.EINVAL, Status.ENOBUFS):
+        if error.code in (Status.EOPNOTSUPP, Status.ENOTSOCK, Status.EINVAL, *NO_MEMORY):
             return None
         raise
     return queue

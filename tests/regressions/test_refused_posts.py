@@ -156,6 +156,33 @@ async def test_a_bunch_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
             assert await receive_all(channel, 1) == [b"next"]
 
 
+@pytest.mark.parametrize("code", [Status.ENOBUFS, Status.EFAULT])
+async def test_a_channel_without_registered_memory_uses_plain_calls(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """Where a channel cannot register its memory it goes on by plain calls."""
+    engine = trio_rio._trio.current_engine()
+    assert engine is not None
+    monkeypatch.setattr(engine.provider, "register_buffer", lambda memory: refuse_memory(memory, code))
+    async with await trio_rio.open_datagram_channel(("127.0.0.1", 0)) as channel:
+        with stdlib_peer() as peer:
+            await channel.send(b"out", peer.getsockname())
+            assert peer.recv(10) == b"out"
+            peer.sendto(b"in", address_of(channel))
+            assert await receive_all(channel, 1) == [b"in"]
+
+
+@pytest.mark.rio_config(small_slice_size_bytes=1024, large_slice_size_bytes=4096)
+async def test_a_long_datagram_without_registered_memory_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A datagram longer than a slice, which wants memory of its own, goes out without it."""
+    async with await trio_rio.open_datagram_channel(("127.0.0.1", 0)) as channel:
+        with stdlib_peer() as peer:
+            peer.sendto(b"in", address_of(channel))
+            assert await receive_all(channel, 1) == [b"in"]
+            await channel.send_many([(bytes(2000), peer.getsockname())])
+            monkeypatch.setattr(provider_of(channel), "register_buffer", refuse_memory)
+            await channel.send_many([(bytes(5000), peer.getsockname())])
+            assert [len(peer.recv(10000)) for _ in range(2)] == [2000, 5000]
+
+
 async def test_receives_that_are_posted_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where fewer receives are posted than were asked for, all datagrams come nevertheless, each once, in order."""
     async with await trio_rio.open_datagram_channel(("127.0.0.1", 0), receives_posted=8) as channel:
