@@ -44,6 +44,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "_datagram",
         "_datagram_leases",
         "_datagram_open",
+        "_lease_block",
         "_listener",
         "_open",
         "_run",

@@ -31,7 +31,7 @@ from ._datagram_sends import Outgoing
 from ._datagram_statistics import DatagramStatistics
 from ._errors import RioError, TruncatedDatagramError, text_of_errno
 from ._lease import place_of_caller
-from ._stream_leases import leases_of_run
+from ._lease_block import leases_of_run
 from ._trio import GLOBAL_RUN_CONTEXT, async_yield, must_cancel
 from .rio._drops import datagrams_dropped
 

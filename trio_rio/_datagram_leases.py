@@ -11,13 +11,10 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-import trio
 from trio.lowlevel import enable_ki_protection
 
 from ._datagram_queue import DatagramQueue
-from ._errors import RioError
-from ._stream_leases import leases_of_run
-from ._trio import current_runner
+from ._lease_block import LeaseBlock, leases_of_run
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -27,25 +24,22 @@ if TYPE_CHECKING:
     from .rio import Address
 
 
-class DatagramLease:
+class DatagramLease(LeaseBlock):
     """See :meth:`DatagramChannel.receive_lease`. An async context manager; to be entered once."""
 
-    __slots__ = ("_channel", "_datagrams_max", "_lease", "_place")
+    __slots__ = ("_channel", "_datagrams_max")
 
     def __init__(self, channel: DatagramChannel, datagrams_max: int | None, place: Place) -> None:
+        super().__init__(channel, place)
         self._channel = channel
         self._datagrams_max = datagrams_max
-        self._place = place
-        self._lease: Lease | None = None
 
     @enable_ki_protection
     async def __aenter__(self) -> list[tuple[memoryview, Address]]:
-        if self._lease is not None:
-            raise RioError("this lease was entered before; take a new one for each block")
-        book, channel = leases_of_run(), self._channel
-        await book.wait_for_room()
-        received = await channel._receive_for_lease(self._datagrams_max)
-        lease = self._lease = book.open(channel, self._place)
+        self._check_fresh()
+        await leases_of_run().wait_for_room()
+        received = await self._channel._receive_for_lease(self._datagrams_max)
+        lease = self._open()
         if isinstance(received, list):
             return [(lease.lend(memoryview(bytearray(data)), len(data), _nothing), from_) for data, from_ in received]
         queue, slots = received
@@ -64,18 +58,7 @@ class DatagramLease:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        lease = self._lease
-        if exc_value is not None:  # its error is what matters; one of another run is ended by that run
-            if lease is not None and lease.runner is current_runner():
-                lease.revoke("the end of its block")
-            return
-        if lease is None:
-            raise RioError("this lease was never entered")
-        lease.check_held()
-        is_closed = self._channel.socket.fileno() == -1
-        lease.end()
-        if is_closed:
-            raise trio.ClosedResourceError("the socket was closed while a lease on what it received was held")
+        self._end(exc_value)
 
 
 def _nothing() -> None:

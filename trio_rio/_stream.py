@@ -26,8 +26,9 @@ from trio.abc import HalfCloseableStream
 from trio.lowlevel import enable_ki_protection
 
 from ._lease import place_of_caller
+from ._lease_block import leases_of_run
 from ._socket import RioSocket
-from ._stream_leases import ReceiveLease, SendLease, leases_of_run
+from ._stream_leases import ReceiveLease, SendLease
 from ._trio import async_yield
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ import trio
 from trio.lowlevel import enable_ki_protection
 
 from ._config import RioConfig
-from ._errors import RioError
-from ._lease import Lease, LeaseBook, Place
+from ._lease import Lease, Place
+from ._lease_block import LeaseBlock, leases_of_run
 from ._requests import Event, Request
 from ._socket import RioSocket
-from ._trio import async_yield, current_engine, current_runner
+from ._trio import async_yield, current_engine
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -28,21 +28,6 @@ if TYPE_CHECKING:
 
 # What a receive asks for where RIO does not serve.
 _PLAIN_RECEIVE_SIZE_BYTES = 65536
-
-_leases_of_stock_run: trio.lowlevel.RunVar[LeaseBook] = trio.lowlevel.RunVar("trio_rio leases")
-
-
-def leases_of_run() -> LeaseBook:
-    """The leases of the current run, of stock Trio too."""
-    engine = current_engine()
-    if engine is not None:
-        return engine.leases
-    try:
-        return _leases_of_stock_run.get()
-    except LookupError:
-        book = LeaseBook(RioConfig().registered_bytes_max // 2)
-        _leases_of_stock_run.set(book)
-        return book
 
 
 def _largest_slice_bytes() -> int:
@@ -55,30 +40,14 @@ def _usable_channel(stream: RioStream) -> Channel | None:
     return sock._usable_channel() if isinstance(sock, RioSocket) else None
 
 
-class _StreamLease:
-    """What both kinds have in common: one lease, entered once, and where it was taken."""
+class _StreamLease(LeaseBlock):
+    """What both kinds have in common: memory of a stream."""
 
-    __slots__ = ("_lease", "_place", "_stream")
+    __slots__ = ("_stream",)
 
     def __init__(self, stream: RioStream, place: Place) -> None:
+        super().__init__(stream, place)
         self._stream = stream
-        self._place = place
-        self._lease: Lease | None = None
-
-    def _check_fresh(self) -> None:
-        if self._lease is not None:
-            raise RioError("this lease was entered before; take a new one for each block")
-
-    def _open(self) -> Lease:
-        lease = leases_of_run().open(self._stream, self._place)
-        self._lease = lease
-        return lease
-
-    def _held(self) -> Lease:
-        if self._lease is None:
-            raise RioError("this lease was never entered")
-        self._lease.check_held()
-        return self._lease
 
     def _lend_request(self, request: Request, start: int, stop: int) -> memoryview:
         request.happen(Event.LEASE)
@@ -92,12 +61,6 @@ class _StreamLease:
     def _lend_copy(self, data: memoryview) -> memoryview:
         """It takes no memory from others, so it does not count."""
         return self._lend_plain(memoryview(bytearray(data)), 0)
-
-    def _end_after_error(self) -> None:
-        """The block raises: its error is what matters. Memory that it still holds is kept as long as it does."""
-        # One of another run is ended by that run.
-        if self._lease is not None and self._lease.runner is current_runner():
-            self._lease.revoke("the end of its block")
 
 
 class ReceiveLease(_StreamLease):
@@ -163,14 +126,7 @@ class ReceiveLease(_StreamLease):
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if exc_value is not None:
-            self._end_after_error()
-            return
-        lease = self._held()
-        is_closed = self._stream.socket.fileno() == -1
-        lease.end()
-        if is_closed:
-            raise trio.ClosedResourceError("the socket was closed while a lease on what it received was held")
+        self._end(exc_value)
 
 
 class SendLease(_StreamLease):
