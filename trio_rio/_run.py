@@ -26,7 +26,7 @@ import trio
 
 from . import _trio
 from ._config import RioConfig
-from ._errors import RioError, RioUnavailableError
+from ._errors import RioUnavailableError
 from ._socket import RioSocket
 from ._socket_module import SocketModule
 from .io_managers.readiness import ReadinessIOManager
@@ -249,7 +249,4 @@ def current_statistics() -> RioStatistics:
     Raises:
       RioError: there is none, or it is not on trio_rio.
     """
-    engine = _trio.current_engine()
-    if engine is None:
-        raise RioError("no run on trio_rio is under way in this thread; start it with trio_rio.run()")
-    return engine.statistics()
+    return _trio.engine_of_run().statistics()

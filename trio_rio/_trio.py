@@ -25,6 +25,8 @@ from trio._core import _run
 from trio._core._run import GLOBAL_RUN_CONTEXT, Runner, Task
 from trio._core._traps import CancelShieldedCheckpoint, WaitTaskRescheduled, _async_yield
 
+from ._errors import RioError
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
@@ -59,6 +61,14 @@ def current_runner() -> Runner | None:
 def current_engine() -> Engine | None:
     """The engine of this thread's run; ``None`` outside of one, and in one that is not on trio_rio."""
     return getattr(getattr(current_runner(), "io_manager", None), "engine", None)
+
+
+def engine_of_run() -> Engine:
+    """As :func:`current_engine`; RioError in place of ``None``."""
+    engine = current_engine()
+    if engine is None:
+        raise RioError("no run on trio_rio is under way in this thread; start it with trio_rio.run()")
+    return engine
 
 
 def must_cancel(task: Task) -> bool:
@@ -144,6 +154,7 @@ __all__ = [
     "async_yield",
     "current_engine",
     "current_runner",
+    "engine_of_run",
     "is_in_host",
     "must_cancel",
     "reschedule_all",

@@ -19,7 +19,6 @@ from collections.abc import Iterator
 
 from . import _trio
 from ._engine import Engine
-from ._errors import RioError
 from ._statistics import Ledger
 
 
@@ -29,10 +28,7 @@ def current_ledger() -> Ledger:
     Raises:
       RioError: there is none, or it is not on trio_rio.
     """
-    engine = _trio.current_engine()
-    if engine is None:
-        raise RioError("no run on trio_rio is under way in this thread; start it with trio_rio.run()")
-    return engine.ledger()
+    return _trio.engine_of_run().ledger()
 
 
 def assert_ledger_balanced() -> None:
