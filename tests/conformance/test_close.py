@@ -269,8 +269,8 @@ def test_rc_37_a_completion_queue_closed_too_early(table: Table) -> None:
     assert not block.is_held
 
 
-def test_rc_37a_results_in_a_closed_queue_are_dropped(table: Table) -> None:
-    """Results that wait in the queue when it is closed go with it, and let go of their memory."""
+def queue_with_a_result(table: Table) -> tuple[CompletionQueue, Block]:
+    """A completion queue in which the result of a receive waits, and the memory of that receive."""
     ours, peer = table.tcp()
     cq = table.cq()
     rq = table.rq(ours, cq)
@@ -279,6 +279,12 @@ def test_rc_37a_results_in_a_closed_queue_are_dropped(table: Table) -> None:
     table.provider.notify(cq)
     peer.send(b"never seen")
     assert table.signals[cq].take() == 1
+    return cq, block
+
+
+def test_rc_37a_results_in_a_closed_queue_are_dropped(table: Table) -> None:
+    """Results that wait in the queue when it is closed go with it, and let go of their memory."""
+    cq, block = queue_with_a_result(table)
     table.close_cq(cq)
     assert table.provider.outstanding() == 0
     table.provider.deregister_buffer(block.buffer)
@@ -287,14 +293,7 @@ def test_rc_37a_results_in_a_closed_queue_are_dropped(table: Table) -> None:
 
 def test_rc_37b_memory_that_only_a_closed_queue_held(table: Table) -> None:
     """Memory that was deregistered while its result waited is let go of with the completion queue."""
-    ours, peer = table.tcp()
-    cq = table.cq()
-    rq = table.rq(ours, cq)
-    block = table.block()
-    table.receive(rq, block.slice())
-    table.provider.notify(cq)
-    peer.send(b"never seen")
-    assert table.signals[cq].take() == 1
+    cq, block = queue_with_a_result(table)
     table.provider.deregister_buffer(block.buffer)
     assert block.is_held
     table.close_cq(cq)
