@@ -134,8 +134,7 @@ class DatagramChannel(trio.abc.AsyncResource):
     def _end_queue(self) -> None:
         queue, self._queue = self._queue, None
         if queue is not None:
-            queue.wake_all()
-            queue.end()
+            queue.close()
 
     async def _carrier_in_call(self) -> DatagramQueue | PlainDatagrams:
         try:

@@ -286,6 +286,11 @@ class DatagramQueue:
         for task in tasks:
             trio.lowlevel.reschedule(task, closed_error())
 
+    def close(self) -> None:
+        """See :meth:`QueueOwner.close`."""
+        self.wake_all()
+        self.end()
+
     def end(self, *, closes_socket: bool = False) -> None:
         """End every request; memory and queues are given back when all of them have completed. Twice is allowed.
 

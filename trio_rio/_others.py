@@ -61,8 +61,8 @@ class QueueOwner(Protocol):
     def drain(self) -> None:
         """Dequeue what is there, and arm for the rest."""
 
-    def wake_all(self) -> None:
-        """His socket is being closed: tell every task that waits."""
+    def close(self) -> None:
+        """His socket is being closed: tell every task that waits, and end. Twice is allowed."""
 
 
 @attrs.define(eq=False)
@@ -105,11 +105,10 @@ class Others:
         return owner if owner is not None and owner.sock is sock else None
 
     def notify_closing(self, fd: int) -> None:
-        """The socket with this number is about to be closed: tell the tasks that wait, and end what is in flight."""
+        """The socket with this number is about to be closed: see :meth:`QueueOwner.close`."""
         owner = self._by_fd.get(fd)
         if owner is not None and owner.sock.fileno() == fd:
-            owner.wake_all()
-            owner.end()
+            owner.close()
 
     def enter(self, owner: QueueOwner) -> int:
         """The first of the keys that are his from now on."""

@@ -394,8 +394,7 @@ class RioSocket(_trio.StockSocketType):
         engine = current_engine()
         owner = engine.others.owner_of(self._sock) if engine is not None else None
         if owner is not None:
-            owner.wake_all()
-            owner.end()
+            owner.close()
         channel, self._channel = self._channel, None
         if channel is not None:
             number = self._sock.fileno()
