@@ -133,7 +133,7 @@ class Arena:
         self.slices = 0
 
     def register(self, memory: bytearray) -> RegisteredBuffer | None:
-        """Register memory that is none of the arena's; ``None`` when the system has no memory for that now."""
+        """Register memory, which the caller deregisters; ``None`` when the system has none for that now."""
         try:
             return self.registrar.register_buffer(memory)
         except RioCallError as error:
