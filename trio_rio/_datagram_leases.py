@@ -17,28 +17,25 @@ from ._datagram_queue import DatagramQueue
 from ._lease_block import LeaseBlock, leases_of_run
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from ._datagram import DatagramChannel
     from ._lease import Lease, Place
     from .rio import Address
 
 
-class DatagramLease(LeaseBlock):
+class DatagramLease(LeaseBlock["DatagramChannel"]):
     """See :meth:`DatagramChannel.receive_lease`. An async context manager; to be entered once."""
 
-    __slots__ = ("_channel", "_datagrams_max")
+    __slots__ = ("_datagrams_max",)
 
     def __init__(self, channel: DatagramChannel, datagrams_max: int | None, place: Place) -> None:
         super().__init__(channel, place)
-        self._channel = channel
         self._datagrams_max = datagrams_max
 
     @enable_ki_protection
     async def __aenter__(self) -> list[tuple[memoryview, Address]]:
         self._check_fresh()
         await leases_of_run().wait_for_room()
-        received = await self._channel._receive_for_lease(self._datagrams_max)
+        received = await self._holder._receive_for_lease(self._datagrams_max)
         lease = self._open()
         if isinstance(received, list):
             return [(lease.lend(memoryview(bytearray(data)), len(data), _nothing), from_) for data, from_ in received]
@@ -50,15 +47,6 @@ class DatagramLease(LeaseBlock):
         offset = slot * queue.row.stride
         base = memoryview(queue.memory)[offset : offset + count]
         return lease.lend(base, queue.row.length, functools.partial(queue.take_back, slot))
-
-    @enable_ki_protection
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._end(exc_value)
 
 
 def _nothing() -> None:

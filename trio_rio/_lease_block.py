@@ -6,9 +6,10 @@ ends it; when its holder was closed meanwhile, it says so at its end at the late
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import trio
+from trio.lowlevel import enable_ki_protection
 
 from ._config import RioConfig
 from ._errors import RioError
@@ -16,6 +17,8 @@ from ._lease import Lease, LeaseBook, Place
 from ._trio import current_engine, current_runner
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from trio.socket import SocketType
 
 _leases_of_stock_run: trio.lowlevel.RunVar[LeaseBook] = trio.lowlevel.RunVar("trio_rio leases")
@@ -41,12 +44,15 @@ class Holder(Protocol):
     def socket(self) -> SocketType: ...
 
 
-class LeaseBlock:
-    """One lease, entered once, and where it was taken."""
+HolderT = TypeVar("HolderT", bound=Holder)
+
+
+class LeaseBlock(Generic[HolderT]):
+    """One lease, entered once, and where it was taken. What enters it, and so what it lends, is the subclass's."""
 
     __slots__ = ("_holder", "_lease", "_place")
 
-    def __init__(self, holder: Holder, place: Place) -> None:
+    def __init__(self, holder: HolderT, place: Place) -> None:
         self._holder = holder
         self._place = place
         self._lease: Lease | None = None
@@ -66,8 +72,13 @@ class LeaseBlock:
         self._lease.check_held()
         return self._lease
 
-    def _end(self, exc_value: BaseException | None) -> None:
-        """The block is over: end the lease. Raises as :meth:`Lease.end`, unless the block does."""
+    @enable_ki_protection
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         if exc_value is not None:
             self._end_after_error()
             return

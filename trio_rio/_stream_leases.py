@@ -40,14 +40,10 @@ def _usable_channel(stream: RioStream) -> Channel | None:
     return sock._usable_channel() if isinstance(sock, RioSocket) else None
 
 
-class _StreamLease(LeaseBlock):
+class _StreamLease(LeaseBlock["RioStream"]):
     """What both kinds have in common: memory of a stream."""
 
-    __slots__ = ("_stream",)
-
-    def __init__(self, stream: RioStream, place: Place) -> None:
-        super().__init__(stream, place)
-        self._stream = stream
+    __slots__ = ()
 
     def _lend_request(self, request: Request, start: int, stop: int) -> memoryview:
         request.happen(Event.LEASE)
@@ -75,7 +71,7 @@ class ReceiveLease(_StreamLease):
 
         try:
             await leases_of_run().wait_for_room()
-            channel = _usable_channel(self._stream)
+            channel = _usable_channel(self._holder)
             if channel is not None:
                 came = await self._receive_on(channel)
                 if came is not None:
@@ -114,19 +110,10 @@ class ReceiveLease(_StreamLease):
 
     async def _receive_plain(self) -> memoryview:
         memory = bytearray(_PLAIN_RECEIVE_SIZE_BYTES)
-        count = await self._stream.socket.recv_into(memory)
+        count = await self._holder.socket.recv_into(memory)
         if leases_of_run().is_full():
             return self._lend_copy(memoryview(memory)[:count])
         return self._lend_plain(memoryview(memory)[:count], len(memory) if count else 0)
-
-    @enable_ki_protection
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._end(exc_value)
 
 
 class SendLease(_StreamLease):
@@ -162,7 +149,7 @@ class SendLease(_StreamLease):
     @enable_ki_protection
     async def __aenter__(self) -> memoryview:
         self._check_fresh()
-        stream = self._stream
+        stream = self._holder
         if stream.socket.did_shutdown_SHUT_WR:
             raise trio.ClosedResourceError("can't send data after sending EOF")
         stream._check_open()
@@ -187,7 +174,7 @@ class SendLease(_StreamLease):
             return
         from ._stream import raise_translated
 
-        lease, stream = self._held(), self._stream
+        lease, stream = self._held(), self._holder
         try:
             stream._begin_sending()
         except BaseException:
@@ -209,12 +196,12 @@ class SendLease(_StreamLease):
         data = bytes(lease.parts[0].base[: self._count])  # the task may have released its view
         lease.end()
         if data:
-            await self._stream._send_rest(memoryview(data), 0)
+            await self._holder._send_rest(memoryview(data), 0)
         else:
             await trio.lowlevel.checkpoint()
 
     async def _send_request(self, lease: Lease, request: Request) -> None:
-        channel = _usable_channel(self._stream)
+        channel = _usable_channel(self._holder)
         if channel is None or channel is not request.channel or not self._count:
             await self._send_plain(lease)  # nothing to send, or the run takes no more requests
             return
@@ -241,4 +228,4 @@ class SendLease(_StreamLease):
         rest = bytes(request.slice.view[sent : self._count])  # of a send that was cancelled, or not posted
         request.finish()
         if rest:
-            await self._stream._send_rest(memoryview(rest), 0)
+            await self._holder._send_rest(memoryview(rest), 0)
