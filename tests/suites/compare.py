@@ -50,12 +50,13 @@ def compare(first: Path, others: list[Path], allowed: Mapping[str, str] = ALLOWE
             if test in allowed:
                 print(f"{name}: {test} may fail: {allowed[test]}")
                 continue
-            lost.append(f"FAILED {name}: {test}: {outcome}")
+            lost.append(f"{name}: {test}: {outcome}")
             print(f"\n{name}: {test}: {outcome}\n{text}")
     return lost
 
 
 if __name__ == "__main__":
     lost = compare(Path(sys.argv[1]), [Path(argument) for argument in sys.argv[2:]])
-    print("\n".join(lost))
+    for line in lost:
+        print(f"FAILED {line}")
     sys.exit(bool(lost))

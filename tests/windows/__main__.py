@@ -41,7 +41,8 @@ def judged(problems: list[str]) -> int:
     """Say last what went wrong, where the end of a long log shows it; the exit code."""
     if problems:
         print("\nwhat went wrong:")
-        print("\n".join(problems), flush=True)
+        for problem in problems:
+            print(f"FAILED {problem}", flush=True)
     return 1 if problems else 0
 
 

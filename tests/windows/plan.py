@@ -178,5 +178,5 @@ def run_setups(wanted: Sequence[Setup]) -> list[str]:
     for setup, outcome in zip(wanted, outcomes, strict=True):
         print(f"{setup.name:<23} {'good' if outcome.is_good else 'BAD '} {outcome}")
         if not outcome.is_good:
-            problems += [f"FAILED {setup.name}: {what}" for what in outcome.problems or ["nothing passed"]]
+            problems += [f"{setup.name}: {what}" for what in outcome.problems or ["nothing passed"]]
     return problems

@@ -12,6 +12,8 @@ from typing import IO
 from . import machine
 
 TIMED_OUT = 124
+# Shown of one run: what comes later mostly follows from the first.
+MISUSE_REPORTS_MAX = 20
 
 
 def copy_through(source: IO[bytes], *targets: IO[bytes]) -> None:
@@ -80,3 +82,10 @@ def python_environment(misuse: Path) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "PYTHONUTF8": "1",
     }
+
+
+def misuse_reports(misuse: Path) -> list[str]:
+    """The first reports of misuse in the file of :func:`python_environment`; none when nothing was misused."""
+    if not misuse.exists():
+        return []
+    return misuse.read_text(encoding="utf-8", errors="replace").splitlines()[:MISUSE_REPORTS_MAX]

@@ -73,7 +73,5 @@ def run_files(
         outcome.is_cut_off = not outcome.counts
         outcome.problems = failed or [f"FAILED {selection[0]}: exit code {code}, no summary: a hang, or a crash"]
         outcome.details = output[-SHOWN_CHARACTERS:]
-    if misuse.exists():
-        reports = misuse.read_text(encoding="utf-8", errors="replace").splitlines()
-        outcome.problems += reports[:20]
+    outcome.problems += run.misuse_reports(misuse)
     return outcome

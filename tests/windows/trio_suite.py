@@ -42,13 +42,12 @@ def run_once(prefix: Path, folder: Path, name: str, options: Sequence[str]) -> t
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     summary = [line.strip("= ") for line in lines if re.search(r" in \d+\.\d+s", line)]
     print(f"{name:<14} {summary[-1] if summary else 'it came to no end'}", flush=True)
-    reports = misuse.read_text(encoding="utf-8", errors="replace").splitlines() if misuse.exists() else []
-    problems = [f"FAILED {name}: {line}" for line in reports[:20]]
+    problems = [f"{name}: {line}" for line in run.misuse_reports(misuse)]
     if report.exists():
         return report, problems
     print("\n".join(lines[-60:]), flush=True)
     tests = [line for line in lines if "::" in line]
-    return None, [*problems, f"FAILED {name}: it came to no end in {tests[-1] if tests else 'no test'}"]
+    return None, [*problems, f"{name}: it came to no end in {tests[-1] if tests else 'no test'}"]
 
 
 def run_suite(providers: Sequence[str]) -> list[str]:
@@ -61,7 +60,7 @@ def run_suite(providers: Sequence[str]) -> list[str]:
             return problems
         passed = len(compare.passed(compare.outcomes(stock)))
         if passed < PASSED_MIN:
-            return [f"FAILED stock: only {passed} tests passed"]
+            return [f"stock: only {passed} tests passed"]
         reports: list[Path] = []
         for provider in providers:
             options = ["-p", "trio_rio.pytest_plugin", f"--rio-provider={provider}"]
