@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
 import trio_rio
+from trio_rio._trio import engine_of_run
 from trio_rio.rio import RioCallError, Status
 
 from ..engine.datagrams import address_of, receive_all, stdlib_peer
 from ..engine.harness import open_pair, udp_socket
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from trio_rio.rio import Provider, RequestQueue
 
 pytestmark = pytest.mark.rio_config(cancellation="detach")
 
 
-def refuse_memory(_: object, code: int = Status.ENOBUFS) -> None:
-    raise RioCallError("RIORegisterBuffer", code)
+def refusing(function: str, code: int = Status.ENOBUFS) -> Callable[..., NoReturn]:
+    """In place of a function of the table: it refuses each call."""
+
+    def refuse(*_: object) -> NoReturn:
+        raise RioCallError(function, code)
+
+    return refuse
 
 
 def request_queue_of(sock: Any) -> RequestQueue:
@@ -75,7 +83,7 @@ async def test_bytes_are_not_lost_for_want_of_larger_slices(monkeypatch: pytest.
         await trio.SocketStream(theirs).send_all(sent)
         await wait_all_tasks_blocked(0.01)
         with monkeypatch.context() as patch:
-            patch.setattr(engine.provider, "register_buffer", refuse_memory)
+            patch.setattr(engine.provider, "register_buffer", refusing("RIORegisterBuffer"))
             received = b""
             while len(received) < len(sent):
                 if leases:
@@ -93,9 +101,8 @@ async def test_bytes_are_not_lost_for_want_of_larger_slices(monkeypatch: pytest.
 async def test_sockets_without_registered_memory_use_plain_calls(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     """Where no memory can be registered, as when none may be locked, sockets go on by plain calls."""
     async with open_pair() as (ours, theirs):
-        engine = trio_rio._trio.current_engine()
-        assert engine is not None
-        monkeypatch.setattr(engine.provider, "register_buffer", lambda _: refuse_memory(_, code))
+        engine = engine_of_run()
+        monkeypatch.setattr(engine.provider, "register_buffer", refusing("RIORegisterBuffer", code))
         await theirs.send(b"there")
         assert await ours.recv(10) == b"there"
         await ours.send(b"back")
@@ -135,10 +142,6 @@ async def test_a_datagram_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
         assert await sock.recvfrom(10) == (b"three", peer.getsockname())
 
 
-def refuse(*_: object) -> int:
-    raise RioCallError("RIOReceiveEx", Status.ENOBUFS)
-
-
 async def test_a_bunch_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """A channel returns the bunch that has come, though no receive can be posted; and goes on when it can."""
     async with await trio_rio.open_datagram_channel(("127.0.0.1", 0), receives_posted=4) as channel:
@@ -147,7 +150,7 @@ async def test_a_bunch_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
                 peer.sendto(b"%d" % number, address_of(channel))
             await wait_all_tasks_blocked(0.01)
             with monkeypatch.context() as patch:
-                patch.setattr(provider_of(channel), "post_receives", refuse)
+                patch.setattr(provider_of(channel), "post_receives", refusing("RIOReceiveEx"))
                 assert await receive_all(channel, 4) == [b"0", b"1", b"2", b"3"]
                 with pytest.raises(OSError) as caught:
                     await channel.receive()
@@ -159,9 +162,8 @@ async def test_a_bunch_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("code", [Status.ENOBUFS, Status.EFAULT])
 async def test_a_channel_without_registered_memory_uses_plain_calls(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     """Where a channel cannot register its memory it goes on by plain calls."""
-    engine = trio_rio._trio.current_engine()
-    assert engine is not None
-    monkeypatch.setattr(engine.provider, "register_buffer", lambda memory: refuse_memory(memory, code))
+    engine = engine_of_run()
+    monkeypatch.setattr(engine.provider, "register_buffer", refusing("RIORegisterBuffer", code))
     async with await trio_rio.open_datagram_channel(("127.0.0.1", 0)) as channel:
         with stdlib_peer() as peer:
             await channel.send(b"out", peer.getsockname())
@@ -178,7 +180,7 @@ async def test_a_long_datagram_without_registered_memory_is_sent(monkeypatch: py
             peer.sendto(b"in", address_of(channel))
             assert await receive_all(channel, 1) == [b"in"]
             await channel.send_many([(bytes(2000), peer.getsockname())])
-            monkeypatch.setattr(provider_of(channel), "register_buffer", refuse_memory)
+            monkeypatch.setattr(provider_of(channel), "register_buffer", refusing("RIORegisterBuffer"))
             await channel.send_many([(bytes(5000), peer.getsockname())])
             assert [len(peer.recv(10000)) for _ in range(2)] == [2000, 5000]
 
