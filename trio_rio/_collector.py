@@ -236,17 +236,9 @@ class Collectors:
     # -- signals -------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """The notifier is there: every queue that is to signal gets its first turn from it."""
-        if self.event is None and not self.is_polling:
-            for collector in self.all:
-                self._make_due(collector)
-
-    def on_packet(self, key: int) -> None:
-        """The port brought a queue's packet inside a task's step: let the notifier serve it."""
-        self.engine.counters.received += 1
-        collector = self.all[key]
-        collector.is_armed = False
-        self.call_notifier(collector)
+        """The notifier is there: arm every queue that is to signal, so that the first result finds it so."""
+        if not self.is_polling:
+            self.arm()
 
     def serve_packet(self, key: int) -> None:
         """The port brought a queue's packet between two ticks: do what the notifier would do first.
@@ -290,6 +282,30 @@ class Collectors:
             self._make_due(collector)
         else:
             collector.arm()  # its packet may come from within, and then it is due again
+
+    def serve_event(self) -> bool:
+        """The event is, or may be, set: a turn for each queue, then arm them. False: one of them may have more."""
+        self.reset_event()
+        full = [collector for collector in self.all if collector.turn() == collector.limit]
+        if not full:
+            self.arm()
+        return not full
+
+    def reset_event(self) -> None:
+        """Reset the event, and count what it said."""
+        assert self.event is not None
+        if self.event.is_set:
+            self.engine.counters.received += 1
+            self.event.reset()
+
+    def serve_event_between_ticks(self) -> bool:
+        """As :meth:`serve_packet`, for the event. Returns whether it was set."""
+        event = self.event
+        if event is None or self.is_polling or not event.is_set:
+            return False
+        if not self.serve_event():
+            event.set()  # the rest is the notifier's work
+        return True
 
     def arm(self) -> None:
         """Arm every queue."""

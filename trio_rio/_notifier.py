@@ -10,10 +10,10 @@ Between a dequeue and the arming nothing may block. When one turn empties the qu
 of its own would double the ticks of a lone request and its answer.
 
 Decision. A system task, which owns the cycle. With "port", a packet that comes between two ticks is served in
-place (:meth:`Collectors.serve_packet` does the notifier's next step for it); the notifier runs when a turn was
-not enough, and when a packet came inside a task's step. Several queues wait in a line, and one step is one turn
-of the first: a queue that never empties delays another by one turn each, and tasks run in between. With "event",
-the notifier waits for the event, and gives each queue a turn when it is set. A run that polls is served by its tick,
+place (:meth:`Collectors.serve_packet` does the notifier's next step for it); the notifier runs when a turn was not
+enough. Several queues wait in a line, and one step is one turn of the first: a queue that never empties delays another
+by one turn each, and tasks run in between. With "event", the notifier waits for the event, and gives each queue a turn
+when it is set; a manager that sees it set between two ticks does that in place. A run that polls is served by its tick,
 and the notifier is there for the end.
 
 Trio cancels system tasks when the main task is done, but other system tasks, and async generators, may still use
@@ -90,16 +90,13 @@ async def _serve_or_wait(engine: Engine) -> None:
 async def _serve_event(engine: Engine, event: Event) -> None:
     """One turn of each queue; then, if that was all, arm them and wait until one of them signals."""
     collectors = engine.collectors
-    event.reset()
-    if not collectors.is_polling:
-        full = [collector for collector in collectors.all if collector.turn() == collector.limit]
-        if full:
-            await trio.lowlevel.checkpoint()
-            return
-        collectors.arm()
+    if collectors.is_polling:
+        collectors.reset_event()
+    elif not collectors.serve_event():
+        await trio.lowlevel.checkpoint()
+        return
     collectors.is_notifier_waiting = True
     try:
         await engine.manager.wait_event(event)
     finally:
         collectors.is_notifier_waiting = False
-    engine.counters.received += 1

@@ -1,15 +1,17 @@
 """An I/O manager on readiness: Trio's own of the platform, with the ``portable`` provider beside it.
 
 Facts. The portable provider has a poll set of its own, whose descriptor is readable when a socket in it is
-ready. Trio's manager can wait for any descriptor.
+ready. Trio's manager can wait for any descriptor. A task whose socket becomes ready is woken by stock Trio in the tick
+that sees it; what is there at once costs one checkpoint. Programs come to depend on such ticks without knowing.
 
 Consequence. One readiness wait, on that descriptor, serves all RIO sockets; Trio's manager needs no change, and its
-private structures stay private.
+private structures stay private. But the task that waits there may do no more than wait: what it handed out, its tasks
+would see a tick late.
 
-Decision. A subclass of whatever manager Trio has here, with an engine. The *pump*, a system task, waits for the
-poll set and lets the provider make progress; a packet or an event reaches the notifier directly, since it is made in
-the run's own thread. Windows has no poll set with a descriptor: where it has no RIO either, the engine takes no
-sockets, and all of them go Trio's own way."""
+Decision. A subclass of whatever manager Trio has here, with an engine. The *pump*, a system task, keeps up the wait for
+the poll set. The provider makes progress between two ticks, whenever Trio's manager saw anything, and results are
+handed out there; a packet or an event is made in the run's own thread. Windows has no poll set with a descriptor: where
+it has no RIO either, the engine takes no sockets, and all of them go Trio's own way."""
 
 from __future__ import annotations
 
@@ -23,7 +25,6 @@ from .. import _notifier, _trio
 from .._collector import HandedOut
 from .._config import RioConfig
 from .._engine import Engine
-from .._others import FIRST_KEY
 from .._statistics import RioIOStatistics
 from .._trio import StockIOManager, spawn_uncounted
 from ..rio.portable import PortableProvider
@@ -42,6 +43,8 @@ class ReadinessIOManager(StockIOManager):
         self.provider: PortableProvider = PortableProvider()
         self._packets: list[int] = []  # keys of the queues that signalled in this tick
         self._thread = threading.get_ident()
+        self._has_pump = False
+        self._is_processing = False
         try:
             port = self._port = self.provider.create_port()
             self.engine: Engine = Engine(self, self.provider, port, config or self.config, because or self.because)
@@ -57,35 +60,30 @@ class ReadinessIOManager(StockIOManager):
     def _start(self, engine: Engine) -> None:
         _notifier.start_notifier(engine)
         if engine.runner is not None:
+            self._has_pump = True
+            self.provider.drive()
             spawn_uncounted(self._pump, name="trio_rio readiness")
 
     async def _pump(self) -> None:
-        """Let the provider serve its sockets whenever its poll set is readable."""
+        """Have Trio's manager see it when the poll set is readable; :meth:`process_events` does the rest."""
         while True:
             await super().wait_readable(self.provider.fileno())
-            self.provider.progress()
-            self._serve()
 
     def _on_packet(self, key: int) -> None:
-        """A packet is made where the request completes: inside a post, or while the pump serves sockets.
+        """A packet is made where the request completes: inside a post, or while the provider makes progress.
 
         Inside a post its own task has not begun to wait yet, so results must not be handed out before the tick's end.
+        A post in a callback of a guest's host has to end the tick.
         """
-        if not self._is_guest():
-            self._packets.append(key)
-        elif key >= FIRST_KEY:
-            trio.lowlevel.current_trio_token().run_sync_soon(self._collectors.serve_packet, key)
-        else:
-            self._collectors.on_packet(key)
-
-    @staticmethod
-    def _is_guest() -> bool:
-        return bool(getattr(_trio.current_runner(), "is_guest", False))
+        self._packets.append(key)
+        if not self._is_processing and _trio.is_in_host():
+            self.force_wakeup()
 
     def _serve(self) -> None:
         packets, self._packets = self._packets, []
         for key in packets:
             self._collectors.serve_packet(key)
+        self._collectors.serve_event_between_ticks()
 
     def statistics(self) -> RioIOStatistics:  # type: ignore[override]  # the platform's own has other fields
         """Tasks that wait, on readiness and on requests."""
@@ -112,15 +110,28 @@ class ReadinessIOManager(StockIOManager):
         return HandedOut(events) if is_found else events
 
     def _look(self, timeout: float) -> Any:
-        if self._packets:
-            self._serve()
-        if timeout and (self._packets or _trio.GLOBAL_RUN_CONTEXT.runner.runq):
-            timeout = 0
-        return super().get_events(timeout)
+        if not self._packets and self._collectors.event is None:
+            return super().get_events(timeout)
+        self._serve()
+        if not (self._packets or _trio.GLOBAL_RUN_CONTEXT.runner.runq):
+            return super().get_events(timeout)
+        # The host of a guest would wait for more if this were nothing.
+        return HandedOut(super().get_events(0))
 
     def process_events(self, events: Any) -> None:
-        """Trio's own."""
-        super().process_events(events.events if isinstance(events, HandedOut) else events)
+        """Trio's own, after which the provider serves what is ready."""
+        while isinstance(events, HandedOut):  # of the look, and of the looking again
+            events = events.events
+        self._is_processing = True
+        try:
+            super().process_events(events)
+            if events and self._has_pump:
+                self.provider.progress()
+                self._serve()
+                if self._collectors.is_polling:
+                    self._collectors.poll()
+        finally:
+            self._is_processing = False
 
     def commit_from_outside(self) -> None:
         """See :meth:`Manager.commit_from_outside`: a request here starts in its post, and may have ended there too."""

@@ -124,7 +124,8 @@ class UringIOManager:
         if self._is_polling:
             count, is_found = self._collectors.look_or_wait(self._look, timeout)
         else:
-            count, is_found = self._look(timeout), False
+            count = self._look(timeout)
+            is_found = self._collectors.serve_event_between_ticks()
         if count == 0 and self._event is not None and self._event.is_set:
             # It was set within this very call, and the wait for it has not ended yet: that is not nothing.
             count = self._look(0) or _NOTHING

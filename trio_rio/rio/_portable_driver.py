@@ -49,7 +49,7 @@ class ReadinessDriver:
     """The lock, the poll, and the sleepers of one provider.
 
     ``lock`` guards every structure of the provider. ``outstanding`` counts requests posted and not dequeued,
-    ``dequeues`` the dequeues since the last look at readiness.
+    ``dequeues`` the dequeues since the last look at readiness. ``is_driven``: an outer loop looks, and dequeues do not.
     """
 
     waits: ReadinessWaits
@@ -59,6 +59,7 @@ class ReadinessDriver:
     outstanding: int = 0
     is_closed: bool = False
     dequeues: int = 0
+    is_driven: bool = False
     _leader: int | None = None
     _changed: threading.Condition = attrs.field(init=False)
 

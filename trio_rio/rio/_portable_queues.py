@@ -85,7 +85,7 @@ class CompletionState:
             driver.refuse_other_process()
         with driver.lock:
             results, port = self.results, self.port
-            if port is None or port.on_packet is None:  # nobody else drives readiness
+            if not driver.is_driven and (port is None or port.on_packet is None):  # nobody else drives readiness
                 driver.dequeues += 1
                 if not results or driver.dequeues >= DEQUEUES_BEFORE_POLL:
                     driver.progress()

@@ -13,8 +13,9 @@ Decision. Four small parts: requests and their order (``_portable_requests``), r
 
 * A request is tried within its post, so a deferred one may start early, and a commit does nothing.
 * Somebody must drive readiness: ``Port.wait`` and ``Event.wait`` do; so does a dequeue of a queue that is
-  polled, or finds nothing; an outer loop calls :meth:`PortableProvider.progress` when
-  :meth:`PortableProvider.fileno` is readable, and takes packets by ``port.on_packet``.
+  polled, or finds nothing; an outer loop says so by :meth:`PortableProvider.drive`, calls
+  :meth:`PortableProvider.progress` when :meth:`PortableProvider.fileno` is readable, and takes packets by
+  ``port.on_packet``.
 * One request can be cancelled.
 
 Buffer ids are counted from 2**32 upwards: never 0, never RIO_INVALID_BUFFERID, and never used twice.
@@ -261,6 +262,10 @@ class PortableProvider(Provider):
             self._memory.writable.clear()
             self._memory.readable.clear()
             driver.close()
+
+    def drive(self) -> None:
+        """An outer loop calls :meth:`progress` from now on, so that dequeues of a queue without a port need not."""
+        self._driver.is_driven = True
 
     def progress(self) -> None:
         """Serve whatever is ready, without waiting: for an outer loop, when :meth:`fileno` is readable."""
