@@ -333,10 +333,7 @@ class Channel:
 
     def take_to_fill(self, size: int) -> Request | None:
         """A request with a slice of at least ``size`` bytes for a task to fill; ``None``: there is no memory for it."""
-        request = self.engine.take(large=size > self.engine.small_size_bytes, least_bytes=size)
-        if request is not None:
-            request.channel = self
-        return request
+        return self.engine.take(large=size > self.engine.small_size_bytes, least_bytes=size)
 
     def post_filled(self, request: Request, size: int) -> bool:
         """Post the first ``size`` bytes of a slice that a task has filled. False: RIO cannot serve it now.
@@ -357,8 +354,7 @@ class Channel:
             return False
         if code:
             raise_refused(self, code)
-        request.is_receive = False
-        request.length = size
+        request.channel, request.is_receive, request.length = self, False, size
         request.tick = self.engine.manager.ticks
         if self.window is None:
             request.happen(Event.POST_AND_WAIT)

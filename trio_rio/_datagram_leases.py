@@ -45,8 +45,8 @@ class DatagramLease(LeaseBlock["DatagramChannel"]):
     @staticmethod
     def _lend_slot(lease: Lease, queue: DatagramQueue, slot: int, count: int) -> memoryview:
         offset = slot * queue.row.stride
-        base = memoryview(queue.memory)[offset : offset + count]
-        return lease.lend(base, queue.row.length, functools.partial(queue.take_back, slot))
+        memory = memoryview(queue.memory)[offset : offset + count]
+        return lease.lend(memory, queue.row.length, functools.partial(queue.take_back, slot))
 
 
 def _nothing() -> None:

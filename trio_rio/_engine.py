@@ -313,6 +313,7 @@ class Engine:
         if self.is_foreign:
             self.provider.close()
             return
+        channels = list(self.channels.values())  # one that is dropped meanwhile is ended all the same
         deadline = time.monotonic() + self.config.linger_seconds
         try:
             while self._must_linger() and self._drive(deadline):
@@ -322,7 +323,7 @@ class Engine:
                 self.counters.drained_late += len(channel.sends)
                 channel.end_linger()
             held = self.leases.close()
-            for channel in list(self.channels.values()):
+            for channel in channels:
                 channel.abandon()
             deadline = time.monotonic() + _DRAIN_SECONDS
             while self.provider.outstanding() and self._drive(deadline):

@@ -3,15 +3,17 @@
 Facts. A received byte is copied twice: by the kernel into a slice, and from the slice into ``bytes``. A task can do
 without the second copy if it looks into the slice itself, but then the slice must not be used again before it has
 looked. A memoryview that was released raises at each use. Yet its slices, and arrays made from it, are views of the
-same memory with a life of their own, and releasing the first view does not end them.
+same memory with a life of their own, and releasing the first view does not end them. And a view names the object that
+it is a view of (``view.obj``), through which all memory of that object can be had, then and later.
 
-A view made through :class:`pickle.PickleBuffer` is an *export* of the view beneath, and so is everything that is
-derived from it. Releasing the view beneath raises BufferError as long as one of them is left.
+Every view of an object's memory, and whatever is derived from one, keeps that object. Released views keep nothing.
 
-Consequence. Whether memory may be used again can be known at every moment, without trust in the task.
+Consequence. What is lent needs an object of its own, which has the memory that is lent and no more. When that object is
+gone nobody sees the memory any more; so whether it may be used again can be known at every moment, without trust in
+the task.
 
-Decision. A :class:`Lease` lends parts of memory as such views. When it ends, its views are released, and each part goes
-back at once if nobody holds any of it. If somebody does, the part is kept from everybody until nobody does; meanwhile
+Decision. A :class:`Lease` lends parts of memory as views of such objects. When it ends, its views are released, and
+each part goes back at once if its object is gone. If it is not, the part is kept from everybody until it is; meanwhile
 it is neither reused nor freed, whatever happens. Ends: the block, the holder's close, the end of the run, or the
 garbage collector, which warns with the place where the lease was taken. A run lends no more than a part of its
 memory at a time; who wants more waits, and so does the peer that sends it.
@@ -27,10 +29,10 @@ import sys
 import warnings
 import weakref
 from collections.abc import Callable
-from pickle import PickleBuffer
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import attrs
+import cffi
 import trio
 
 from ._errors import RioError
@@ -38,6 +40,8 @@ from ._trio import current_runner
 
 # How often a task that waits for room looks whether memory that outlived its lease is free now: nothing tells it.
 _LOOK_AGAIN_SECONDS = 0.05
+
+_ffi: Any = cffi.FFI()
 
 #: A file and a line: where a lease was taken.
 Place: TypeAlias = tuple[str, int]
@@ -51,18 +55,28 @@ def place_of_caller(depth: int = 1) -> Place:
 
 @attrs.define(eq=False)
 class _Part:
-    """Memory that is lent: ``base`` is beneath what the task got, and can be released only when all of that is gone."""
+    """Memory that is lent.
 
-    base: memoryview
+    ``exporter`` is the object that the task's view is of. It keeps ``memory``, and does not tell where it is.
+    """
+
+    memory: memoryview
+    view: memoryview
+    exporter: weakref.ref[object]
     size_bytes: int
     give_back: Callable[[], object]
 
+    @classmethod
+    def of(cls, memory: memoryview, size_bytes: int, give_back: Callable[[], object]) -> _Part:
+        exporter = _ffi.buffer(_ffi.from_buffer("char[]", memory, require_writable=True))
+        return cls(memory, memoryview(exporter), weakref.ref(exporter), size_bytes, give_back)
+
     def is_free(self) -> bool:
         try:
-            self.base.release()
-        except BufferError:
+            self.view.release()
+        except BufferError:  # something is an export of this very view
             return False
-        return True
+        return self.exporter() is None
 
 
 @attrs.define(eq=False, weakref_slot=True)
@@ -74,24 +88,20 @@ class Lease:
     place: Place
     runner: object
     parts: list[_Part] = attrs.field(factory=list)
-    views: list[memoryview] = attrs.field(factory=list)
     ended_by: str | None = None
 
-    def lend(self, base: memoryview, size_bytes: int, give_back: Callable[[], object]) -> memoryview:
-        """A view of ``base`` that is valid until the lease ends.
+    def lend(self, memory: memoryview, size_bytes: int, give_back: Callable[[], object]) -> memoryview:
+        """A view of ``memory`` that is valid until the lease ends, and leads to no other.
 
         Args:
-          base: a memoryview that nobody else uses, nor will; it is released in the end.
+          memory: flat and writable; all of it is lent.
           size_bytes: what this counts for, of the memory of the run.
           give_back: called once, when nobody holds any of it.
         """
-        exporter = PickleBuffer(base)
-        view = memoryview(exporter)
-        exporter.release()  # the view goes on, as an export of base
-        self.parts.append(_Part(base, size_bytes, give_back))
-        self.views.append(view)
+        part = _Part.of(memory, size_bytes, give_back)
+        self.parts.append(part)
         self.book.bytes_lent += size_bytes
-        return view
+        return part.view
 
     def check_held(self) -> None:
         """Raise unless this run may use the lease now.
@@ -155,11 +165,9 @@ class Lease:
     def _release(self, ended_by: str) -> list[_Part]:
         self.ended_by = ended_by
         self.book.live.pop(id(self), None)
-        for view in self.views:
-            with contextlib.suppress(BufferError):  # an export of this very view: base cannot be released either
-                view.release()
         parts, self.parts = self.parts, []
-        self.views.clear()
+        for part in parts:
+            part.is_free()  # the view is released now, whoever keeps the memory
         return parts
 
     def __del__(self) -> None:

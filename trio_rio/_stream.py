@@ -261,9 +261,9 @@ class RioStream(HalfCloseableStream):
     def lease_send(self, size_bytes: int) -> SendLease:
         """Fill memory in place and send it: ``async with stream.lease_send(1000) as view:``.
 
-        ``view`` is a writable :class:`memoryview` of ``size_bytes`` bytes with any content, registered memory where RIO
-        serves. When the block ends it is sent, all of it; :meth:`SendLease.send_only` inside the block makes it
-        less. When the block raises, nothing is sent. The view ends with the block, and with the stream, as that of
+        ``view`` is a writable :class:`memoryview` of ``size_bytes`` bytes, all zero, registered memory where RIO
+        serves. When the block ends it is sent, all of it; :meth:`SendLease.send_only` inside the block makes it less.
+        When the block raises, nothing is sent. The view ends with the block, and with the stream, as that of
         :meth:`receive_lease`; the same holds for what is derived from it, and for leases that are dropped.
 
         Entering the block waits while the run has lent all that it lends; both ends of it are checkpoints. Other tasks

@@ -7,6 +7,7 @@ plain memory, which follows the same rules, so that a program need not know wher
 
 from __future__ import annotations
 
+import functools
 import operator
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from ._channel import Channel
+    from ._engine import Engine
     from ._stream import RioStream
 
 # What a receive asks for where RIO does not serve.
@@ -45,11 +47,13 @@ class _StreamLease(LeaseBlock["RioStream"]):
 
     __slots__ = ()
 
-    def _lend_request(self, request: Request, start: int, stop: int) -> memoryview:
+    def _lend_request(self, engine: Engine, request: Request, start: int, stop: int) -> memoryview:
         request.happen(Event.LEASE)
+        request.channel = None  # who holds the memory need not hold the socket
         slice_ = request.slice
         assert slice_ is not None
-        return self._open().lend(slice_.view[start:stop], slice_.size_bytes, request.finish)
+        give_back = functools.partial(engine.finish, request)
+        return self._open().lend(slice_.view[start:stop], slice_.size_bytes, give_back)
 
     def _lend_plain(self, memory: memoryview, size_bytes: int) -> memoryview:
         return self._open().lend(memory, size_bytes, lambda: None)
@@ -106,7 +110,7 @@ class ReceiveLease(_StreamLease):
             copy = self._lend_copy(request.slice.view[start : request.count])
             request.finish()
             return copy
-        return self._lend_request(request, start, request.count)
+        return self._lend_request(channel.engine, request, start, request.count)
 
     async def _receive_plain(self) -> memoryview:
         memory = bytearray(_PLAIN_RECEIVE_SIZE_BYTES)
@@ -119,7 +123,7 @@ class ReceiveLease(_StreamLease):
 class SendLease(_StreamLease):
     """See :meth:`RioStream.lease_send`. An async context manager; to be entered once."""
 
-    __slots__ = ("_count", "_request", "_size_bytes")
+    __slots__ = ("_channel", "_count", "_request", "_size_bytes")
 
     def __init__(self, stream: RioStream, size_bytes: int, place: Place) -> None:
         super().__init__(stream, place)
@@ -130,6 +134,7 @@ class SendLease(_StreamLease):
                 f"a lease to send has 1 .. {limit} bytes (RioConfig.large_slice_size_bytes), not {self._size_bytes}"
             )
         self._count = self._size_bytes
+        self._channel: Channel | None = None  # the one that the request is to be posted on
         self._request: Request | None = None
 
     def send_only(self, count: int) -> None:
@@ -160,7 +165,11 @@ class SendLease(_StreamLease):
         if request is None:
             return self._lend_plain(memoryview(bytearray(self._size_bytes)), self._size_bytes)
         self._request = request
-        return self._lend_request(request, 0, self._size_bytes)
+        assert channel is not None
+        self._channel = channel
+        view = self._lend_request(channel.engine, request, 0, self._size_bytes)
+        view[:] = bytes(self._size_bytes)  # what another connection received is not this one's to send
+        return view
 
     @enable_ki_protection
     async def __aexit__(
@@ -193,7 +202,7 @@ class SendLease(_StreamLease):
             stream._is_sending = False
 
     async def _send_plain(self, lease: Lease) -> None:
-        data = bytes(lease.parts[0].base[: self._count])  # the task may have released its view
+        data = bytes(lease.parts[0].memory[: self._count])  # the task may have released its view
         lease.end()
         if data:
             await self._holder._send_rest(memoryview(data), 0)
@@ -202,7 +211,7 @@ class SendLease(_StreamLease):
 
     async def _send_request(self, lease: Lease, request: Request) -> None:
         channel = _usable_channel(self._holder)
-        if channel is None or channel is not request.channel or not self._count:
+        if channel is None or channel is not self._channel or not self._count:
             await self._send_plain(lease)  # nothing to send, or the run takes no more requests
             return
         if channel.window is not None:
@@ -213,7 +222,7 @@ class SendLease(_StreamLease):
         try:
             is_posted = channel.post_filled(request, self._count)
         except BaseException:
-            request.finish()
+            channel.engine.finish(request)
             raise
         if is_posted:
             if channel.window is not None:
@@ -226,6 +235,6 @@ class SendLease(_StreamLease):
             sent = 0
         assert request.slice is not None
         rest = bytes(request.slice.view[sent : self._count])  # of a send that was cancelled, or not posted
-        request.finish()
+        channel.engine.finish(request)
         if rest:
             await self._holder._send_rest(memoryview(rest), 0)

@@ -47,6 +47,8 @@ _SEND_FLAGS: int = _DONT_WAIT | getattr(socket, "MSG_NOSIGNAL", 0)
 _HAS_RECVMSG = hasattr(socket.socket, "recvmsg_into")
 _TRUNCATED: int = getattr(socket, "MSG_TRUNC", 0)
 
+_NO_ADDRESS = bytes(SOCKADDR_INET_SIZE_BYTES)
+
 _ORDINARY_FLAGS = RIO_MSG_DONT_NOTIFY | RIO_MSG_DEFER
 
 
@@ -310,8 +312,8 @@ class DatagramReceives(RequestSide):
             self.done = len(view) if error.errno == errno.EMSGSIZE else 0
             self.fail(request, error)
             return True
-        if target is not None and address:
-            target[:] = self.memory.addresses.packed(self.family, address)
+        if target is not None:  # without an address it must not keep that of another datagram
+            target[:] = self.memory.addresses.packed(self.family, address) if address else _NO_ADDRESS
         if flags & _TRUNCATED:
             self.complete(request, Status.EMSGSIZE, len(view))
         else:
