@@ -43,6 +43,9 @@ def _yes_or_no(_: object, attribute: attrs.Attribute[Any], value: object) -> Non
 
 _MIB = 1024 * 1024
 
+# Sends that a socket may have outstanding at first.
+SENDS_AT_FIRST = 8
+
 
 @attrs.frozen(kw_only=True)
 class RioConfig:
@@ -125,8 +128,9 @@ class RioConfig:
     #: Room of each completion queue at the start; it doubles when request queues need more.
     completion_queue_size: int = attrs.field(default=1024, validator=_integer(1, 0x8000000))
 
-    #: Where the doubling of each ends: more sockets than there is room for get :class:`RioResourceError`.
-    completion_queue_size_max: int = attrs.field(default=1 << 22, validator=_integer(1, 0x8000000))
+    #: Where the doubling of each ends: more sockets than there is room for get :class:`RioResourceError`. There is room
+    #: for one at least.
+    completion_queue_size_max: int = attrs.field(default=1 << 22, validator=_integer(2, 0x8000000))
 
     #: How long sends of a closed socket may take to complete, and how long the end of a run waits for them. Then
     #: they are aborted.
@@ -139,6 +143,12 @@ class RioConfig:
             raise ValueError("RioConfig: registered_bytes_max must have room for two large slices")
         if self.completion_queue_size_max < self.completion_queue_size:
             raise ValueError("RioConfig: completion_queue_size_max must not be below completion_queue_size")
+        need = self._results_of_a_socket()
+        if self.completion_queue_size_max < need:
+            raise ValueError(
+                f"RioConfig: completion_queue_size_max must be at least {need}, which is what one socket needs with "
+                "these read_ahead, datagram_read_ahead and sends_outstanding_max"
+            )
         if self.cancellation == "detach" and self.send_window_bytes == 0:
             raise ValueError("RioConfig: cancellation='detach' needs send_window_bytes above 0")
         if self.notification == "polled" and self.busy_poll_seconds:
@@ -146,6 +156,13 @@ class RioConfig:
                 "RioConfig: notification='polled' never sleeps, so busy_poll_seconds says nothing; leave it out, or "
                 "use notification='port'"
             )
+
+    def _results_of_a_socket(self) -> int:
+        """Results of one socket that a completion queue has room for, at least."""
+        receives = max(1, self.read_ahead or 0, self.datagram_read_ahead or 0) + 1
+        sends = SENDS_AT_FIRST if self.sends_outstanding_max is None else self.sends_outstanding_max
+        sends = min(SENDS_AT_FIRST, sends)
+        return max(receives, sends) if self.separate_send_queue else receives + sends
 
     def cancels_requests(self, provider_can: bool) -> bool:
         """Whether a cancelled receive is cancelled at the kernel."""

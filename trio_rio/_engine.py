@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Protocol
 import trio
 
 from . import _books, _trio
-from ._buffers import Arena, Slice
+from ._buffers import NO_MEMORY, Arena, Slice
 from ._channel import Channel
 from ._collector import Collectors
+from ._config import SENDS_AT_FIRST
 from ._errors import RioCallError, RioError, RioResourceError
 from ._lease import LeaseBook
 from ._others import Others
@@ -43,8 +44,7 @@ _CONTEXT_MASK = (1 << 63) - 1
 # Receives that stay posted on a datagram socket where the system keeps nothing that finds none: see RioConfig.
 _DATAGRAMS_AHEAD = 32
 
-# Sends that a socket may have outstanding: at first, and at most where they complete late.
-_SENDS_AT_FIRST = 8
+# Sends that a socket may have outstanding at most, where they complete late.
 _SENDS_MAX = 256
 
 # How long the end of a run waits for requests that were told to end. They take microseconds; this is for a machine
@@ -88,7 +88,7 @@ class Engine:
         of_datagrams = of_datagrams if config.datagram_read_ahead is None else config.datagram_read_ahead
         self._read_ahead = self.read_ahead, of_datagrams
         sends = config.sends_outstanding_max
-        self.sends_outstanding_max: int = (_SENDS_MAX if detaches else _SENDS_AT_FIRST) if sends is None else sends
+        self.sends_outstanding_max: int = (_SENDS_MAX if detaches else SENDS_AT_FIRST) if sends is None else sends
         window = (1024 * 1024 if detaches else 0) if config.send_window_bytes is None else config.send_window_bytes
         self.send_window_bytes = window
         self.small_size_bytes: int = config.small_slice_size_bytes
@@ -156,12 +156,20 @@ class Engine:
     def take_to_fill_bytes(self) -> Request | None:
         """A free request with new bytes of the bulk size for a receive to fill; ``None``: slices are to be used.
 
-        As many as there may be slices of that size.
+        As many as there may be slices of that size, which is one that the run does with.
         """
-        size = self.arena.bulk_size_bytes
-        if (self.bytes_being_filled + 1) * size > self.arena.bytes_max // 4:
+        arena = self.arena
+        size = arena.bulk_size_bytes
+        if size <= arena.large_size_bytes or (self.bytes_being_filled + 1) * size > arena.bytes_max // 4:
             return None
-        made = self.provider.register_new_bytes(size)
+        try:
+            made = self.provider.register_new_bytes(size)
+        except MemoryError:
+            return None
+        except RioCallError as error:
+            if error.code not in NO_MEMORY:
+                raise
+            return None
         if made is None:
             return None
         request = self.take_bare()
@@ -213,7 +221,7 @@ class Engine:
                 return earlier
             earlier.close()  # its socket was closed behind our back, and the number is in use again
         receives = max(1, self.read_ahead_of(sock)) + 1
-        sends = min(_SENDS_AT_FIRST, self.sends_outstanding_max)
+        sends = min(SENDS_AT_FIRST, self.sends_outstanding_max)
         receiving, sending = self.collectors.reserve(receives, sends)
         try:
             request_queue = self.provider.create_request_queue(sock, receives, 1, sends, 1, receiving, sending, 0)

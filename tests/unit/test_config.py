@@ -26,7 +26,12 @@ INTEGERS: dict[str, tuple[int, int, dict[str, Any], dict[str, Any]]] = {
     "datagram_read_ahead": (0, 1024, {}, {}),
     "completion_queues": (1, 64, {}, {}),
     "completion_queue_size": (1, 0x8000000, {}, {"completion_queue_size_max": 0x8000000}),
-    "completion_queue_size_max": (1, 0x8000000, {"completion_queue_size": 1}, {}),
+    "completion_queue_size_max": (
+        2,
+        0x8000000,
+        {"completion_queue_size": 1, "sends_outstanding_max": 1, "separate_send_queue": True},
+        {},
+    ),
 }
 SECONDS = ("linger_seconds", "busy_poll_seconds")
 OPTIONAL = (
@@ -149,6 +154,8 @@ def test_separate_send_queue_is_yes_or_no(value: object) -> None:
         ({"small_slice_size_bytes": 8192, "large_slice_size_bytes": 4096}, "large_slice_size_bytes"),
         ({"large_slice_size_bytes": 65536, "registered_bytes_max": 65536}, "registered_bytes_max"),
         ({"completion_queue_size": 64, "completion_queue_size_max": 63}, "completion_queue_size_max"),
+        ({"completion_queue_size": 1, "completion_queue_size_max": 9}, "at least 10"),
+        ({"completion_queue_size": 1, "completion_queue_size_max": 9, "datagram_read_ahead": 20}, "at least 29"),
         ({"cancellation": "detach", "send_window_bytes": 0}, "send_window_bytes"),
         ({"notification": "polled", "busy_poll_seconds": 1e-6}, "busy_poll_seconds"),
     ],
