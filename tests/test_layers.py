@@ -30,6 +30,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "_engine",
         "_errors",
         "_lease",
+        "_leftovers",
         "_notifier",
         "_others",
         "_own_sockets",

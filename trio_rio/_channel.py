@@ -19,15 +19,13 @@ from __future__ import annotations
 
 import socket
 import warnings
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import attrs
-import outcome
 import trio
 
 from ._ahead import DATAGRAM_BYTES_MAX, ReadAhead
-from ._errors import error_from_status
-from ._requests import POSTED, WAITED, Event, Request
+from ._requests import POSTED, WAITED, Event, Request, closed_error, raise_refused
 from ._trio import GLOBAL_RUN_CONTEXT
 from ._window import SendWindow
 from .rio import RIO_MSG_DEFER, Address, CompletionQueue, RequestQueue, Status, unpack_address
@@ -57,18 +55,6 @@ _NO_FD = -2
 _ADDRESSES_MAX = 4096
 
 
-def closed_error() -> outcome.Error:
-    """What a task gets whose socket is closed while it waits."""
-    return outcome.Error(trio.ClosedResourceError("another task closed this socket"))
-
-
-def raise_refused(channel: Channel, code: int) -> NoReturn:
-    """A post was refused. What Winsock has a code for is an OSError, as from the socket; the rest is ours."""
-    if code in Status.__members__.values():
-        raise error_from_status(code)
-    channel.engine.provider.raise_for("post", code)
-
-
 @attrs.define(eq=False)
 class Channel:
     """See the module's docstring. Made by :meth:`Engine.attach`; belongs to that engine's run."""
@@ -94,6 +80,7 @@ class Channel:
     sends: set[Request] = attrs.field(factory=set)
     ahead: ReadAhead | None = None  # None: receives are made on demand
     window: SendWindow | None = None  # None: each send is waited for
+    users: int = 0  # Trio sockets that have it
     is_lingering: bool = False
     lingered: trio.Event | None = None  # set when a socket that lingers is closed for good
     addresses: dict[bytes, Address] = attrs.field(factory=dict)
@@ -122,10 +109,7 @@ class Channel:
         return self.fd == _NO_FD
 
     def is_usable(self) -> bool:
-        """Whether a request may be posted: this run, still taking requests, and the socket is the one it was.
-
-        From any thread, since sockets are collected in any.
-        """
+        """Whether a request may be posted: this run, still taking requests, and the socket is the one it was."""
         return getattr(GLOBAL_RUN_CONTEXT, "runner", None) is self.engine.runner and self.sock.fileno() == self.fd
 
     def is_free_for_datagrams(self) -> bool:
@@ -428,7 +412,8 @@ class Channel:
         return True
 
     def _be_closed(self) -> None:
-        self.engine.channels.pop(self.fd, None)
+        if self.engine.channels.get(self.fd) is self:  # one that is finalised late may have a successor
+            del self.engine.channels[self.fd]
         self.fd = _NO_FD
         self.is_direct = False
 
@@ -481,14 +466,21 @@ class Channel:
                 trio.lowlevel.reschedule(task, closed_error())
 
     def let_go(self) -> None:
-        """The Trio socket was dropped without a close: close, where a receive that stays posted would keep it open."""
-        is_kept = self.ahead is not None and bool(self.ahead.posted)
-        if is_kept and not self.is_closed and self.is_usable() and self.reader is None:
-            warnings.warn(f"unclosed {self.sock!r}", ResourceWarning, stacklevel=2, source=self.sock)
-            if self.close():
-                self.sock.close()
+        """A Trio socket was dropped without a close: close, where requests would keep the stdlib socket open."""
+        self.users -= 1
+        if self.users or self.is_closed or self.engine.is_foreign:
+            return
+        ahead = self.ahead
+        if self.sends or (ahead is not None and (ahead.posted or ahead.unread)):
+            sock = self.sock
+            try:
+                if sock.fileno() == self.fd:
+                    warnings.warn(f"unclosed {sock!r}", ResourceWarning, stacklevel=2, source=sock)
+            finally:
+                if self.close():
+                    sock.close()
 
     def __del__(self) -> None:
         # The socket was dropped without being closed. No request is in flight: each holds the channel.
-        if not self.is_closed and not self.engine.is_closed:
-            self.abandon()
+        if not self.is_closed:
+            self.engine.leftovers.do_or_leave(self.abandon)

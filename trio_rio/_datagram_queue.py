@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import socket
+import warnings
 from collections import deque
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -23,12 +24,12 @@ import trio
 from trio.lowlevel import Abort
 
 from ._buffers import NO_MEMORY
-from ._channel import closed_error
 from ._datagram_addresses import NO_FAMILY
 from ._datagram_batches import SENDS_MAX, SendBatches
 from ._errors import RioCallError, TruncatedDatagramError, error_from_status
 from ._others import Account
-from ._trio import GLOBAL_RUN_CONTEXT
+from ._requests import closed_error
+from ._trio import GLOBAL_RUN_CONTEXT, current_runner
 from .rio import (
     RIO_MSG_DEFER,
     SOCKADDR_INET_SIZE_BYTES,
@@ -103,7 +104,7 @@ class DatagramQueue:
         size = self.receives * (stride + _ALIGNMENT)
         self.key = engine.others.enter(self)
         with contextlib.ExitStack() as undo:
-            undo.callback(engine.others.leave, self, self.key)
+            undo.callback(engine.others.leave, self.key)
             queues = []
             for place, room in enumerate((self.receives, SENDS_MAX)):
                 queue = provider.create_completion_queue(room, PortNotification(engine.port, self.key + place))
@@ -126,11 +127,11 @@ class DatagramQueue:
 
     def is_usable(self) -> bool:
         """Whether requests may be posted: the socket is the one it was, and this is the run."""
-        return not self.is_ended and GLOBAL_RUN_CONTEXT.runner is self.runner and self.sock.fileno() == self.fd
+        return not self.is_ended and current_runner() is self.runner and self.sock.fileno() == self.fd
 
     def is_of_another_run(self) -> bool:
         """Whether a run other than this one uses it."""
-        return not (self.is_ended or self.engine.is_closed) and GLOBAL_RUN_CONTEXT.runner is not self.runner
+        return not (self.is_ended or self.engine.is_closed) and current_runner() is not self.runner
 
     # -- receiving ---------------------------------------------------------------------------------------
 
@@ -233,8 +234,9 @@ class DatagramQueue:
           OSError: no receive is posted, and none can be now.
         """
         self.is_called = False
-        if self.engine.leases.kept:
-            self.engine.leases.sweep()
+        leases = self.engine.leases
+        if leases.kept or leases.leftovers.works:
+            leases.sweep()
         if self.unposted:
             self._post_unposted()
             if not self.receives_in_flight:
@@ -302,11 +304,19 @@ class DatagramQueue:
         self.is_ended = True
         if self.engine.is_foreign:
             return
-        self.engine.others.ending.add(self)
+        self.engine.others.begin_to_leave(self, self.key)
         provider = self.engine.provider
         (provider.close_socket if closes_socket and not provider.can_cancel else provider.release_socket)(self.requests)
         self.engine.manager.commit_from_outside()
         self.drain()
+
+    def _let_go(self) -> None:
+        """Nobody has the channel any more. Where the socket does not close by itself, say what it would say."""
+        try:
+            if not self.engine.provider.can_cancel:
+                warnings.warn(f"unclosed {self.sock!r}", ResourceWarning, stacklevel=2, source=self.sock)
+        finally:
+            self.end(closes_socket=True)
 
     def drain(self) -> None:
         """Take what is there; arm for the rest of what is in flight."""
@@ -332,7 +342,7 @@ class DatagramQueue:
         provider.close_completion_queue(self.sends.queue)
         provider.deregister_buffer(self.registered)
         self.engine.arena.bytes_max += self.registered.length
-        self.engine.others.leave(self, self.key)
+        self.engine.others.leave(self.key)
 
     def is_lingering(self) -> bool:
         """See :meth:`QueueOwner.is_lingering`."""
@@ -358,8 +368,8 @@ class DatagramQueue:
 
     def __del__(self) -> None:
         # The channel was dropped without being closed.
-        if not self.is_ended and not self.engine.is_closed:
-            self.end(closes_socket=True)
+        if not self.is_ended:
+            self.engine.leftovers.do_or_leave(self._let_go)
 
 
 def open_queue(

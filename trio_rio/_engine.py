@@ -27,6 +27,7 @@ from ._collector import Collectors
 from ._config import SENDS_AT_FIRST
 from ._errors import RioCallError, RioError, RioResourceError
 from ._lease import LeaseBook
+from ._leftovers import Leftovers
 from ._others import Others
 from ._own_sockets import OwnSockets
 from ._requests import FREE, GENERATION, Request, no_cancel
@@ -50,6 +51,9 @@ _SENDS_MAX = 256
 # How long the end of a run waits for requests that were told to end. They take microseconds; this is for a machine
 # that is swapping.
 _DRAIN_SECONDS = 5.0
+
+# How often it looks meanwhile for what another thread has collected: nothing tells it.
+_LOOK_AGAIN_SECONDS = 0.05
 
 
 class Manager(Protocol):
@@ -98,7 +102,8 @@ class Engine:
             provider, config.small_slice_size_bytes, config.large_slice_size_bytes, config.registered_bytes_max
         )
         self.arena.bulk_size_bytes = config.bulk_slice_size_bytes
-        self.leases: LeaseBook = LeaseBook(config.registered_bytes_max // 2)
+        self.leftovers: Leftovers = Leftovers()
+        self.leases: LeaseBook = LeaseBook(config.registered_bytes_max // 2, self.leftovers)
         self.requests: list[Request] = []
         # Pools: with a small slice, with a large one, with one of the bulk size, with none.
         self.small: list[Request] = []
@@ -305,6 +310,7 @@ class Engine:
     def begin(self) -> None:
         """The notifier is there: take requests of this run."""
         self.runner = _trio.current_runner()
+        self.leftovers.begin()
         self.collectors.begin()
 
     def stop_taking(self) -> None:
@@ -319,6 +325,7 @@ class Engine:
         self.is_closed = True
         self.stop_taking()
         if self.is_foreign:
+            self.leftovers.close()
             self.provider.close()
             return
         channels = list(self.channels.values())  # one that is dropped meanwhile is ended all the same
@@ -326,6 +333,7 @@ class Engine:
         try:
             while self._must_linger() and self._drive(deadline):
                 pass
+            self.leftovers.do()
             self.others.end()
             for channel in list(self.lingering):
                 self.counters.drained_late += len(channel.sends)
@@ -338,6 +346,7 @@ class Engine:
                 pass
             self.last_ledger = self.ledger(is_over=True)
         finally:
+            self.leftovers.close()
             self.arena.close()
             self.provider.close()
             self.collectors.close()
@@ -353,11 +362,12 @@ class Engine:
         left = deadline - time.monotonic()
         if left <= 0:
             return False
+        self.leftovers.do()
         while self.collectors.poll():
             pass
         self.others.drain()
         if self.provider.outstanding():
-            self.collectors.wait_at_the_end(left)
+            self.collectors.wait_at_the_end(min(left, _LOOK_AGAIN_SECONDS))
         return True
 
     # -- what it says of itself ----------------------------------------------------------------------------

@@ -23,7 +23,6 @@ No sockets in this file.
 
 from __future__ import annotations
 
-import contextlib
 import math
 import sys
 import warnings
@@ -36,6 +35,7 @@ import cffi
 import trio
 
 from ._errors import RioError
+from ._leftovers import Leftovers
 from ._trio import current_runner
 
 # How often a task that waits for room looks whether memory that outlived its lease is free now: nothing tells it.
@@ -136,6 +136,7 @@ class Lease:
         if self.ended_by is not None:
             return True
         parts = self._release(ended_by)
+        self.book.forget(id(self.holder), id(self))
         kept = [part for part in parts if not self.book.take_back(part)]
         self.book.kept += kept
         self.book.unpark()
@@ -151,6 +152,7 @@ class Lease:
         part = self.parts[0]
         give_back, part.give_back = part.give_back, lambda: None
         self._release("the end of its block")
+        self.book.forget(id(self.holder), id(self))
         if part.is_free():
             self.book.bytes_lent -= part.size_bytes
             self.book.unpark()
@@ -164,7 +166,6 @@ class Lease:
 
     def _release(self, ended_by: str) -> list[_Part]:
         self.ended_by = ended_by
-        self.book.live.pop(id(self), None)
         parts, self.parts = self.parts, []
         for part in parts:
             part.is_free()  # the view is released now, whoever keeps the memory
@@ -173,7 +174,7 @@ class Lease:
     def __del__(self) -> None:
         # In whatever thread, inside of whatever: the memory goes back later, in the run's own time.
         if self.ended_by is None:
-            self.book.take_back_soon(self._release("the garbage collector"))
+            self.book.take_back_soon(id(self.holder), id(self), self._release("the garbage collector"))
             self.warn("a lease was dropped without being released")
 
     def warn(self, what: str) -> None:
@@ -184,30 +185,42 @@ class Lease:
         )
 
 
+def _alive(leases: dict[int, weakref.ref[Lease]]) -> list[Lease]:
+    return [lease for reference in list(leases.values()) if (lease := reference()) is not None]
+
+
 @attrs.define(eq=False)
 class LeaseBook:
     """All leases of a run."""
 
     #: Bytes that may be lent at a time. The last lease may go beyond it.
     bytes_max: int
+    leftovers: Leftovers = attrs.field(factory=Leftovers)
     bytes_lent: int = 0
-    live: dict[int, weakref.ref[Lease]] = attrs.field(factory=dict)
+    #: Those that somebody holds, by the ids of their holder, which they keep alive, and of themselves.
+    live: dict[int, dict[int, weakref.ref[Lease]]] = attrs.field(factory=dict)
     #: Parts whose lease is over, and whose memory somebody still holds.
     kept: list[_Part] = attrs.field(factory=list)
     _room: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot)
-    _token: trio.lowlevel.TrioToken | None = None
 
     def open(self, holder: object, place: Place) -> Lease:
         """A new lease of nothing yet, in the current run."""
         lease = Lease(self, holder, place, current_runner())
-        self.live[id(lease)] = weakref.ref(lease)
+        self.leftovers.begin()
+        self.live.setdefault(id(holder), {})[id(lease)] = weakref.ref(lease)
         return lease
+
+    def forget(self, holder_id: int, lease_id: int) -> None:
+        """It has ended."""
+        leases = self.live.get(holder_id, {})
+        leases.pop(lease_id, None)
+        if not leases:
+            self.live.pop(holder_id, None)
 
     async def wait_for_room(self) -> None:
         """Wait until something may be lent. A checkpoint if it has to wait; cancelling it changes nothing."""
         self.sweep()
         while self.is_full():
-            self._token = trio.lowlevel.current_trio_token()
             with trio.move_on_after(_LOOK_AGAIN_SECONDS if self.kept else math.inf):
                 await self._room.park()
             self.sweep()
@@ -223,14 +236,12 @@ class LeaseBook:
 
     def held(self) -> list[Lease]:
         """The leases that somebody holds now."""
-        leases = [reference() for reference in list(self.live.values())]
-        return [lease for lease in leases if lease is not None]
+        return [lease for leases in self.live.values() for lease in _alive(leases)]
 
     def end_those_of(self, holder: object) -> None:
         """The holder was closed: its views are unusable from now on."""
-        for lease in self.held() if self.live else ():
-            if lease.holder is holder:
-                lease.revoke("close")
+        for lease in _alive(self.live.get(id(holder), {})):
+            lease.revoke("close")
 
     def take_back(self, part: _Part) -> bool:
         """Give a part's memory back if nobody holds any of it."""
@@ -240,15 +251,24 @@ class LeaseBook:
         part.give_back()
         return True
 
-    def take_back_soon(self, parts: list[_Part]) -> None:
-        """From anywhere: the next look gives them back, and tasks that wait are made to look."""
-        self.kept += parts
-        if self._token is not None:
-            with contextlib.suppress(trio.RunFinishedError):
-                self._token.run_sync_soon(self.sweep, idempotent=True)
+    def take_back_soon(self, holder_id: int, lease_id: int, parts: list[_Part]) -> None:
+        """From anywhere, of a lease that was dropped: tasks that wait for its memory are made to look."""
+
+        def take_back() -> None:
+            reference = self.live.get(holder_id, {}).get(lease_id)
+            if reference is not None and reference() is None:  # or it is another one's by now
+                self.forget(holder_id, lease_id)
+            self.kept += parts
+            self._sweep_kept()
+
+        self.leftovers.leave(take_back)
 
     def sweep(self) -> None:
         """Give back what outlived its lease and is free by now."""
+        self.leftovers.do()
+        self._sweep_kept()
+
+    def _sweep_kept(self) -> None:
         if self.kept:
             kept, self.kept = self.kept, []
             self.kept += [part for part in kept if not self.take_back(part)]
@@ -261,6 +281,7 @@ class LeaseBook:
 
     def close(self) -> list[Lease]:
         """The run is over: end all leases. Returns those that were held; nobody will use their memory again."""
+        self.leftovers.do()
         held = self.held()
         for lease in held:
             lease.revoke("the end of its run")

@@ -70,7 +70,8 @@ class Others:
     """See the module's docstring."""
 
     engine: Engine
-    ending: set[QueueOwner] = attrs.field(factory=set)  # on their way out, and nobody else may hold them
+    # By key, those on their way out: nobody else may hold them.
+    _ending: dict[int, QueueOwner] = attrs.field(factory=dict)
     _by_key: weakref.WeakValueDictionary[int, QueueOwner] = attrs.field(factory=weakref.WeakValueDictionary)
     _by_fd: weakref.WeakValueDictionary[int, QueueOwner] = attrs.field(factory=weakref.WeakValueDictionary)
     _keys: Iterator[int] = attrs.field(factory=lambda: itertools.count(FIRST_KEY, KEYS_EACH))
@@ -118,21 +119,26 @@ class Others:
         self._by_fd[owner.sock.fileno()] = owner
         return first
 
-    def leave(self, owner: QueueOwner, first: int) -> None:
-        """All that he had is back."""
-        self.ending.discard(owner)
+    def begin_to_leave(self, owner: QueueOwner, first: int) -> None:
+        """He ends, and waits for what he has in flight: his packets are his, though nobody may know him any more."""
+        for key in range(first, first + KEYS_EACH):
+            self._ending[key] = owner
+
+    def leave(self, first: int) -> None:
+        """All that he had is back, whose keys begin here."""
         for key in range(first, first + KEYS_EACH):
             self._by_key.pop(key, None)
+            self._ending.pop(key, None)
 
     def serve(self, key: int) -> None:
         """The port brought his packet."""
-        owner = self._by_key.get(key)
+        owner = self._by_key.get(key) or self._ending.get(key)
         if owner is not None:
             owner.on_packet(key)
 
     def are_any(self) -> bool:
         """Whether anybody has queues of his own now."""
-        return bool(self._by_key)
+        return bool(self._by_key or self._ending)
 
     def account(self) -> Account:
         """All of them together."""
@@ -187,4 +193,5 @@ class Others:
             owner.drain()
 
     def _all(self) -> set[QueueOwner]:
-        return set(self._by_key.values())
+        known = (reference() for reference in self._by_key.valuerefs())  # other threads may collect meanwhile
+        return {owner for owner in known if owner is not None}.union(self._ending.values())

@@ -32,6 +32,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import attrs
+import outcome
+import trio
 from trio.lowlevel import Abort
 
 from ._errors import RioInternalError, error_from_status
@@ -180,3 +182,15 @@ class Request:
         if channel is None:
             raise RioInternalError("a request was finished twice")
         channel.engine.finish(self)
+
+
+def closed_error() -> outcome.Error:
+    """What a task gets whose socket is closed while it waits."""
+    return outcome.Error(trio.ClosedResourceError("another task closed this socket"))
+
+
+def raise_refused(channel: Channel, code: int) -> NoReturn:
+    """A post was refused. What Winsock has a code for is an OSError, as from the socket; the rest is ours."""
+    if code in Status.__members__.values():
+        raise error_from_status(code)
+    channel.engine.provider.raise_for("post", code)

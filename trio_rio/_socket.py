@@ -69,8 +69,10 @@ class RioSocket(_trio.StockSocketType):
             return None if channel.is_closed or self._sock.fileno() != channel.fd else channel
         if self._sock.fileno() == -1:
             return None
-        self._channel = engine.attach(self._sock)
-        return self._channel
+        channel = self._channel = engine.attach(self._sock)
+        if channel is not None:
+            channel.users += 1
+        return channel
 
     def _usable_channel(self) -> Channel | None:
         channel = self._channel
@@ -405,10 +407,10 @@ class RioSocket(_trio.StockSocketType):
                 trio.lowlevel.notify_closing(number)
 
     def __del__(self) -> None:
-        # A receive that stays posted would keep the socket, and itself, for the rest of the run.
+        # A request that stays posted would keep the socket, and itself, for the rest of the run.
         channel = self._channel
-        if channel is not None:
-            channel.let_go()
+        if channel is not None and not channel.is_closed:
+            channel.engine.leftovers.do_or_leave(channel.let_go)
 
     @enable_ki_protection
     def detach(self) -> int:

@@ -57,17 +57,3 @@ async def test_a_dropped_socket_that_receives_ahead_is_closed() -> None:
         del sock
     with peer, trio.fail_after(PATIENCE_SECONDS):
         assert await peer.recv(1) == b""
-
-
-@pytest.mark.rio_config(cancellation="detach")
-async def test_a_socket_may_be_dropped_in_another_thread() -> None:
-    """A socket that is collected in a thread that runs nothing does no harm there."""
-    ours, theirs = stdlib_pair()
-    with ours, theirs:
-        sock = trio.socket.from_stdlib_socket(ours)
-        with trio.move_on_after(0.01):
-            await sock.recv(1)
-        await trio.lowlevel.checkpoint()  # likewise
-        box = [sock]
-        del sock
-        await trio.to_thread.run_sync(box.clear)

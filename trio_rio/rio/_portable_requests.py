@@ -89,7 +89,7 @@ class RequestSide(abc.ABC):
     memory: Memory
     registrations: dict[int, memoryview]
     sock: socket.socket
-    queues: SocketQueues
+    queues: SocketQueues | None  # None: ended, and no cycle keeps the socket
     completions: CompletionState
     limit: int
     socket_context: int
@@ -157,7 +157,7 @@ class RequestSide(abc.ABC):
             self.driver.refuse_other_process()
         with self.driver.lock:
             if self.sock.fileno() < 0:
-                self.queues.lose()
+                self._lose()
             return 0
 
     def _slice(self, buffer_id: int, offset: int, length: int) -> memoryview | int:
@@ -175,11 +175,15 @@ class RequestSide(abc.ABC):
         if self.pending:
             self.pending.append(request)
             if self.sock.fileno() < 0:
-                self.queues.lose()
+                self._lose()
         elif not self.attempt(request):
             self.pending.append(request)
-            if not self.is_armed:
+            if not self.is_armed and self.queues is not None:
                 self.queues.arm(self)
+
+    def _lose(self) -> None:
+        if self.queues is not None:
+            self.queues.lose()
 
     def serve(self) -> None:
         """Go on with the head, and with what follows it, until one would block."""
@@ -211,6 +215,7 @@ class RequestSide(abc.ABC):
         self.charge_left, self.limit = self.limit, 0
         self._abort(list(self.pending))
         self._return_charge()
+        self.queues = None
 
     def _abort(self, requests: list[Request]) -> None:
         for request in requests:
