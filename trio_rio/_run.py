@@ -9,11 +9,13 @@ bound while such a run is under way; it behaves like Trio's own in every other r
 
 Decision. :func:`run` and :func:`start_guest_run` make the manager first (so that an error is raised before
 anything has started), and put it in by an instrument. The socket class is bound as long as any run or
-:func:`install` wants it. :func:`install` binds the manager's class for every later run of the process."""
+:func:`install` wants it. :func:`install` binds what makes the manager of every later run of the process. The provider
+that was chosen is the one that the run gets, since the next one may be refused."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import socket
 import sys
@@ -26,11 +28,11 @@ import trio
 
 from . import _trio
 from ._config import RioConfig
-from ._errors import RioUnavailableError
+from ._errors import RioCallError, RioUnavailableError
 from ._socket import RioSocket
 from ._socket_module import SocketModule
 from .io_managers.readiness import ReadinessIOManager
-from .rio.chooser import choose_provider, is_news
+from .rio.chooser import Forced, choose_provider, forced_provider, is_news
 
 if TYPE_CHECKING:
     from ._statistics import RioStatistics
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _log = logging.getLogger("trio_rio")
+
+_SMALLER = "free memory, or ask for smaller queues in RioConfig"
 
 
 # ----------------------------------------------------------------------------------------------------------
@@ -60,16 +64,38 @@ def _manager_class(provider: str) -> type[Any]:
     raise RioUnavailableError(provider, "this version has no I/O manager for it", "choose another provider")
 
 
-def _choose(config: RioConfig) -> tuple[type[Any], str]:
-    """The manager's class for a configuration, and why that one; tells the log about a fallback."""
-    provider, because, refusals = choose_provider(config.provider)
-    provider.close()
+def _make_manager(config: RioConfig, forced: Forced) -> Any:
+    """The manager of a new run. Unless a provider is demanded, the next one serves where one cannot; the log is told.
+
+    Raises:
+      RioUnavailableError: the provider that is demanded cannot serve.
+    """
+    refusals: tuple[RioUnavailableError, ...] = ()
+    while True:
+        choice = choose_provider(forced, refusals)
+        name = choice.provider.name
+        try:
+            manager = _manager_class(name)(config, choice.because, choice.provider)
+        except BaseException as error:
+            choice.provider.close()
+            if not isinstance(error, RioCallError) or name == "portable":
+                raise
+            refusal = RioUnavailableError(name, f"it cannot serve a run: {error}", _SMALLER)
+            if forced is not None:
+                raise refusal from error
+            refusals = (*choice.refusals, refusal)
+        else:
+            _tell(name, choice.refusals)
+            return manager
+
+
+def _tell(name: str, refusals: tuple[RioUnavailableError, ...]) -> None:
+    """Say in the log which better providers could not serve."""
     for refusal in filter(is_news, refusals):
         _log.info(
             "provider %r serves: %r is not available: %s. Remedy: %s",
-            provider.name, refusal.provider, refusal.reason, refusal.remedy,
+            name, refusal.provider, refusal.reason, refusal.remedy,
         )  # fmt: skip
-    return _manager_class(provider.name), because
 
 
 # ----------------------------------------------------------------------------------------------------------
@@ -155,17 +181,16 @@ def run(
         return trio.run(async_fn, *args, instruments=[put_in, *kwargs.pop("instruments", ())], **kwargs)
 
 
-def _make_manager(config: RioConfig | None) -> Any:
+def _manager_of_run(config: RioConfig | None) -> Any:
     if _trio.current_runner() is not None:
         raise RuntimeError("Attempted to call run() from inside a run()")
     config = config or RioConfig()
-    manager_class, because = _choose(config)
-    return manager_class(config, because)
+    return _make_manager(config, forced_provider(config.provider))
 
 
 @contextlib.contextmanager
 def _put_in(config: RioConfig | None) -> Iterator[_PutIn]:
-    put_in = _PutIn(_make_manager(config))
+    put_in = _PutIn(_manager_of_run(config))
     try:
         with _sockets():
             yield put_in
@@ -185,7 +210,7 @@ def start_guest_run(
 
     Arguments and errors as for that function and for :func:`run`.
     """
-    put_in = _PutIn(_make_manager(config))
+    put_in = _PutIn(_manager_of_run(config))
     _binding.bind_sockets()
 
     def done(result: Any) -> None:
@@ -223,13 +248,14 @@ def install(config: RioConfig | None = None) -> None:
       RuntimeError: it is installed already.
     """
     config = config or RioConfig()
-    manager_class, because = _choose(config)
+    forced = forced_provider(config.provider)
+    choose_provider(forced).provider.close()
     with _binding.lock:
         if _binding.is_installed:
             raise RuntimeError("trio_rio is installed already; uninstall() first")
         _binding.is_installed = True
-    chosen = type(manager_class.__name__, (manager_class,), {"config": config, "because": because})
-    _trio.RUN_MODULE.TheIOManager = chosen
+    # Trio makes the manager of each run by this, and each run chooses anew: what could be had once may be used up.
+    _trio.RUN_MODULE.TheIOManager = functools.partial(_make_manager, config, forced)
     _binding.bind_sockets()
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -27,29 +27,30 @@ from .._config import RioConfig
 from .._engine import Engine
 from .._statistics import RioIOStatistics
 from .._trio import StockIOManager, spawn_uncounted
-from ..rio.portable import PortableProvider
+
+if TYPE_CHECKING:
+    from ..rio.portable import PortableProvider
 
 
 class ReadinessIOManager(StockIOManager):
-    """Trio's own I/O manager, with RIO on readiness beside it."""
+    """Trio's own I/O manager, with RIO on readiness beside it.
 
-    config: ClassVar[RioConfig] = RioConfig()
-    because: ClassVar[str] = "it was asked for"
+    Closes ``provider`` at the end of the run; if it cannot be made the caller does.
+    """
 
-    def __init__(self, config: RioConfig | None = None, because: str | None = None) -> None:
+    def __init__(self, config: RioConfig, because: str, provider: PortableProvider) -> None:
         super().__init__()
         self.ticks: int = 0
         self.waits: Counter[int] = Counter()  # fd << 1 | is_write -> tasks
-        self.provider: PortableProvider = PortableProvider()
+        self.provider: PortableProvider = provider
         self._packets: list[int] = []  # keys of the queues that signalled in this tick
         self._thread = threading.get_ident()
         self._has_pump = False
         self._is_processing = False
         try:
             port = self._port = self.provider.create_port()
-            self.engine: Engine = Engine(self, self.provider, port, config or self.config, because or self.because)
+            self.engine: Engine = Engine(self, self.provider, port, config, because)
         except BaseException:
-            self.provider.close()
             super().close()
             raise
         port.on_packet = self._on_packet

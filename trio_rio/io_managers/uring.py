@@ -32,7 +32,7 @@ import os
 import select
 import struct
 import threading
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import outcome
 import trio
@@ -42,11 +42,11 @@ from .._config import RioConfig
 from .._engine import Engine
 from .._notifier import start_notifier
 from .._statistics import RioIOStatistics
-from ..rio.uring import UringProvider
 
 if TYPE_CHECKING:
     from .._trio import Task
     from ..rio.types import Port
+    from ..rio.uring import UringProvider
 
 _EVENT = struct.Struct("=IiQ")  # rio_event
 _PACKET = 1
@@ -62,18 +62,14 @@ _LOOK = -2
 class UringIOManager:
     """Trio's I/O manager on io_uring. Made before the run's context exists, in the thread that will run it.
 
-    Raises:
-      RioUnavailableError: no ring can be made (any more); no run starts.
+    Closes ``provider`` at the end of the run; if it cannot be made the caller does.
     """
 
-    config: ClassVar[RioConfig] = RioConfig()
-    because: ClassVar[str] = "it was asked for"
-
-    def __init__(self, config: RioConfig | None = None, because: str | None = None) -> None:
+    def __init__(self, config: RioConfig, because: str, provider: UringProvider) -> None:
         self.ticks: int = 0
         self.waits: dict[int, int] = {}  # fd << 1 | is_write -> token
         self._tasks: dict[int, tuple[int, Task]] = {}  # token -> key of the wait, task
-        self.provider: UringProvider = UringProvider()
+        self.provider: UringProvider = provider
         self._core = self.provider.core
         self._lib = self.provider.lib
         self._events = self.provider.ffi.new("rio_event[]", _EVENTS_AT_ONCE)
@@ -84,11 +80,7 @@ class UringIOManager:
         self._watch.register(info.ring_fd, select.POLLIN)
         self._watch.register(info.wake_fd, select.POLLIN)
         port: Port = self.provider.own_port()
-        try:
-            self.engine: Engine = Engine(self, self.provider, port, config or self.config, because or self.because)
-        except BaseException:
-            self.provider.close()
-            raise
+        self.engine: Engine = Engine(self, self.provider, port, config, because)
         self.engine.start_notifier = start_notifier
         self._collectors = self.engine.collectors
         self._is_polling = self._collectors.is_polling

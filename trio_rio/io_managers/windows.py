@@ -31,7 +31,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections import Counter
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
@@ -43,8 +43,10 @@ from .._engine import Engine
 from .._notifier import start_notifier
 from .._statistics import WindowsRioIOStatistics
 from .._trio import StockIOManager
-from ..rio._winsock_signals import WinsockPort
-from ..rio.winsock import WinsockProvider
+
+if TYPE_CHECKING:
+    from ..rio._winsock_signals import WinsockPort
+    from ..rio.winsock import WinsockProvider
 
 assert not TYPE_CHECKING or sys.platform == "win32"
 
@@ -69,29 +71,20 @@ class _Packets:
 class WindowsRioManager(StockIOManager):
     """Trio's own I/O manager, with RIO on its completion port.
 
-    Raises:
-      RioUnavailableError: Windows gives no function table; no run starts.
+    Closes ``provider`` at the end of the run; if it cannot be made the caller does.
     """
 
-    config: ClassVar[RioConfig] = RioConfig()
-    because: ClassVar[str] = "it was asked for"
-
-    def __init__(self, config: RioConfig | None = None, because: str | None = None) -> None:
+    def __init__(self, config: RioConfig, because: str, provider: WinsockProvider) -> None:
         super().__init__()
         self.ticks = 0
         self.waits: Counter[int] = Counter()  # handle << 1 | is_write -> tasks
         self._thread = threading.get_ident()
-        try:
-            self.provider = WinsockProvider()
-        except BaseException:
-            super().close()
-            raise
+        self.provider = provider
         try:
             self._key = next(self._completion_key_counter)
             port = self.provider.adopt_port(self.current_iocp(), self._key)
-            self.engine = Engine(self, self.provider, port, config or self.config, because or self.because)
+            self.engine = Engine(self, self.provider, port, config, because)
         except BaseException:
-            self.provider.close()
             super().close()
             raise
         self.engine.start_notifier = start_notifier

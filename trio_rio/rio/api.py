@@ -90,12 +90,14 @@ class Provider(abc.ABC):
     #: receive on another one may be taken and never complete.
     serves_own_sockets_only: ClassVar[bool] = False
 
+    #: How long :meth:`close` waits until the kernel has let go of all memory. That takes microseconds; this is for a
+    #: machine that is swapping. 0: it neither waits nor warns.
+    drain_seconds: float = 5.0
+
     #: Memory that the kernel did not let go of in time at :meth:`close`; kept for good.
     leaked_bytes: int = 0
 
-    # ------------------------------------------------------------------------------------------------
-    # The thirteen functions
-    # ------------------------------------------------------------------------------------------------
+    # -- the thirteen functions ------------------------------------------------------------------------------
 
     def receive(
         self,
@@ -304,9 +306,7 @@ class Provider(abc.ABC):
             outstanding), WSAEINVAL (both 0).
         """
 
-    # ------------------------------------------------------------------------------------------------
-    # Beside the thirteen
-    # ------------------------------------------------------------------------------------------------
+    # -- beside the thirteen ---------------------------------------------------------------------------------
 
     def make_socket(self, family: int, type: int, proto: int = 0) -> socket.socket:
         """A socket that a request queue can be made for, as :class:`socket.socket` makes one elsewhere.
@@ -408,9 +408,7 @@ class Provider(abc.ABC):
         """Raise what a code other than 0 from a flat call means: :class:`RioCallError`, or that all is over."""
         raise RioCallError(function, code, detail)
 
-    # ------------------------------------------------------------------------------------------------
-    # Shared checks
-    # ------------------------------------------------------------------------------------------------
+    # -- shared checks ---------------------------------------------------------------------------------------
 
     @abc.abstractmethod
     def _close_completion_queue(self, completion_queue: CompletionQueue) -> None: ...

@@ -1,27 +1,34 @@
 """Which provider serves here, and why.
 
 Facts. Whether a provider works cannot be read off a version: containers refuse system calls, anti-virus layers let the
-RIO table through and fail later. Every refusal has a cause that somebody can mend.
+RIO table through and fail later. Every refusal has a cause that somebody can mend. What one ring has needed may not be
+there for the next: the kernel gives locked memory back late, and other threads take it.
 
-Decision. Probe by doing: make the provider, a completion queue, and a request queue for a real socket. Keep the reason
-and the remedy of each refusal. The environment variable TRIO_RIO_PROVIDER, or an explicit name, forces one; then a
-refusal is an error.
+Decision. Probe by doing: make the provider, and have it send to itself (:mod:`._trial`). Who chooses gets that very
+provider. That it has moved bytes is remembered in the process, so that only the first choice pays for it; whether
+another one can be made decides each time. A refusal that took its full time is remembered too, but for those who
+demand the provider. Keep the reason and the remedy of each refusal. The environment variable TRIO_RIO_PROVIDER, or an
+explicit name, forces one; then a refusal is an error. Where none is forced there is no such error: ``portable`` is
+plain sockets, and is taken untried when all others are refused.
 """
 
 from __future__ import annotations
 
 import os
-import socket
 import sys
-from collections.abc import Callable, Mapping
-from typing import get_args
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias, get_args
 
 import attrs
 
+from ._trial import NothingCameError, move_bytes
 from .api import Provider, ProviderName
-from .errors import RioCallError, RioUnavailableError
+from .errors import RioUnavailableError
 
 ENVIRONMENT_VARIABLE = "TRIO_RIO_PROVIDER"
+
+#: The provider that is demanded, and by whom.
+Forced: TypeAlias = "tuple[ProviderName, str] | None"
 
 
 @attrs.frozen
@@ -86,6 +93,7 @@ _OPENERS: Mapping[ProviderName, Callable[[], Provider]] = {
     "uring": _open_uring,
     "portable": _open_portable,
 }
+_LAST: ProviderName = "portable"
 # Where each provider could serve at all: elsewhere its refusal is no news.
 _PLATFORMS: Mapping[str, str] = {"winsock": "win32", "uring": "linux", "portable": ""}
 
@@ -99,7 +107,7 @@ def check_provider_name(name: str, source: str) -> ProviderName:
     raise ValueError(f"{source}: there is no provider {name!r}; choose one of {names}")
 
 
-def forced_provider(name: str | None) -> tuple[ProviderName, str] | None:
+def forced_provider(name: str | None) -> Forced:
     """The provider that is demanded and by whom: the argument, else the environment, else nobody."""
     if name is not None:
         return check_provider_name(name, "provider"), f"provider={name!r} was asked for"
@@ -109,33 +117,43 @@ def forced_provider(name: str | None) -> tuple[ProviderName, str] | None:
     return None
 
 
-def _try_out(provider: Provider) -> None:
-    """Some systems hand out the function table and fail at the first queue."""
-    with provider.make_socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        try:
-            completion_queue = provider.create_completion_queue(2)
-            queue = provider.create_request_queue(sock, 1, 1, 1, 1, completion_queue, completion_queue, 0)
-        except RioCallError as error:
-            reason = f"there is a RIO function table, but no queue can be made: {error}"
-            remedy = "look for what filters the network here, such as a virus scanner; until then portable serves"
-            raise RioUnavailableError(provider.name, reason, remedy) from error
-        provider.close_socket(queue)
-        provider.close_completion_queue(completion_queue)
-
-
 def open_named(name: ProviderName) -> Provider:
     """A new provider of that name, or :class:`RioUnavailableError`."""
     return _open_simulated() if name == "simulated" else _OPENERS[name]()
 
 
-def _open_and_try(name: ProviderName) -> Provider:
-    provider = open_named(name)
+# What this process knows: providers that nothing speaks against, and refusals that took their full time.
+_tried: set[str] = set()
+_silent: dict[str, NothingCameError] = {}
+
+
+def _try_out(provider: Provider) -> None:
+    """Have a provider move bytes; close it if it does not."""
     try:
-        _try_out(provider)
-    except BaseException:
+        if move_bytes(provider):
+            _tried.add(provider.name)
+            _silent.pop(provider.name, None)
+    except BaseException as error:
+        if isinstance(error, NothingCameError):
+            _silent[provider.name] = error
+            provider.drain_seconds = 0.0
         provider.close()
         raise
+
+
+def _open_and_try(name: ProviderName) -> Provider:
+    provider = open_named(name)
+    if name not in _tried:
+        _try_out(provider)
     return provider
+
+
+def _open_candidate(name: ProviderName) -> Provider:
+    """For a choice that nobody forces."""
+    known = _silent.get(name)
+    if known is not None:
+        raise RioUnavailableError(known.provider, known.reason, known.remedy)
+    return open_named(name) if name == _LAST else _open_and_try(name)
 
 
 def open_provider(name: str | None = None) -> Provider:
@@ -149,20 +167,35 @@ def open_provider(name: str | None = None) -> Provider:
       ValueError: no such name.
       RioUnavailableError: the provider that was demanded cannot serve here; says why and what to do.
     """
-    return choose_provider(name)[0]
+    return choose_provider(forced_provider(name)).provider
 
 
-def choose_provider(name: str | None = None) -> tuple[Provider, str, tuple[RioUnavailableError, ...]]:
-    """As :func:`open_provider`; also says why that one, and what those before it in the order answered."""
-    forced = forced_provider(name)
+@attrs.frozen(eq=False)
+class Choice:
+    """An open provider, which is the caller's; why that one; and what those before it in the order answered."""
+
+    provider: Provider
+    because: str
+    refusals: tuple[RioUnavailableError, ...] = ()
+
+
+def choose_provider(forced: Forced, refusals: Sequence[RioUnavailableError] = ()) -> Choice:
+    """As :func:`open_provider`, for what :func:`forced_provider` says.
+
+    Args:
+      forced: the provider that is demanded, and by whom.
+      refusals: of providers that the caller has found unfit: another is chosen, if none is demanded.
+    """
     if forced is not None:
-        return _open_and_try(forced[0]), forced[1], ()
-    refusals: list[RioUnavailableError] = []
+        return Choice(_open_and_try(forced[0]), forced[1])
+    refused = list(refusals)
     for candidate in _OPENERS:
+        if any(refusal.provider == candidate for refusal in refusals):
+            continue
         try:
-            return _open_and_try(candidate), _because(refusals), tuple(refusals)
+            return Choice(_open_candidate(candidate), _because(refused), tuple(refused))
         except RioUnavailableError as error:
-            refusals.append(error)
+            refused.append(error)
     raise AssertionError("portable serves everywhere")
 
 
@@ -181,18 +214,18 @@ def _because(refusals: list[RioUnavailableError]) -> str:
 def _probe_one(name: ProviderName) -> ProviderProbe:
     try:
         provider = open_named(name)
-        try:
-            _try_out(provider)
-            features = tuple(Feature(*feature) for feature in provider.features())
-        finally:
-            provider.close()
+        _try_out(provider)
     except RioUnavailableError as error:
         return ProviderProbe(name, False, error.reason, error.remedy)
+    try:
+        features = tuple(Feature(*feature) for feature in provider.features())
+    finally:
+        provider.close()
     return ProviderProbe(name, True, "", "", features)
 
 
 def probe(name: str | None = None) -> ProbeReport:
-    """Try every provider by making real queues, and say which one a run would use and why.
+    """Try every provider by having it send to itself, and say which one a run would use and why.
 
     Args:
       name: as for :func:`open_provider`.

@@ -72,10 +72,6 @@ _MASK32 = 0xFFFF_FFFF
 # is eight times as long, and the kernel keeps what does not fit (IORING_FEAT_NODROP).
 DEFAULT_RING_ENTRIES = 512
 
-# How long close() waits for the kernel to let go of memory. Cancelling takes microseconds; this is for a
-# machine that is swapping.
-_DRAIN_SECONDS = 5.0
-
 
 def _forked_error() -> RioError:
     return RioError(
@@ -468,7 +464,7 @@ class UringProvider(Provider):
             return
         forked = self.lib.rio_core_is_usable(self.core) == _FORKED
         self._is_closed = True
-        held = self.lib.rio_core_close(self.core, nanoseconds(_DRAIN_SECONDS))
+        held = self.lib.rio_core_close(self.core, nanoseconds(self.drain_seconds))
         for queue in list(self._sockets.values()):
             queue.mark_closed()
         self._sockets.clear()
@@ -481,12 +477,13 @@ class UringProvider(Provider):
         if held and not forked:
             # The kernel still owns memory: freeing it would corrupt whatever comes next, so it is kept for good.
             leak(self._memory)
-            self.leaked_bytes: int = sum(len(memory) for memory in self._memory.values())
-            warnings.warn(
-                f"{held} requests or waits did not end; what they use is leaked on purpose",
-                ResourceWarning,
-                stacklevel=2,
-            )
+            self.leaked_bytes = sum(len(memory) for memory in self._memory.values())
+            if self.drain_seconds:
+                warnings.warn(
+                    f"{held} requests or waits did not end; what they use is leaked on purpose",
+                    ResourceWarning,
+                    stacklevel=2,
+                )
         self._memory = {}
         self._postponed = set()
 
