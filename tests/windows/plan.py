@@ -20,7 +20,12 @@ KNOBS = (
     "FAIL_CALLS",
     "FAIL_REQUESTS",
     "FAIL_STATUS",
+    "LOSE_COMPLETIONS",
+    "LOSE_NOTIFICATIONS",
     "REFUSE",
+    "REFUSE_IOCTLS",
+    "REFUSE_MEMORY",
+    "REFUSE_QUEUES",
     "SEED",
     "SHORT_RECEIVES",
     "START_DEFERRED_EARLY",
@@ -103,7 +108,19 @@ VARIATIONS = (
 )
 # Files of their own.
 FAULTS = (
-    Setup("no RIO at all", {"REFUSE": "1"}, (f"{INSIDE}/test_refused.py",)),
+    *(
+        Setup(name, {knob: "1"}, (f"{INSIDE}/test_refused.py",))
+        for name, knob in {
+            "no RIO at all": "REFUSE",
+            "no memory for RIO": "REFUSE_MEMORY",
+            "no queues": "REFUSE_QUEUES",
+            "no completions": "LOSE_COMPLETIONS",
+            "no notifications": "LOSE_NOTIFICATIONS",
+        }.items()
+    ),
+    Setup("lost notifications", WINSOCK, (f"{INSIDE}/test_lost.py",)),
+    Setup("some are lost", {**WINSOCK, "LOSE_NOTIFICATIONS": "9"}, (f"{INSIDE}/test_faults.py",)),
+    Setup("no ioctls", {**WINSOCK, "REFUSE_IOCTLS": "1"}, (f"{INSIDE}/test_faults.py",)),
     Setup("failing calls", {**WINSOCK, "FAIL_CALLS": "7"}, (f"{INSIDE}/test_faults.py",)),
     Setup("failing requests", {**WINSOCK, "FAIL_REQUESTS": "40"}, (f"{INSIDE}/test_faults.py",)),
 )

@@ -19,6 +19,7 @@ Decision
 - ``get_events`` commits the deferred requests of the tick, one call for each direction of a socket that has some, and
   then waits. In a guest run only the run's own thread commits, since Windows ends the I/O of a thread that ends; a
   host's callback commits by itself.
+- Where no notification comes the run looks for itself now and then (:mod:`._silence`).
 - A readiness wait on a socket that receives ahead is served by the channel.
 - An event of the completion queues' is waited for in a thread, as Trio waits for any handle. It may be set before that
   thread has said so; then a tick is not one in which nothing came.
@@ -43,6 +44,7 @@ from .._engine import Engine
 from .._notifier import start_notifier
 from .._statistics import WindowsRioIOStatistics
 from .._trio import StockIOManager
+from ._silence import Silence
 
 if TYPE_CHECKING:
     from ..rio._winsock_signals import WinsockPort
@@ -60,9 +62,11 @@ class _Packets:
 
     port: WinsockPort
     collectors: Collectors
+    silence: Silence
 
     def put_nowait(self, packet: Any) -> None:
         """A packet came."""
+        self.silence.is_broken = True
         key = self.port.key_of(packet.lpOverlapped)
         if key is not None:
             self.collectors.serve_packet(key)
@@ -89,7 +93,8 @@ class WindowsRioManager(StockIOManager):
             raise
         self.engine.start_notifier = start_notifier
         self._collectors = self.engine.collectors
-        self._completion_key_queues[self._key] = _Packets(port, self._collectors)
+        self._silence = Silence(super().get_events, self.engine.has_requests, self.provider.unannounced)
+        self._completion_key_queues[self._key] = _Packets(port, self._collectors, self._silence)
         self._is_polled = self.engine.config.notification == "polled"
 
     def statistics(self) -> WindowsRioIOStatistics:
@@ -127,13 +132,16 @@ class WindowsRioManager(StockIOManager):
 
     def _look(self, timeout: float) -> Any:
         self.provider.commit_all()
-        return super().get_events(timeout)
+        if self.provider.was_posted():
+            self._silence.is_broken = True
+        return self._silence.wait(timeout)
 
     def _wait_beside(self, timeout: float) -> Any:
         """In a worker thread of a guest run: wait, and leave the rest to the run's own thread."""
         is_looking = self._is_polled and self.engine.has_requests() and timeout > _LOOK_SECONDS
-        events = super().get_events(_LOOK_SECONDS if is_looking else timeout)
-        return HandedOut(events) if is_looking else events
+        if is_looking:
+            return HandedOut(super().get_events(_LOOK_SECONDS))
+        return self._silence.wait(timeout)
 
     def process_events(self, events: Any) -> None:
         """Trio's own."""

@@ -27,7 +27,7 @@ import itertools
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -47,7 +47,7 @@ from .types import (
 )
 
 if TYPE_CHECKING:
-    from ._winsock_signals import WinsockEvent, WinsockPort
+    from ._winsock_signals import Signalling
     from .types import RequestQueue
 
 _RESULT = struct.Struct("=iIQQ")  # RIORESULT
@@ -87,9 +87,10 @@ class CompletionState:
 
     rio_cq: int
     capacity: int
-    signal: WinsockPort | WinsockEvent | None
+    signalling: Signalling
     charged: int = 0
     outstanding: int = 0
+    found: list[RawResult] = attrs.field(factory=list)  # dequeued from the kernel, and nobody has taken them
 
 
 # context of the caller, direction, memory of the data and of every other slice
@@ -107,6 +108,7 @@ class Books:
     requests: dict[int, Posted] = attrs.field(factory=dict, repr=False)
     tokens: Iterator[int] = attrs.field(factory=lambda: itertools.count(1))
     dirty: dict[RequestSide, None] = attrs.field(factory=dict)  # deferred requests wait for a commit
+    was_posted: bool = False  # a request, since somebody last asked
     slices: Any = attrs.field(init=False)  # RIO_BUF: data, local address, remote address, control, flags
     slice_pointers: list[Any] = attrs.field(init=False)
     slices_view: memoryview = attrs.field(init=False)
@@ -135,19 +137,38 @@ class Books:
           RioInternalError: the queue is corrupt, or brought what nobody posted.
         """
         with self.lock:
-            if limit > self.results_room:
-                self.make_room(limit)
-            count = self.table.RIODequeueCompletion(state.rio_cq, self.results, min(limit, self.results_room))
-            if not count:
-                return []
-            if count == RIO_CORRUPT_CQ:
-                raise RioInternalError("RIODequeueCompletion answered RIO_CORRUPT_CQ: the completion queue is damaged")
-            return [
-                self._retire(status, number, socket_context, token)
-                for status, number, socket_context, token in _RESULT.iter_unpack(
-                    self.results_view[: count * _RESULT.size]
-                )
-            ]
+            state.signalling.is_awaited = False
+            if state.found:
+                found, state.found = state.found[:limit], state.found[limit:]
+                if len(found) < limit:
+                    found += self._rows(state, limit - len(found))
+                return [self._retire(*row) for row in found]
+            return [self._retire(*row) for row in self._rows(state, limit)]
+
+    def _rows(self, state: CompletionState, limit: int) -> Iterable[RawResult]:
+        """RIODequeueCompletion as it is."""
+        if limit > self.results_room:
+            self.make_room(limit)
+        count = self.table.RIODequeueCompletion(state.rio_cq, self.results, min(limit, self.results_room))
+        if not count:
+            return ()
+        if count == RIO_CORRUPT_CQ:
+            raise RioInternalError("RIODequeueCompletion answered RIO_CORRUPT_CQ: the completion queue is damaged")
+        return _RESULT.iter_unpack(self.results_view[: count * _RESULT.size])
+
+    def is_unannounced(self, state: CompletionState) -> bool:
+        """Whether a queue that is awaited holds results, and has not signalled as far as can be seen.
+
+        Only dequeueing tells. What that brings is kept for the next :meth:`dequeue`, and outstanding until then.
+        """
+        signalling = state.signalling
+        if not (signalling.is_awaited and state.outstanding):
+            return False
+        if signalling.signal is not None and signalling.signal.is_signalled:
+            return False
+        if not state.found:
+            state.found = list(self._rows(state, self.results_room))
+        return bool(state.found)
 
     def _retire(self, status: int, count: int, socket_context: int, token: int) -> RawResult:
         posted = self.requests.pop(token, None)
@@ -294,6 +315,7 @@ class RequestSide:
         books = self.books
         token = next(books.tokens)
         books.requests[token] = (context, self, memories)
+        books.was_posted = True
         for memory in memories:
             memory.uses += 1
         self.outstanding += 1

@@ -8,14 +8,20 @@ when the port or the event is closed meanwhile. [Microsoft Learn, RIO_NOTIFICATI
 Decision. Each completion queue gets an OVERLAPPED of its own, which lives as long as its port: a packet is known by its
 address, and keys are free for the caller. A handle that queues still use is closed with the last of them. A wake-up is
 a packet without an OVERLAPPED. The port may be somebody else's: then packets that are not ours are nobody's here, so
-that only its owner's end may be spent in :meth:`WinsockPort.wait`.
+that only its owner's end may be spent in :meth:`WinsockPort.wait`. Whoever finds that Windows has lost a notification
+can give it in its place (:attr:`Signalling.announce`).
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
+from ._checks import CONTEXT_MAX
 from ._winsock_ffi import (
     INFINITE,
     INVALID_HANDLE,
@@ -27,8 +33,16 @@ from ._winsock_ffi import (
     libraries,
     milliseconds,
 )
-from .api import Event, Port
-from .errors import RioError
+from .api import (
+    RIO_EVENT_COMPLETION,
+    RIO_IOCP_COMPLETION,
+    Event,
+    EventNotification,
+    Notification,
+    Port,
+    PortNotification,
+)
+from .errors import RioCallError, RioError, Status
 
 if TYPE_CHECKING:
     from .winsock import WinsockProvider
@@ -43,6 +57,8 @@ class _Handle:
     """A handle of Windows that completion queues may still use when it is closed here."""
 
     name = ""
+    #: Whether it can be seen to have told already. A port cannot, without taking its packets.
+    is_signalled: bool = False
 
     def __init__(self, provider: WinsockProvider, handle: int, *, is_owned: bool = True) -> None:
         self.provider = provider
@@ -79,6 +95,18 @@ class _Handle:
             self.close()
 
 
+@attrs.define(eq=False)
+class Signalling:
+    """How a completion queue tells that it has results."""
+
+    structure: Any  # RIO_NOTIFICATION_COMPLETION, or NULL
+    signal: WinsockPort | WinsockEvent | None
+    announce: Callable[[], None]  # does in place of Windows what the notification does
+    completion_key: int = 0
+    memory: Any = None  # what the structure points to
+    is_awaited: bool = False  # it was asked for, is not seen yet, and nobody has dequeued since
+
+
 class WinsockPort(_Handle, Port):
     """An I/O completion port.
 
@@ -104,18 +132,28 @@ class WinsockPort(_Handle, Port):
             raise error_of_last_call()
         super().__init__(provider, own, is_owned=handle is None)
         self._packet_key = packet_key
-        self._packets: dict[int, tuple[int, Any]] = {}  # address of the OVERLAPPED -> completion key, its memory
+        self._packets: dict[int, Signalling] = {}  # by the address of the OVERLAPPED, which lives as long as the port
 
-    def new_packet(self, completion_key: int) -> tuple[int, Any]:
-        """For a new completion queue: the key of its packets here, and an OVERLAPPED that lives as long as the port."""
+    def new_packet(self, completion_key: int) -> Signalling:
+        """The packet of a new completion queue."""
         overlapped = ffi.new("RIO_OVERLAPPED *")
-        self._packets[int(ffi.cast("uintptr_t", overlapped))] = completion_key, overlapped
-        return completion_key if self._packet_key is None else self._packet_key, overlapped
+        address = int(ffi.cast("uintptr_t", overlapped))
+        key = completion_key if self._packet_key is None else self._packet_key
+        structure = ffi.new("RIO_NOTIFICATION_COMPLETION *")
+        structure.Type = RIO_IOCP_COMPLETION
+        structure.Iocp.IocpHandle = self.handle
+        structure.Iocp.CompletionKey, structure.Iocp.Overlapped = key, overlapped
+        packet = Signalling(structure, self, partial(self._post, key, address), completion_key, overlapped)
+        self._packets[address] = packet
+        return packet
 
     def key_of(self, overlapped: int) -> int | None:
-        """The completion key of the queue whose packet has this OVERLAPPED; ``None`` for a packet that is not ours."""
+        """A packet came: the completion key of its queue; ``None`` for one that is not ours."""
         packet = self._packets.get(overlapped)
-        return None if packet is None else packet[0]
+        if packet is None:
+            return None
+        packet.is_awaited = False
+        return packet.completion_key
 
     def wait(self, timeout_seconds: float | None) -> list[int]:
         """See :meth:`Port.wait`."""
@@ -141,7 +179,10 @@ class WinsockPort(_Handle, Port):
     def wake(self) -> None:
         """See :meth:`Port.wake`."""
         self._refuse_closed()
-        if not libraries().kernel32.PostQueuedCompletionStatus(self.handle, 0, 0, 0):
+        self._post(0, 0)
+
+    def _post(self, key: int, overlapped: int) -> None:
+        if not libraries().kernel32.PostQueuedCompletionStatus(self.handle, 0, key, overlapped):
             raise error_of_last_call()
 
 
@@ -165,6 +206,11 @@ class WinsockEvent(_Handle, Event):
         """See :attr:`Event.is_set`."""
         return self._wait(0)
 
+    @property
+    def is_signalled(self) -> bool:  # type: ignore[override]
+        """Whether it is set, whoever has closed it."""
+        return bool(libraries().kernel32.WaitForSingleObject(self.handle, 0) == WAIT_OBJECT_0)
+
     def wait(self, timeout_seconds: float | None) -> bool:
         """See :meth:`Event.wait`."""
         left = milliseconds(timeout_seconds)
@@ -186,6 +232,10 @@ class WinsockEvent(_Handle, Event):
     def set(self) -> None:
         """See :meth:`Event.set`."""
         self._refuse_closed()
+        self.announce()
+
+    def announce(self) -> None:
+        """Set it, though its user may have closed it: a completion queue that lives on still uses the handle."""
         if not libraries().kernel32.SetEvent(self.handle):
             raise error_of_last_call()
 
@@ -194,3 +244,31 @@ class WinsockEvent(_Handle, Event):
         self._refuse_closed()
         if not libraries().kernel32.ResetEvent(self.handle):
             raise error_of_last_call()
+
+
+def signalling_of(provider: WinsockProvider, function: str, notification: Notification) -> Signalling:
+    """How a new completion queue is to tell.
+
+    Raises:
+      RioCallError: with ``function`` as its name: the port or event is closed, or another provider's.
+    """
+    if notification is None:
+        return Signalling(ffi.NULL, None, _do_nothing)
+    signal: object = notification.event if isinstance(notification, EventNotification) else notification.port
+    if not isinstance(signal, (WinsockPort, WinsockEvent)) or signal.provider is not provider:
+        raise RioCallError(function, Status.EINVAL, "a port or event of another provider")
+    if signal.is_closed:
+        raise RioCallError(function, Status.EINVAL, "the port or event is closed")
+    if isinstance(notification, PortNotification) and isinstance(signal, WinsockPort):
+        if not 0 <= notification.completion_key <= CONTEXT_MAX:
+            raise RioCallError(function, Status.EINVAL, "completion_key must be within 0 .. 2**63-1")
+        return signal.new_packet(notification.completion_key)
+    assert isinstance(signal, WinsockEvent)
+    structure = ffi.new("RIO_NOTIFICATION_COMPLETION *")
+    structure.Type = RIO_EVENT_COMPLETION
+    structure.Event.EventHandle = signal.handle
+    structure.Event.NotifyReset = int(getattr(notification, "notify_reset", True))
+    return Signalling(structure, signal, signal.announce)
+
+
+def _do_nothing() -> None: ...

@@ -36,22 +36,18 @@ import weakref
 from functools import partial
 from typing import Any, ClassVar
 
-from ._checks import CONTEXT_MAX, check_queue_size, check_request_queue_arguments, check_room, leak, problem_with
+from ._checks import check_queue_size, check_request_queue_arguments, check_room, leak, problem_with
 from ._winsock_ffi import RIO_INVALID_CQ, RIO_INVALID_RQ, ffi, last_error
 from ._winsock_queues import Books, CompletionState, Registration, RequestSide, SocketQueues, is_stream
-from ._winsock_signals import WinsockEvent, WinsockPort
+from ._winsock_signals import Signalling, WinsockEvent, WinsockPort, signalling_of
 from ._winsock_system import load_table, make_rio_socket
 from .api import (
-    RIO_EVENT_COMPLETION,
     RIO_INVALID_BUFFERID,
-    RIO_IOCP_COMPLETION,
     RIO_MAX_CQ_SIZE,
     RIO_MSG_COMMIT_ONLY,
     CompletionQueue,
-    EventNotification,
     ExtendedSlices,
     Notification,
-    PortNotification,
     Provider,
     ProviderName,
     RegisteredBuffer,
@@ -64,9 +60,7 @@ _MASK32 = 0xFFFF_FFFF
 # Entries that a completion queue of the kernel has beyond twice what was asked for.
 _SPARE_ENTRIES = 16
 
-# How long close() waits for the kernel to let go of memory. Closing a socket ends its requests at once; this is for a
-# machine that is swapping.
-_DRAIN_SECONDS = 5.0
+# How often close() looks whether the kernel has let go of memory. Closing a socket ends its requests at once.
 _DRAIN_STEP_SECONDS = 0.001
 
 
@@ -147,52 +141,27 @@ class WinsockProvider(Provider):
         with self._books.lock:
             self._check_alive()
             check_queue_size(function, queue_size)
-            structure, signal = self._notification(function, notification)
-            rio_cq = self.table.RIOCreateCompletionQueue(_with_spare(queue_size), structure)
+            signalling = signalling_of(self, function, notification)
+            rio_cq = self.table.RIOCreateCompletionQueue(_with_spare(queue_size), signalling.structure)
             if rio_cq == RIO_INVALID_CQ:
                 raise RioCallError(function, last_error(), f"queue_size is {queue_size}")
-            if signal is not None:
-                signal.enter()
-            state = CompletionState(rio_cq, queue_size, signal)
+            if signalling.signal is not None:
+                signalling.signal.enter()
+            state = CompletionState(rio_cq, queue_size, signalling)
             completion_queue = CompletionQueue(
                 provider=self,
                 notification=notification,
                 dequeue=partial(self._books.dequeue, state),
-                arm=partial(self._arm, rio_cq) if signal is not None else lambda: Status.EINVAL,
+                arm=partial(self._arm, state) if signalling.signal is not None else lambda: Status.EINVAL,
                 handle=state,
             )
             self._completion_queues[state] = completion_queue
             return completion_queue
 
-    def _notification(self, function: str, notification: Notification) -> tuple[Any, WinsockPort | WinsockEvent | None]:
-        """RIO_NOTIFICATION_COMPLETION, and the port or event that it names."""
-        if notification is None:
-            return ffi.NULL, None
-        structure = ffi.new("RIO_NOTIFICATION_COMPLETION *")
-        signal: object
-        if isinstance(notification, EventNotification):
-            signal = notification.event
-            structure.Type = RIO_EVENT_COMPLETION
-        else:
-            signal = notification.port
-            structure.Type = RIO_IOCP_COMPLETION
-        if not isinstance(signal, (WinsockPort, WinsockEvent)) or signal.provider is not self:
-            raise RioCallError(function, Status.EINVAL, "a port or event of another provider")
-        if signal.is_closed:
-            raise RioCallError(function, Status.EINVAL, "the port or event is closed")
-        if isinstance(signal, WinsockEvent):
-            structure.Event.EventHandle = signal.handle
-            structure.Event.NotifyReset = int(getattr(notification, "notify_reset", True))
-        elif isinstance(notification, PortNotification):
-            if not 0 <= notification.completion_key <= CONTEXT_MAX:
-                raise RioCallError(function, Status.EINVAL, "completion_key must be within 0 .. 2**63-1")
-            structure.Iocp.IocpHandle = signal.handle
-            structure.Iocp.CompletionKey, structure.Iocp.Overlapped = signal.new_packet(notification.completion_key)
-        return structure, signal
-
-    def _arm(self, rio_cq: int) -> int:
+    def _arm(self, state: CompletionState) -> int:
         with self._books.lock:
-            code: int = self.table.RIONotify(rio_cq)  # the code itself
+            code: int = self.table.RIONotify(state.rio_cq)  # the code itself
+            state.signalling.is_awaited = code in (0, Status.EALREADY)
             return code
 
     def create_request_queue(
@@ -358,8 +327,8 @@ class WinsockProvider(Provider):
             if not state.outstanding:
                 self._closing.remove(state)
                 self.table.RIOCloseCompletionQueue(state.rio_cq)
-                if state.signal is not None:
-                    state.signal.leave()
+                if state.signalling.signal is not None:
+                    state.signalling.signal.leave()
 
     # -- beside the thirteen -----------------------------------------------------------------------------
 
@@ -399,6 +368,20 @@ class WinsockProvider(Provider):
           RioCallError: WSAEOPNOTSUPP, always.
         """
         raise RioCallError("cancel", Status.EOPNOTSUPP, "Windows cancels no single request; close the socket")
+
+    def was_posted(self) -> bool:
+        """Whether a request was posted since this was last asked."""
+        was, self._books.was_posted = self._books.was_posted, False
+        return was
+
+    def unannounced(self) -> list[Signalling]:
+        """Of completion queues that hold results though their notification, which was asked for, is not to be seen.
+
+        It may be a moment late, or be in a port that nobody has looked into. The results stay for whoever dequeues
+        next. From any thread.
+        """
+        with self._books.lock:
+            return [state.signalling for state in self._completion_queues if self._books.is_unannounced(state)]
 
     def commit_all(self) -> None:
         """See :meth:`Provider.commit_all`. One call for each direction that has deferred requests."""
@@ -453,7 +436,7 @@ class WinsockProvider(Provider):
             for completion_queue in list(self._completion_queues.values()):
                 self.close_completion_queue(completion_queue)
             self._is_closed = True
-        deadline = time.monotonic() + _DRAIN_SECONDS
+        deadline = time.monotonic() + self.drain_seconds
         while self.outstanding() and time.monotonic() < deadline:
             time.sleep(_DRAIN_STEP_SECONDS)
         self._free_memory()
@@ -470,13 +453,14 @@ class WinsockProvider(Provider):
         if books.requests:
             # The kernel still owns memory: freeing it would corrupt whatever comes next, so it is kept for good.
             leak((held, books))
-            self.leaked_bytes: int = sum(memory.length for memory in set(held))
-            warnings.warn(
-                f"{len(books.requests)} requests did not end within {_DRAIN_SECONDS} s; "
-                "their memory is leaked on purpose",
-                ResourceWarning,
-                stacklevel=3,
-            )
+            self.leaked_bytes = sum(memory.length for memory in set(held))
+            if self.drain_seconds:
+                warnings.warn(
+                    f"{len(books.requests)} requests did not end within {self.drain_seconds} s; "
+                    "their memory is leaked on purpose",
+                    ResourceWarning,
+                    stacklevel=3,
+                )
 
     def __del__(self) -> None:
         if not getattr(self, "_is_closed", True):

@@ -20,6 +20,7 @@ static bool is_writable(const char *memory, DWORD length) {
 
 RIO_HANDLE WINAPI register_buffer(char *memory, DWORD length) {
     int error = length == 0 ? WSAEINVAL : memory == NULL || !is_writable(memory, length) ? WSAEFAULT : 0;
+    if (knobs.refuse_memory) error = WSAEFAULT;
     struct buffer *buffer = error ? NULL : calloc(1, sizeof *buffer);
     if (error == 0 && buffer == NULL) error = WSAENOBUFS;
     if (error) {

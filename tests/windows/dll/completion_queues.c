@@ -34,6 +34,7 @@ static int check_notification(const struct rio_notification *notification) {
 RIO_HANDLE WINAPI create_completion_queue(DWORD size, struct rio_notification *notification) {
     int error = size < 1 || size > MAX_CQ_SIZE ? WSAEINVAL : 0;
     if (error == 0 && notification != NULL) error = check_notification(notification);
+    if (knobs.refuse_queues) error = WSAEFAULT;
     struct completion_queue *queue = error ? NULL : calloc(1, sizeof *queue);
     if (error == 0 && queue == NULL) error = WSAENOBUFS;
     if (error) {
@@ -133,8 +134,10 @@ BOOL WINAPI resize_completion_queue(RIO_HANDLE handle, DWORD size) {
 }
 
 static void signal_queue(struct completion_queue *queue) {
+    static ULONG count;
     const struct rio_notification *how = &queue->notification;
     queue->is_armed = false;
+    if (every(knobs.lose_notifications, &count)) return;
     BOOL is_done;
     if (how->type == EVENT_COMPLETION)
         is_done = SetEvent(how->event.handle);
@@ -159,9 +162,10 @@ INT WINAPI notify(RIO_HANDLE handle) {
     return error;
 }
 
-/* A request has ended; under the lock. Results of a closed queue are dropped. */
+/* A request has ended; under the lock. Results of a closed queue are dropped. By the knob nobody hears of it. */
 void queue_result(struct request *request) {
     struct completion_queue *queue = request->owner->lines[request->direction].queue;
+    if (knobs.lose_completions) return;
     if (queue->is_dead) {
         forget_request(request);
         return;

@@ -30,7 +30,12 @@ void read_knobs(void) {
         .abort_status = number("TRIO_RIO_LANE_ABORT_STATUS", WSA_OPERATION_ABORTED),
         .short_receives = number("TRIO_RIO_LANE_SHORT_RECEIVES", 0) != 0,
         .start_deferred_early = number("TRIO_RIO_LANE_START_DEFERRED_EARLY", 0) != 0,
+        .lose_notifications = number("TRIO_RIO_LANE_LOSE_NOTIFICATIONS", 0),
+        .lose_completions = number("TRIO_RIO_LANE_LOSE_COMPLETIONS", 0) != 0,
         .refuse = number("TRIO_RIO_LANE_REFUSE", 0) != 0,
+        .refuse_ioctls = number("TRIO_RIO_LANE_REFUSE_IOCTLS", 0) != 0,
+        .refuse_memory = number("TRIO_RIO_LANE_REFUSE_MEMORY", 0) != 0,
+        .refuse_queues = number("TRIO_RIO_LANE_REFUSE_QUEUES", 0) != 0,
     };
     if (says("TRIO_RIO_LANE_ABORT_STATUS", "vary")) knobs.abort_status = 0;
     seed = number("TRIO_RIO_LANE_SEED", 1) * 2654435761u | 1;

@@ -111,7 +111,12 @@ struct knobs {
     ULONG abort_status;        /* of requests that closesocket ended; 0: another one each time */
     bool short_receives;       /* a stream receive may take less than there is */
     bool start_deferred_early; /* some deferred requests start before a commit */
+    ULONG lose_notifications;  /* every Nth notification does not come */
+    bool lose_completions;     /* requests are taken, and never complete */
     bool refuse;               /* no function table */
+    bool refuse_ioctls;        /* no ioctl beside those that give functions, and that Trio cannot start without */
+    bool refuse_memory;        /* RIORegisterBuffer answers WSAEFAULT */
+    bool refuse_queues;        /* RIOCreateCompletionQueue answers WSAEFAULT */
 };
 extern struct knobs knobs;
 void read_knobs(void);

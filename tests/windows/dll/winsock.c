@@ -120,11 +120,12 @@ static int WINAPI lane_WSAIoctl(SOCKET socket, DWORD code, void *input, DWORD in
                                 LPWSAOVERLAPPED_COMPLETION_ROUTINE routine) {
     if (code == GET_MULTIPLE_EXTENSION_FUNCTION_POINTER)
         return give_table(socket, input, input_size, output, output_size, size);
-    int result = WSAIoctl(socket, code, input, input_size, output, output_size, size, overlapped, routine);
     bool asks_for_base = code == BSP_HANDLE || code == BSP_HANDLE_SELECT || code == BSP_HANDLE_POLL;
+    bool asks_for_function = code == GET_EXTENSION_FUNCTION_POINTER;
+    if (knobs.refuse_ioctls && !asks_for_base && !asks_for_function && code != BASE_HANDLE) return fail(WSAEOPNOTSUPP);
+    int result = WSAIoctl(socket, code, input, input_size, output, output_size, size, overlapped, routine);
     if (result != 0 && asks_for_base && WSAGetLastError() == WSAEOPNOTSUPP)
         return give_base(socket, output, output_size, size);
-    bool asks_for_function = code == GET_EXTENSION_FUNCTION_POINTER;
     if (result == 0 && asks_for_function && memcmp(input, &accept_ex_id, sizeof accept_ex_id) == 0) {
         memcpy(&real_accept_ex, output, sizeof real_accept_ex);
         LPFN_ACCEPTEX ours = lane_AcceptEx;

@@ -91,3 +91,62 @@ def test_an_abort_status_that_varies(bench: Bench, knobs: Any) -> None:
         bench.receive(queue, i, 1)
     ours.close()
     assert {result[0] for result in bench.collect(60)} == {995, 10053, 10038, 64}
+
+
+def test_memory_that_is_refused(bench: Bench, knobs: Any) -> None:
+    """RIORegisterBuffer answers WSAEFAULT, though the table is there."""
+    knobs(REFUSE_MEMORY=1)
+    assert bench.table.RIORegisterBuffer(bench.memory.data, 16) == raw.INVALID_BUFFER_ID
+    assert error() == raw.EFAULT
+
+
+def test_queues_that_are_refused(bench: Bench, knobs: Any) -> None:
+    """RIOCreateCompletionQueue answers WSAEFAULT, though the table is there."""
+    knobs(REFUSE_QUEUES=1)
+    assert bench.table.RIOCreateCompletionQueue(8, raw.ffi.NULL) == raw.ffi.NULL
+    assert error() == raw.EFAULT
+
+
+def test_completions_that_are_lost(bench: Bench, knobs: Any) -> None:
+    """A send is taken, its peer gets the bytes, and nobody is told."""
+    knobs(LOSE_COMPLETIONS=1)
+    _, peer, queue = bench.tcp()
+    memory = raw.Memory(bench.table, 16)  # it is used for ever
+    data = memory.put(0, b"sent")
+    assert bench.table.RIOSend(queue, data, 1, 0, raw.ffi.NULL)
+    assert peer.recv(10) == b"sent"
+    assert bench.dequeue() == []
+
+
+def test_notifications_that_are_lost(bench: Bench, knobs: Any) -> None:
+    """Every second one: the queue fires and is not armed any more, and the event is not set."""
+    event = raw.kernel.CreateEventW(raw.ffi.NULL, 1, 0, raw.ffi.NULL)
+    how = raw.ffi.new("RIO_NOTIFICATION *", (1, event, raw.ffi.cast("void *", 1), raw.ffi.NULL))
+    bench.replace_queue(how)
+    _, peer, queue = bench.tcp()
+    knobs(LOSE_NOTIFICATIONS=2)
+    seen = []
+    for _ in range(4):
+        assert bench.receive(queue, 0, 1)
+        assert bench.table.RIONotify(bench.queue) == 0
+        peer.send(b"y")
+        bench.collect(1)
+        seen.append(raw.kernel.WaitForSingleObject(event, 0) == 0)
+    raw.kernel.CloseHandle(event)
+    assert sorted(seen) == [False, False, True, True]
+
+
+def test_ioctls_that_are_refused(bench: Bench, knobs: Any) -> None:
+    """SIO_KEEPALIVE_VALS is refused, and the ioctl that gives the table is not."""
+    sock, _ = bench.pair()
+    values, size = raw.ffi.new("uint32_t[3]", (1, 1000, 1000)), raw.ffi.new("uint32_t *")
+
+    def keep_alive() -> int:
+        null = raw.ffi.NULL
+        return int(raw.winsock.WSAIoctl(sock.fileno(), 0x98000004, values, 12, null, 0, size, null, null))
+
+    assert keep_alive() == 0
+    knobs(REFUSE_IOCTLS=1)
+    assert keep_alive() != 0
+    assert error() == raw.EOPNOTSUPP
+    assert raw.open_table(sock) is not None
