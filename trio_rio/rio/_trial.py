@@ -52,20 +52,20 @@ def move_bytes(provider: Provider) -> bool:
     Raises:
       RioUnavailableError: it does not arrive; says at which step, and what to do.
     """
-    with contextlib.ExitStack() as stack:
-        trial = _prepare(provider, stack)
-        for place, (kind, what) in enumerate(_KINDS.items()):
-            try:
+    try:
+        with contextlib.ExitStack() as stack:
+            trial = _prepare(provider, stack)
+            for place, (kind, what) in enumerate(_KINDS.items()):
                 sender, receiver = stack.enter_context(_sockets(provider, kind))
-            except TimeoutError:
-                return True
-            except OSError:
-                return False
-            try:
-                trial.move(what, 2 * place, sender, receiver)
-            except NothingCameError:
-                if _brings(kind):
-                    raise
+                try:
+                    trial.move(what, 2 * place, sender, receiver)
+                except NothingCameError:
+                    if _brings(kind):
+                        raise
+    except TimeoutError:
+        return True
+    except OSError:
+        return False
     return True
 
 
