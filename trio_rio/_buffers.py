@@ -18,7 +18,8 @@ No sockets and no Trio in this file.
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, TypeVar
 
 import attrs
 
@@ -32,6 +33,22 @@ NO_MEMORY = (Status.ENOBUFS, Status.EFAULT)
 # Room for a SOCKADDR_INET behind each slice, rounded up so that slices stay aligned.
 ADDRESS_ROOM_BYTES = 32
 assert ADDRESS_ROOM_BYTES >= SOCKADDR_INET_SIZE_BYTES
+
+
+ArgumentT = TypeVar("ArgumentT")
+MadeT = TypeVar("MadeT")
+
+
+def unless_without_memory(make: Callable[[ArgumentT], MadeT], argument: ArgumentT) -> MadeT | None:
+    """What ``make`` makes of its argument; ``None`` when the system, or the process, has no memory for that now."""
+    try:
+        return make(argument)
+    except MemoryError:
+        return None
+    except RioCallError as error:
+        if error.code not in NO_MEMORY:
+            raise
+        return None
 
 
 class Registrar(Protocol):
@@ -134,12 +151,7 @@ class Arena:
 
     def register(self, memory: bytearray) -> RegisteredBuffer | None:
         """Register memory, which the caller deregisters; ``None`` when the system has none for that now."""
-        try:
-            return self.registrar.register_buffer(memory)
-        except RioCallError as error:
-            if error.code not in NO_MEMORY:
-                raise
-            return None
+        return unless_without_memory(self.registrar.register_buffer, memory)
 
     def _grow(self, size: int, free: list[Slice]) -> bool:
         aligned = -(-size // ADDRESS_ROOM_BYTES) * ADDRESS_ROOM_BYTES
@@ -147,9 +159,9 @@ class Arena:
         count = min(max(1, _CHUNK_SIZE_BYTES // stride), (self.bytes_max - self.registered_bytes) // stride)
         if count < 1:
             return False
-        memory = bytearray(count * stride)
-        chunk = self.register(memory)
-        if chunk is None:
+        memory = unless_without_memory(bytearray, count * stride)
+        chunk = None if memory is None else self.register(memory)
+        if memory is None or chunk is None:
             return False  # no worse than the limit; there may be some next time
         self._chunks.append(chunk)
         self.registered_bytes += len(memory)

@@ -172,15 +172,18 @@ class Channel:
                 )  # fmt: skip
             else:
                 code = queue.post_receive(slice_.buffer_id, slice_.offset, size, RIO_MSG_DEFER, request.context)
-            if code:
+            if code and code != Status.ENOBUFS:
                 raise_refused(self, code)
         except BaseException:
             engine.finish(request)
             raise
+        if code:
+            engine.finish(request)
+            return None
         self.reader = request
         return request
 
-    def _post_to_fill_bytes(self, request: Request, size: int) -> Request:
+    def _post_to_fill_bytes(self, request: Request, size: int) -> Request | None:
         registered = request.registered
         assert registered is not None
         size = min(size, registered.length)
@@ -191,11 +194,14 @@ class Channel:
         request.happen(Event.POST_AND_WAIT)
         try:
             code = self.request_queue.post_receive(registered.buffer_id, 0, size, RIO_MSG_DEFER, request.context)
-            if code:
+            if code and code != Status.ENOBUFS:
                 raise_refused(self, code)
         except BaseException:
             self.engine.finish(request)
             raise
+        if code:
+            self.engine.finish(request)
+            return None
         self.reader = request
         return request
 
@@ -287,7 +293,9 @@ class Channel:
                 slice_.address[:] = address
         elif address is None and wait and engine.provider.registers_cheaply:
             size = min(size, _REGISTERED_MAX_BYTES)
-            registered = engine.provider.register_for_sending(memoryview(data)[:size])
+            registered = engine.register_for_sending(memoryview(data)[:size])
+            if registered is None:
+                return None
             request = engine.take_bare()
             request.registered = registered
             buffer_id, offset, address_offset = registered.buffer_id, 0, 0

@@ -17,6 +17,8 @@ import attrs
 import trio
 from trio.lowlevel import Abort
 
+from ._buffers import NO_MEMORY, unless_without_memory
+from ._errors import RioCallError
 from ._trio import GLOBAL_RUN_CONTEXT
 from .rio import CompletionQueue, RegisteredBuffer, RequestQueue, SendRow, Status
 
@@ -92,7 +94,9 @@ class SendBatches:
         return SENDS_MAX - self.in_flight
 
     def post(self, data: bytes, lengths: array[int], addresses: bytes) -> Batch | None:
-        """Post sends of data that follow upon each other, and see which are done. ``None``: there is no memory.
+        """Post sends of data that follow upon each other, and see which are done; as many as there is memory for.
+
+        ``None``: there is none. The batch that is returned has the first of them, at least one.
 
         Args:
           data: of all datagrams; copied.
@@ -119,20 +123,25 @@ class SendBatches:
                 return None
             engine.arena.give_back(slice_)
             slice_ = None  # longer than a slice is
-            registered = engine.arena.register(bytearray(addresses + data))
+            memory = unless_without_memory(bytearray, addresses + data)
+            registered = None if memory is None else engine.arena.register(memory)
             if registered is None:
                 return None
             row = SendRow(registered.buffer_id, len(addresses), bool(addresses), 0)
         batch = Batch(self.next_context, count, count, len(data), slice_, registered)
         try:
             posted = engine.provider.post_sends(self.requests, row, lengths, self.next_context, 0)
-        except BaseException:
+        except BaseException as error:
             self._give_back(batch)
+            if isinstance(error, MemoryError) or (isinstance(error, RioCallError) and error.code in NO_MEMORY):
+                return None
             raise
-        assert posted == count, "there is room for all of the batch"
-        self.next_context += count
-        self.in_flight += count
-        self.bytes_in_flight += len(data)
+        if posted < count:
+            batch.count = batch.left = posted
+            batch.size_bytes = sum(lengths[:posted])
+        self.next_context += posted
+        self.in_flight += posted
+        self.bytes_in_flight += batch.size_bytes
         self.batches.append(batch)
         self.collect()
         return batch

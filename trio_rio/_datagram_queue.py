@@ -13,6 +13,7 @@ dequeues, copies what came, and posts the slots again. Sends are ``_datagram_bat
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import socket
 import warnings
@@ -383,6 +384,12 @@ def open_queue(
     queue = DatagramQueue(engine, GLOBAL_RUN_CONTEXT.runner, sock, book, receives, size_bytes)
     try:
         queue.begin()
+    except MemoryError:
+        return None
+    except OSError as error:  # of mmap
+        if error.errno != errno.ENOMEM:
+            raise
+        return None
     except RioCallError as error:
         if error.code == Status.EOPNOTSUPP:
             engine.own_sockets.forget(sock)

@@ -95,7 +95,7 @@ class Outgoing:
         batch = sends.post(b"".join(data), array("I", map(len, data)), b"".join(self.addresses[start:end]))
         if batch is None:  # no memory
             return await self._go_plain(plain, chunk=1)
-        self.place = end
+        self.place = end = start + batch.count
         if batch.left and not sends.waits_for_sends:
             batch.is_left_alone = True
             self.sent += end - start

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 import trio
 
 from . import _books, _trio
-from ._buffers import NO_MEMORY, Arena, Slice
+from ._buffers import NO_MEMORY, Arena, Slice, unless_without_memory
 from ._channel import Channel
 from ._collector import Collectors
 from ._config import SENDS_AT_FIRST
@@ -38,7 +38,7 @@ from .rio._checks import raw_type
 if TYPE_CHECKING:
     from ._config import RioConfig
     from ._statistics import Ledger, RioStatistics
-    from .rio import Event
+    from .rio import Event, RegisteredBuffer
 
 _CONTEXT_MASK = (1 << 63) - 1
 
@@ -167,20 +167,17 @@ class Engine:
         size = arena.bulk_size_bytes
         if size <= arena.large_size_bytes or (self.bytes_being_filled + 1) * size > arena.bytes_max // 4:
             return None
-        try:
-            made = self.provider.register_new_bytes(size)
-        except MemoryError:
-            return None
-        except RioCallError as error:
-            if error.code not in NO_MEMORY:
-                raise
-            return None
+        made = unless_without_memory(self.provider.register_new_bytes, size)
         if made is None:
             return None
         request = self.take_bare()
         request.registered, request.memory = made
         self.bytes_being_filled += 1
         return request
+
+    def register_for_sending(self, data: memoryview) -> RegisteredBuffer | None:
+        """Register a caller's own memory; ``None``: there is no memory for that."""
+        return unless_without_memory(self.provider.register_for_sending, data)
 
     def has_requests(self) -> bool:
         """Whether there may be results to look for: a request is not in a pool, or others have queues of their own."""
@@ -227,14 +224,17 @@ class Engine:
             earlier.close()  # its socket was closed behind our back, and the number is in use again
         receives = max(1, self.read_ahead_of(sock)) + 1
         sends = min(SENDS_AT_FIRST, self.sends_outstanding_max)
-        receiving, sending = self.collectors.reserve(receives, sends)
         try:
+            receiving, sending = self.collectors.reserve(receives, sends)
             request_queue = self.provider.create_request_queue(sock, receives, 1, sends, 1, receiving, sending, 0)
+        except MemoryError:
+            return None
         except RioCallError as error:
             if error.code in (Status.EOPNOTSUPP, Status.ENOTSOCK):
                 self.own_sockets.forget(sock)
-                return None
-            raise
+            elif error.code not in NO_MEMORY:  # else there may be some next time
+                raise
+            return None
         channel = Channel(self, sock, request_queue, (receives, sends), sending)
         self.channels[channel.fd] = channel
         return channel

@@ -43,6 +43,7 @@ class QueueOwner(Protocol):
     """One of them."""
 
     sock: socket.socket
+    fd: int  # of the socket, as it was
 
     def on_packet(self, key: int) -> None:
         """A queue of his has results."""
@@ -116,7 +117,7 @@ class Others:
         first = next(self._keys)
         for key in range(first, first + KEYS_EACH):
             self._by_key[key] = owner
-        self._by_fd[owner.sock.fileno()] = owner
+        self._by_fd[owner.fd] = owner
         return first
 
     def begin_to_leave(self, owner: QueueOwner, first: int) -> None:
@@ -126,6 +127,9 @@ class Others:
 
     def leave(self, first: int) -> None:
         """All that he had is back, whose keys begin here."""
+        owner = self._by_key.get(first)
+        if owner is not None and self._by_fd.get(owner.fd) is owner:
+            del self._by_fd[owner.fd]
         for key in range(first, first + KEYS_EACH):
             self._by_key.pop(key, None)
             self._ending.pop(key, None)

@@ -1,4 +1,4 @@
-/* Requests survive an io_uring_enter that fails now and then with EINTR, EAGAIN or EBUSY: all complete, once. */
+/* Requests survive an io_uring_enter that now and then fails for a moment: all complete, once. */
 /* Link with: -Wl,--wrap=syscall */
 #include "syscalls.h"
 
@@ -9,12 +9,12 @@ static uint64_t seed = 7;
 static uint32_t one_in, failures; /* how often it fails: one call in so many; 0: never */
 
 static int before_syscall(long number, const long *arguments) {
-    static const int errors[] = {EINTR, EAGAIN, EBUSY};
+    static const int errors[] = {EINTR, EAGAIN, EBUSY, ENOMEM};
     (void)arguments;
     if (number != NR_ENTER || !one_in || random_below(&seed, one_in))
         return 0;
     failures++;
-    return errors[random_below(&seed, 3)];
+    return errors[random_below(&seed, 4)];
 }
 
 static void run(uint32_t entries, uint32_t one_in_) {

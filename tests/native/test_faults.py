@@ -119,12 +119,19 @@ def test_a_refused_ring_that_is_demanded_is_an_error(strace: Strace, error: str)
     "when",
     [pytest.param("1..30", id="the_first_30"), pytest.param("2+2", id="every_second"), pytest.param("5+7", id="some")],
 )
-@pytest.mark.parametrize("error", ["EINTR", "EAGAIN", "EBUSY"])
+@pytest.mark.parametrize("error", ["EINTR", "EAGAIN", "EBUSY", "ENOMEM"])
 def test_a_ring_that_hiccups_loses_nothing(strace: Strace, error: str, when: str) -> None:
     """With io_uring_enter failing now and then, all traffic passes, on uring, and nothing is logged."""
     said = strace.report(f"io_uring_enter:error={error}:when={when}", 50)
     assert said["provider"] == "uring"
     assert said["log"] == []
+
+
+def test_a_kernel_without_memory_is_told_of_in_the_end(strace: Strace) -> None:
+    """When io_uring_enter goes on to have no memory, the run ends with an error that says so, and ends."""
+    ran = strace.run("io_uring_enter:error=ENOMEM:when=10+", 50)
+    assert ran.returncode == 1
+    assert "io_uring_enter failed with ENOMEM: for seconds the kernel has had no memory for requests" in ran.stderr
 
 
 def test_a_ring_without_its_wake_up_descriptor_is_refused(strace: Strace) -> None:

@@ -53,6 +53,9 @@ _PACKET = 1
 _EVENTS_AT_ONCE = 1024
 _NANOSECONDS = 1_000_000_000
 
+# How the kernel says so.
+_NO_MEMORY = (errno.ENOMEM, errno.EAGAIN)
+
 # What get_events returns besides a count of events: nothing came but the time is not over; and, from a worker
 # thread, that the run's own thread should look.
 _NOTHING = -1
@@ -129,7 +132,8 @@ class UringIOManager:
             return count
         if count == -errno.EINTR:
             return _NOTHING
-        raise OSError(-count, f"waiting on the ring failed: {os.strerror(-count)}")
+        reason = "for seconds the kernel has had no memory for requests" if -count in _NO_MEMORY else "unexpected"
+        raise OSError(-count, f"io_uring_enter failed with {errno.errorcode.get(-count, -count)}: {reason}")
 
     def _watch_ring(self, timeout: float) -> int:
         return _LOOK if self._watch.poll(math.ceil(timeout * 1000)) else 0

@@ -244,7 +244,7 @@ int rio_core_open(rio_core **result, uint32_t entries, uint32_t withhold, const 
     return 0;
 }
 
-static int64_t now_ns(void) {
+int64_t now_ns(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return now.tv_sec * 1000000000LL + now.tv_nsec;
@@ -274,14 +274,17 @@ static void drain(rio_core *core, int64_t end) {
     cancel_all(core);
     while (core->in_kernel) {
         int64_t left = end - now_ns();
-        if (left <= 0 || ring_flush(core) < 0)
-            return;
+        int error = left > 0 ? ring_flush(core) : -ETIME;
+        if (error && !ring_is_short(error) && error != -EBUSY)
+            return; /* the time is over, or somebody has closed the ring's descriptor */
         ring_reap(core);
         if (!core->in_kernel)
             return;
-        int error = ring_enter(&core->ring, 0, 1, left);
-        if (error && error != -EINTR && error != -EAGAIN && error != -EBUSY)
-            return; /* the time is over, or somebody has closed the ring's descriptor */
+        error = ring_enter(&core->ring, 0, 1, left);
+        if (ring_is_short(error))
+            usleep(1000);
+        else if (error && error != -EINTR && error != -EBUSY)
+            return;
         ring_reap(core);
     }
 }

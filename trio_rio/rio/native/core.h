@@ -139,6 +139,7 @@ struct rio_core {
     uint32_t requests_outstanding;
     uint32_t in_kernel, own_in_kernel; /* all operations; those that serve the core itself */
     uint64_t submissions, completions;
+    int64_t refused_since_ns; /* the kernel has had no memory for what the owner submits; 0: it has */
 };
 
 /* Longer times are for ever: 146 years and a clock reading fit in 64 bits. */
@@ -154,6 +155,7 @@ int core_step_in(rio_core *core);    /* lock after it, or a code */
 bool core_is_owner(const rio_core *core);
 void *slab_at(const struct slab *slab, uint32_t index);
 int slab_add(struct slab *slab, uint32_t *index); /* a zeroed new item */
+int64_t now_ns(void);
 void list_append(struct op_list *list, struct op *op);
 void list_remove(struct op_list *list, struct op *op);
 struct op *op_new(rio_core *core, enum kind kind);
@@ -202,6 +204,7 @@ void buffer_release(rio_core *core, uint32_t slot);
 bool ring_fill(rio_core *core);     /* prepare what is staged; false if the ring is full before all is in */
 int ring_flush(rio_core *core);     /* submit all that is staged; owner's thread */
 uint32_t ring_reap(rio_core *core); /* take what the kernel has posted; how many */
+bool ring_is_short(int error);      /* whether the kernel will take the same again when it has memory */
 /* A prepared entry names its socket by number, until the kernel takes it. Closing waits with ring_settle() until the
  * owner, if it is on its way into the kernel, has got there: 0, or a code, then the lock is gone. What it could not
  * hand over, ring_withdraw() aborts. */

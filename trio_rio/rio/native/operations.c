@@ -1,9 +1,9 @@
 /* The operations of the ring: what is staged goes in, what the kernel answers comes out. Datagrams that can go without
  * waiting do not pass through it (datagrams.c).
  *
- * Facts. Without room for completions, or memory for requests, io_uring_enter(2) takes nothing and says EBUSY or
- * EAGAIN. A thread that sleeps in it is woken by a completion that is posted after it has begun to sleep, or sees one
- * that is still there then; one that another thread has taken in between is gone for it.
+ * Facts. Without room for completions, or memory for requests, io_uring_enter(2) takes nothing and says EBUSY, or
+ * EAGAIN or ENOMEM. A thread that sleeps in it is woken by a completion that is posted after it has begun to sleep, or
+ * sees one that is still there then; one that another thread has taken in between is gone for it.
  * Consequence. A submission may need several attempts. If threads besides the sleeper take completions, it may sleep on
  * although news has come for it.
  * Decision. While the owner waits in the kernel, only the owner takes completions. Whoever has something for it in that
@@ -60,6 +60,8 @@ bool ring_fill(rio_core *core) {
     return true;
 }
 
+bool ring_is_short(int error) { return error == -EAGAIN || error == -ENOMEM; }
+
 int ring_flush(rio_core *core) {
     for (int tries = 0;;) {
         bool is_all = ring_fill(core);
@@ -68,10 +70,10 @@ int ring_flush(rio_core *core) {
             return 0;
         ring_publish(&core->ring);
         int taken = ring_enter(&core->ring, prepared, 0, 0);
-        if (taken == -EBUSY || taken == -EAGAIN || taken == -EINTR) {
+        if (taken == -EBUSY || taken == -EINTR || ring_is_short(taken)) {
             /* No room for completions, or no memory for requests: make room, and give the kernel a moment. */
             ring_reap(core);
-            if (taken == -EAGAIN)
+            if (ring_is_short(taken))
                 usleep(1000);
             if (++tries <= 100)
                 continue;

@@ -165,12 +165,6 @@ static uint32_t take_events(rio_core *core, uint32_t port_index, rio_event *even
 
 /* ---- waiting ---- */
 
-static int64_t now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000000000LL + now.tv_nsec;
-}
-
 /* Somebody has stopped watching the ring. If nobody else does, those who wait must: one of two at a port may have read
  * what the owner told both. */
 static void watch_over(rio_core *core) {
@@ -178,12 +172,23 @@ static void watch_over(rio_core *core) {
         ports_announce(core);
 }
 
+/* How long the kernel may go on having no memory for requests: the caller hears of it only then. */
+#define REFUSED_MAX_NS 5000000000LL
+
+/* It had none: 0, and the caller may try again, or the error when that has gone on for too long. */
+static int bear_with(rio_core *core, int error) {
+    int64_t now = now_ns();
+    if (!core->refused_since_ns)
+        core->refused_since_ns = now;
+    return now - core->refused_since_ns < REFUSED_MAX_NS ? 0 : error;
+}
+
 /* One look, or one wait of at most `left` nanoseconds, in the owner. 0, -errno, or a code: then the lock is gone. */
 static int wait_in_owner(rio_core *core, uint32_t index, int64_t left) {
     while (!ring_fill(core)) {
         int error = ring_flush(core);
         if (error)
-            return error == -EBUSY || error == -EAGAIN ? 0 : error;
+            return error == -EBUSY ? 0 : ring_is_short(error) ? bear_with(core, error) : error;
     }
     if (has_news(core, index)) /* datagrams went past the ring */
         left = 0;
@@ -204,10 +209,11 @@ static int wait_in_owner(rio_core *core, uint32_t index, int64_t left) {
     uint32_t reaped = ring_reap(core);
     if (taken == -ETIME || taken == -EBUSY || reaped)
         return 0;
-    if (taken == -EAGAIN) { /* the kernel is short of memory for requests */
+    if (ring_is_short(taken)) {
         usleep(1000);
-        return 0;
+        return bear_with(core, taken);
     }
+    core->refused_since_ns = 0;
     /* Entries were taken, nothing came, and the kernel came back: the time is over, or a signal. The caller's clock
      * tells which. */
     return taken > 0 && left ? -EINTR : taken < 0 ? taken : 0;
