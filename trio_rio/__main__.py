@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 PROVIDERS = ("winsock", "uring", "portable")
 
+DEMO_NEEDS = ("h11", "httpx")  # the extra `demo`
+
 EXIT_OK = 0
 EXIT_UNAVAILABLE = 1
 EXIT_USAGE = 2
@@ -264,8 +266,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from . import _selftest
 
         return _selftest.main(options.provider, as_json=options.json, only=options.probe)
-    from . import _demo
-
+    try:
+        from . import _demo
+    except ModuleNotFoundError as error:
+        if error.name not in DEMO_NEEDS:
+            raise
+        return fail(f"demo needs {' and '.join(DEMO_NEEDS)}: pip install 'trio_rio[demo]'")
     return _demo.main(options.provider, options.seconds)
 
 

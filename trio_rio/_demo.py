@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 import attrs
+import httpx
 
 from . import _demo_clients as clients
 
@@ -197,11 +198,11 @@ def show_queue(before: dict[str, float], after: dict[str, float], progress: Prog
 def check(server: Server, progress: Progress) -> None:
     """Drive one server with real clients and compare every byte."""
     progress.start("HTTP")
-    progress.note(f"{clients.client_name()} at work")
+    progress.note("httpx at work")
     requests, compared = clients.check_http(server.http_port)
     refused = clients.check_malformed(server.http_port)
     progress.finish(
-        f"{clients.client_name()}: {requests} requests on one connection, "
+        f"httpx {httpx.__version__}: {requests} requests on one connection, "
         f"{compared:,} bytes equal; {refused} malformed requests refused as they must be",
     )
     progress.start("echo")
@@ -247,7 +248,7 @@ def main(provider: str | None, seconds: float) -> int:
     except KeyboardInterrupt:
         progress.finish("interrupted")
         return EXIT_INTERRUPTED
-    except (clients.DemoError, OSError) as error:
+    except (clients.DemoError, httpx.HTTPError, OSError) as error:
         progress.finish("FAILED")
         print(f"trio_rio demo: {error}", file=sys.stderr)
         return EXIT_FAILED

@@ -1,13 +1,8 @@
-"""A small and strict HTTP/1.1 server on a Trio stream, for the demonstration.
+"""The demonstration's HTTP/1.1 server: h11 on a Trio stream, and a few resources.
 
-Facts. A server that guesses where a message ends can be made to disagree with the next one on the same connection
-(request smuggling), so a request that is framed badly must be refused and the connection closed. [RFC 9112,
-sections 2.2, 3, 5, 6 and 11.2]
-
-Decision. Heads are parsed by two regular expressions that know nothing but the grammar; bodies have a Content-Length
-or are refused with 411. Parsing is a pure function of bytes. Everything has a limit. An error is answered, the
-sending side ended, and what the client still sends is read for a moment, because closing a socket with unread data
-resets the connection and takes the answer with it.
+h11 knows the grammar and the order of messages and does no I/O; what is here moves its bytes and sets the limits. An
+error is answered, the sending side ended, and what the client still sends is read for a moment, because closing a
+socket with unread data resets the connection and takes the answer with it. [RFC 9112, section 9.6]
 """
 
 from __future__ import annotations
@@ -16,9 +11,10 @@ import email.utils
 import http
 import random
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import attrs
+import h11
 import trio
 
 HEAD_MAX_BYTES = 16 * 1024
@@ -27,32 +23,9 @@ REQUEST_TIMEOUT_SECONDS = 30
 LINGER_SECONDS = 1
 RECEIVE_SIZE_BYTES = 64 * 1024
 
-_REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([!-~]+) HTTP/([0-9])\.([0-9])")
-_FIELD_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*((?:[!-~\x80-\xff][ \t!-~\x80-\xff]*)?)")
-
-
-class HttpError(Exception):
-    """A request that gets an error for an answer, after which the connection ends."""
-
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(f"{status} {detail}")
-        self.status = status
-        self.detail = detail
-
 
 @attrs.frozen
-class Request:
-    """The head of a request, checked."""
-
-    method: str
-    target: str
-    content_length: int
-    keep_alive: bool
-    expects_continue: bool
-
-
-@attrs.frozen
-class Response:
+class Answer:
     """What a handler answers."""
 
     status: int
@@ -61,81 +34,7 @@ class Response:
     fields: tuple[tuple[str, str], ...] = ()
 
 
-Handler = Callable[[Request, bytes], Response]
-
-
-def parse_head(head: bytes) -> Request:
-    """The request in a head without its final empty line.
-
-    Raises:
-      HttpError: the head breaks the grammar, or asks for something that this server has not.
-    """
-    request_line, *field_lines = head.split(b"\r\n")
-    match = _REQUEST_LINE.fullmatch(request_line)
-    if match is None:
-        raise HttpError(400, "malformed request line")
-    method, target, major, minor = (part.decode("ascii") for part in match.groups())
-    if major != "1":
-        raise HttpError(505, "only versions 1.1 and 1.0 are spoken here")
-    fields: dict[bytes, list[bytes]] = {}
-    for line in field_lines:
-        match = _FIELD_LINE.fullmatch(line)
-        if match is None:
-            raise HttpError(400, "malformed header field")
-        fields.setdefault(match[1].lower(), []).append(match[2].rstrip(b" \t"))
-    is_http_1_1 = minor != "0"
-    hosts = fields.get(b"host", [])
-    if len(hosts) > 1 or (is_http_1_1 and not hosts):
-        raise HttpError(400, "exactly one Host is needed")
-    options = _tokens(fields, b"connection")
-    expectations = _tokens(fields, b"expect")
-    if expectations - {b"100-continue"}:
-        raise HttpError(417, "only 100-continue can be expected")
-    return Request(
-        method=method,
-        target=target,
-        content_length=_content_length(fields),
-        keep_alive=b"close" not in options and (is_http_1_1 or b"keep-alive" in options),
-        expects_continue=is_http_1_1 and bool(expectations),
-    )
-
-
-def _tokens(fields: Mapping[bytes, list[bytes]], name: bytes) -> set[bytes]:
-    values = b",".join(fields.get(name, ()))
-    return {token.strip(b" \t").lower() for token in values.split(b",")} - {b""}
-
-
-def _content_length(fields: Mapping[bytes, list[bytes]]) -> int:
-    lengths = set(fields.get(b"content-length", ()))
-    if b"transfer-encoding" in fields:
-        if lengths:
-            raise HttpError(400, "Transfer-Encoding and Content-Length together")
-        raise HttpError(411, "a body needs a Content-Length here")
-    if not lengths:
-        return 0
-    if len(lengths) > 1:
-        raise HttpError(400, "Content-Length twice, with different values")
-    (digits,) = lengths
-    if not re.fullmatch(rb"[0-9]{1,19}", digits):
-        raise HttpError(400, "malformed Content-Length")
-    if int(digits) > BODY_MAX_BYTES:
-        raise HttpError(413, f"a body has at most {BODY_MAX_BYTES} bytes here")
-    return int(digits)
-
-
-def build_response(response: Response, *, keep_alive: bool, with_body: bool = True) -> bytes:
-    """The bytes of a response; ``with_body=False`` for HEAD, which keeps the Content-Length."""
-    lines = [
-        f"HTTP/1.1 {response.status} {http.HTTPStatus(response.status).phrase}",
-        f"Date: {email.utils.formatdate(usegmt=True)}",
-        f"Content-Type: {response.content_type}",
-        f"Content-Length: {len(response.body)}",
-        *(f"{name}: {value}" for name, value in response.fields),
-    ]
-    if not keep_alive:
-        lines.append("Connection: close")
-    head = "\r\n".join([*lines, "", ""]).encode("ascii")
-    return head + response.body if with_body else head
+Handler = Callable[[h11.Request, bytes], Answer]
 
 
 @attrs.define(eq=False)
@@ -144,68 +43,66 @@ class HttpConnection:
 
     stream: trio.abc.HalfCloseableStream
     handler: Handler
-    _received: bytearray = attrs.field(factory=bytearray, init=False)
+    _http: h11.Connection = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_MAX_BYTES)
 
     async def serve(self) -> None:
         """Serve until the client ends the connection, breaks the rules, or is silent for too long."""
         try:
-            while True:
-                with trio.move_on_after(REQUEST_TIMEOUT_SECONDS) as deadline:
-                    request = await self._read_request()
-                if deadline.cancelled_caught or request is None:
+            while (exchange := await self._read_request()) is not None:
+                request, body = exchange
+                await self._answer(self.handler(request, body), with_body=request.method != b"HEAD")
+                if self._http.our_state is h11.MUST_CLOSE:
                     return
-                if not await self._answer(request):
-                    return
-        except HttpError as error:
-            await self._refuse(error)
+                self._http.start_next_cycle()
+        except h11.RemoteProtocolError as error:
+            await self._refuse(Answer(error.error_status_hint, f"{error}\n".encode()))
         except trio.BrokenResourceError:
             pass  # the client is gone, there is no one to tell
 
-    async def _read_request(self) -> tuple[Request, bytes] | None:
-        while True:
-            while self._received.startswith(b"\r\n"):  # RFC 9112 section 2.2: empty lines before a head are ignored
-                del self._received[:2]
-            end = self._received.find(b"\r\n\r\n")
-            if end >= 0:
-                break
-            if len(self._received) > HEAD_MAX_BYTES:
-                raise HttpError(431, f"a head has at most {HEAD_MAX_BYTES} bytes here")
-            if not await self._receive():
-                if self._received:
-                    raise HttpError(400, "the connection ended within a head")
-                return None
-        if end > HEAD_MAX_BYTES:
-            raise HttpError(431, f"a head has at most {HEAD_MAX_BYTES} bytes here")
-        request = parse_head(bytes(self._received[:end]))
-        del self._received[: end + 4]
-        return request, await self._read_body(request)
+    async def _read_request(self) -> tuple[h11.Request, bytes] | None:
+        with trio.move_on_after(REQUEST_TIMEOUT_SECONDS):
+            request = await self._next_event()
+            if isinstance(request, h11.Request):
+                return request, await self._read_body(request)
+        return None
 
-    async def _read_body(self, request: Request) -> bytes:
-        if request.expects_continue and len(self._received) < request.content_length:
-            await self.stream.send_all(b"HTTP/1.1 100 Continue\r\n\r\n")
-        while len(self._received) < request.content_length:
-            if not await self._receive():
-                raise HttpError(400, "the connection ended within a body")
-        body = bytes(self._received[: request.content_length])
-        del self._received[: request.content_length]
-        return body
+    async def _next_event(self) -> h11.Event:
+        while not isinstance(event := self._http.next_event(), h11.Event):
+            if self._http.they_are_waiting_for_100_continue:
+                await self._send(h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue"))
+            self._http.receive_data(bytes(await self.stream.receive_some(RECEIVE_SIZE_BYTES)))
+        return event
 
-    async def _receive(self) -> int:
-        data = await self.stream.receive_some(RECEIVE_SIZE_BYTES)
-        self._received += data
-        return len(data)
+    async def _read_body(self, request: h11.Request) -> bytes:
+        announced = int(dict(request.headers).get(b"content-length", 0))
+        body = bytearray()
+        while max(announced, len(body)) <= BODY_MAX_BYTES:
+            event = await self._next_event()
+            if not isinstance(event, h11.Data):
+                return bytes(body)
+            body += event.data
+        raise h11.RemoteProtocolError(f"a body has at most {BODY_MAX_BYTES} bytes here", error_status_hint=413)
 
-    async def _answer(self, request_and_body: tuple[Request, bytes]) -> bool:
-        request, body = request_and_body
-        response = self.handler(request, body)
-        is_head = request.method == "HEAD"
-        await self.stream.send_all(build_response(response, keep_alive=request.keep_alive, with_body=not is_head))
-        return request.keep_alive
+    async def _answer(self, answer: Answer, *, with_body: bool = True) -> None:
+        headers = [
+            ("Date", email.utils.formatdate(usegmt=True)),
+            ("Content-Type", answer.content_type),
+            ("Content-Length", str(len(answer.body))),
+            *answer.fields,
+        ]
+        reason = http.HTTPStatus(answer.status).phrase
+        head = h11.Response(status_code=answer.status, headers=headers, reason=reason)
+        await self._send(head, *([h11.Data(answer.body)] if with_body else []), h11.EndOfMessage())
 
-    async def _refuse(self, error: HttpError) -> None:
-        response = Response(error.status, f"{error.detail}\n".encode())
+    async def _send(self, *events: h11.Event) -> None:
+        await self.stream.send_all(b"".join(self._http.send(event) or b"" for event in events))
+
+    async def _refuse(self, answer: Answer) -> None:
         try:
-            await self.stream.send_all(build_response(response, keep_alive=False))
+            await self._answer(attrs.evolve(answer, fields=(("Connection", "close"),)))
             await self.stream.send_eof()
             with trio.move_on_after(LINGER_SECONDS):
                 while await self.stream.receive_some(RECEIVE_SIZE_BYTES):
@@ -226,20 +123,20 @@ def make_handler(statistics: Callable[[], bytes]) -> Handler:
       statistics: makes the JSON text of ``/statistics``.
     """
 
-    def handle(request: Request, body: bytes) -> Response:
-        path = request.target.partition("?")[0]
+    def handle(request: h11.Request, body: bytes) -> Answer:
+        path = request.target.decode("ascii").partition("?")[0]
         allowed = ("POST",) if path == "/echo" else ("GET", "HEAD")
         count = re.fullmatch("/bytes/([0-9]{1,7})", path)
         if path not in ("/", "/echo", "/statistics") and (count is None or int(count[1]) > BODY_MAX_BYTES):
-            return Response(404, b"there is no such thing here\n")
-        if request.method not in allowed:
-            return Response(405, b"not with this method\n", fields=(("Allow", ", ".join(allowed)),))
+            return Answer(404, b"there is no such thing here\n")
+        if request.method.decode("ascii") not in allowed:
+            return Answer(405, b"not with this method\n", fields=(("Allow", ", ".join(allowed)),))
         if path == "/echo":
-            return Response(200, body, "application/octet-stream")
+            return Answer(200, body, "application/octet-stream")
         if path == "/statistics":
-            return Response(200, statistics(), "application/json")
+            return Answer(200, statistics(), "application/json")
         if count is not None:
-            return Response(200, reference_bytes(int(count[1])), "application/octet-stream")
-        return Response(200, b"served by a Trio program\n")
+            return Answer(200, reference_bytes(int(count[1])), "application/octet-stream")
+        return Answer(200, b"served by a Trio program\n")
 
     return handle

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -153,7 +152,6 @@ def test_a_wrong_message_stops_the_measurement(behave: Callable[[socket.socket],
             load.run(1)
 
 
-@pytest.mark.parametrize("with_curl", [True, False])
 @pytest.mark.parametrize(
     ("behave", "message"),
     [(answer_not_found, "GET /: status 404 instead of 200"), (answer_wrong_body, "GET /: 2 bytes instead of")],
@@ -161,16 +159,11 @@ def test_a_wrong_message_stops_the_measurement(behave: Callable[[socket.socket],
 def test_a_wrong_answer_is_found(
     behave: Callable[[socket.socket], None],
     message: str,
-    with_curl: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A wrong status or a wrong body fails the check, with curl and without."""
+    """A wrong status or a wrong body fails the check."""
     only_first = _demo_clients.http_exchanges()[:1]
     monkeypatch.setattr(_demo_clients, "http_exchanges", lambda: only_first)
-    if not with_curl:
-        monkeypatch.setattr("shutil.which", lambda _: None)
-    elif shutil.which("curl") is None:
-        pytest.skip("curl is not installed")
     with server_that(behave) as port, pytest.raises(_demo_clients.DemoError, match=message):
         _demo_clients.check_http(port)
 
@@ -181,13 +174,41 @@ def test_a_malformed_request_that_is_served_is_found() -> None:
         _demo_clients.check_malformed(port)
 
 
-def test_the_librarys_client_serves_without_curl(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a machine without curl the same exchanges are made, on one connection."""
-    monkeypatch.setattr("shutil.which", lambda _: None)
-    assert _demo_clients.client_name() == "http.client"
-    with _demo.running_server("stock Trio", "trio") as server:
-        requests, _ = _demo_clients.check_http(server.http_port)
-        assert requests == len(_demo_clients.http_exchanges())
+def test_a_connection_that_is_not_kept_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that closes after each answer fails the check, even if every byte is right."""
+    twice = [_demo_clients.Exchange("GET", "/", 200, b"no")] * 2
+    monkeypatch.setattr(_demo_clients, "http_exchanges", lambda: twice)
+    with (
+        server_that(answer_wrong_body) as port,
+        pytest.raises(_demo_clients.DemoError, match="2 requests took 2 connections"),
+    ):
+        _demo_clients.check_http(port)
+
+
+def test_a_server_that_ends_early_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """What httpx raises ends the demonstration in one line and exit code 1."""
+
+    def get_from_nobody(*_: object) -> None:
+        with server_that(lambda _: None) as port:
+            _demo_clients.fetch_statistics(port)
+
+    monkeypatch.setattr(_demo, "demonstrate", get_from_nobody)
+    assert _demo.main(None, 1) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("missing", ["h11", "httpx"])
+def test_what_is_missing_is_said(missing: str) -> None:
+    """Without the extra the command ends in one line that says what to install, with an exit code for it."""
+    program = f"""
+import sys
+sys.modules[{missing!r}] = None  # importing it fails as if it were not there
+from trio_rio.__main__ import main
+sys.exit(main(["demo"]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "trio_rio: demo needs h11 and httpx: pip install 'trio_rio[demo]'\n"
 
 
 def test_a_server_that_does_not_start_is_said(capsys: pytest.CaptureFixture[str]) -> None:
