@@ -57,10 +57,8 @@ if TYPE_CHECKING:
 
 Events = TypeVar("Events")
 
-# How long the end of a run sleeps at most before it looks again: where no signal would wake it, and where one can be
-# lost.
+# How long the end of a run sleeps at most before it looks again, where no signal would wake it.
 _END_LOOK_SECONDS = 0.001
-_END_PAUSE_SECONDS = 0.05
 
 
 @attrs.define(eq=False)
@@ -359,7 +357,7 @@ class Collectors:
         """The run is over: sleep until something may have completed. Blocks the thread."""
         if self.engine.config.notification == "port":
             self.arm()
-            self.engine.port.wait(min(timeout_seconds, _END_PAUSE_SECONDS))
+            self.engine.port.wait(timeout_seconds)
         else:
             self.engine.port.wait(min(timeout_seconds, _END_LOOK_SECONDS))
 

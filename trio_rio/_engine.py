@@ -52,7 +52,8 @@ _SENDS_MAX = 256
 # that is swapping.
 _DRAIN_SECONDS = 5.0
 
-# How often it looks meanwhile for what another thread has collected: nothing tells it.
+# How often it looks meanwhile, for what another thread has collected and for results whose notification is lost:
+# nothing tells it.
 _LOOK_AGAIN_SECONDS = 0.05
 
 
