@@ -48,6 +48,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "_lease_block",
         "_listener",
         "_open",
+        "_receive_flags",
         "_run",
         "_socket",
         "_socket_arguments",

@@ -11,6 +11,7 @@ stops reading stops its peer."""
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -22,6 +23,8 @@ from ._requests import Event, Request
 from .rio import RIO_MSG_DEFER, Address, Status
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ._buffers import Slice
     from ._channel import Channel
 
@@ -37,7 +40,7 @@ class ReadAhead:
     posted: deque[Request] = attrs.field(factory=deque)  # in flight
     unread: deque[Request] = attrs.field(factory=deque)  # completed, in order
     offset: int = 0  # bytes of the first unread one that were read
-    waiter: tuple[Any, int] | None = None  # the task that waits, and how many bytes it wants
+    waiter: tuple[Any, Callable[[], Any]] | None = None  # the task that waits, and how it takes what it waits for
     is_at_eof: bool = False
 
     @property
@@ -95,11 +98,11 @@ class ReadAhead:
             self.posted.append(request)
         return code
 
-    async def receive(self, size: int) -> tuple[bytes, Address | None] | None:
+    async def receive(self, size: int, take: Callable[[], Any] | None = None) -> Any:
         """What came first, at most ``size`` bytes of it; 0 waits until something is there and takes nothing.
 
-        ``None``: nothing is posted, and nothing can be, since memory is used up or the run is ending. Then the next
-        bytes may be received without us.
+        ``take`` takes it in another way than :meth:`read`, in the same moment. ``None``: nothing is posted, and nothing
+        can be, since memory is used up or the run is ending. Then the next bytes may be received without us.
 
         A checkpoint; cancelling it takes nothing. Raises BusyResourceError, and the OSError of the receive.
         """
@@ -107,39 +110,46 @@ class ReadAhead:
         if self.waiter is not None or self.channel.read_key in self.channel.engine.manager.waits:
             raise trio.BusyResourceError("another task is already reading from this socket")
         if not (self.unread or self.is_at_eof):
-            return await self._wait(size) if self.top_up(1) else None
+            return await self._wait(take or partial(self.read, size)) if self.top_up(1) else None
         try:
-            return self.read(size)
+            return self.read(size) if take is None else take()
         finally:
             await trio.lowlevel.cancel_shielded_checkpoint()
 
-    async def _wait(self, size: int) -> tuple[bytes, Address | None]:
-        self.waiter = (trio.lowlevel.current_task(), size)
+    async def _wait(self, take: Callable[[], Any]) -> Any:
+        self.waiter = (trio.lowlevel.current_task(), take)
 
         def abort(_: object) -> trio.lowlevel.Abort:
             self.waiter = None
             return trio.lowlevel.Abort.SUCCEEDED
 
-        result: tuple[bytes, Address | None] = await trio.lowlevel.wait_task_rescheduled(abort)
-        return result
+        return await trio.lowlevel.wait_task_rescheduled(abort)
 
     async def receive_whole(self) -> tuple[Request | None, int] | None:
         """As :meth:`receive`, for a stream: the request that has what came first, and where its unread part begins.
 
         The slice is the caller's, who finishes the request. ``(None, 0)``: the end of the stream.
         """
-        while await self.receive(0) is not None:
-            if self.unread:
-                request, start = self.unread.popleft(), self.offset
-                self.offset = 0
-                if request.status:
-                    request.finish()
-                    raise error_from_status(request.status)
-                self.top_up(0)
-                return request, start
-            if self.is_at_eof:
-                return None, 0
-        return None
+        whole: tuple[Request | None, int] | None = await self.receive(0, self._take_whole)
+        return whole
+
+    def _take_whole(self) -> tuple[Request | None, int]:
+        if not self.unread:
+            return None, 0
+        request, start = self.unread.popleft(), self.offset
+        self.offset = 0
+        if request.status:
+            request.finish()
+            raise error_from_status(request.status)
+        self.top_up(0)
+        return request, start
+
+    def read_message(self, size: int, *, peek: bool) -> tuple[bytes, Address | None, bool]:
+        """As :meth:`read`, and whether a datagram was longer. No bytes of one take it, or its address, all the same."""
+        is_stream = self.channel.is_stream
+        is_longer = not is_stream and bool(self.unread) and self.unread[0].count > size
+        data, address = self.read(max(size, 1), peek=peek or (is_stream and not size))
+        return data[:size], address, is_longer
 
     def read(self, size: int, *, peek: bool = False) -> tuple[bytes, Address | None]:
         """Take from the front of what came; the end of a stream again and again. Never waits."""
@@ -181,9 +191,9 @@ class ReadAhead:
             self.channel.is_busy = request.count == request.length
             self.unread.append(request)
         if self.waiter is not None:
-            task, size = self.waiter
+            task, take = self.waiter
             self.waiter = None
-            trio.lowlevel.reschedule(task, outcome.capture(self.read, size))
+            trio.lowlevel.reschedule(task, outcome.capture(take))
 
     def end(self) -> list[Any]:
         """The socket is being closed: drop what nobody read. Returns the tasks that wait."""

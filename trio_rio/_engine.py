@@ -70,6 +70,9 @@ class Manager(Protocol):
     def commit_from_outside(self) -> None:
         """Something was staged by a host callback while a worker thread waits: start it now (guest mode)."""
 
+    async def wait_elsewhere(self, fd: int) -> None:
+        """A readiness wait on a socket, whatever is posted on it, for an error or urgent bytes at least."""
+
     async def wait_event(self, event: Event) -> None:
         """Wait until an event of the provider's is set. A checkpoint only if it has to wait; may be cancelled."""
 
@@ -271,6 +274,16 @@ class Engine:
         if channel.ahead is None or not channel.ahead.is_ahead:
             return False
         return await channel.ahead.receive(0) is not None
+
+    async def wait_elsewhere(self, fd: int) -> None:
+        """Wait until a socket has news that no receive brings. As :func:`trio.lowlevel.wait_readable`, it may be wrong.
+
+        Raises BusyResourceError when a task receives on the socket.
+        """
+        channel = self.channels.get(fd)
+        if channel is not None and (channel.reader is not None or (channel.ahead and channel.ahead.waiter)):
+            raise trio.BusyResourceError("another task is already reading from this socket")
+        await self.manager.wait_elsewhere(fd)
 
     def notify_closing(self, fd: int) -> None:
         """See :func:`trio.lowlevel.notify_closing`: end what the socket has, and tell the tasks that wait."""

@@ -23,6 +23,7 @@ import trio
 from trio.lowlevel import checkpoint, checkpoint_if_cancelled, enable_ki_protection
 
 from . import _trio
+from ._receive_flags import ELSEWHERE, receive_elsewhere, receive_message
 from ._socket_arguments import flat_view, size_of, writable_view
 from ._trio import async_yield, current_engine, must_cancel
 from .rio import pack_address
@@ -107,6 +108,8 @@ class RioSocket(_trio.StockSocketType):
         return await self._recv_otherwise(bufsize, flags)
 
     async def _recv_otherwise(self, bufsize: int, flags: int) -> bytes:
+        if flags & ELSEWHERE:
+            return await receive_elsewhere(self._sock, socket.socket.recv, bufsize, flags)
         request = await self._receive_first(bufsize, flags, with_address=False)
         if isinstance(request, tuple):
             return request[0]
@@ -117,6 +120,8 @@ class RioSocket(_trio.StockSocketType):
     @enable_ki_protection
     async def recv_into(self, /, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> int:
         """See :meth:`socket.socket.recv_into`. A checkpoint; cancelling it takes nothing."""
+        if flags & ELSEWHERE:
+            return await receive_elsewhere(self._sock, socket.socket.recv_into, buffer, nbytes, flags)
         target = writable_view(buffer, nbytes)
         if target is not None:
             request = await self._receive_first(len(target), flags, with_address=False)
@@ -145,6 +150,8 @@ class RioSocket(_trio.StockSocketType):
         return await self._recvfrom_otherwise(bufsize, flags)
 
     async def _recvfrom_otherwise(self, bufsize: int, flags: int) -> tuple[bytes, Any]:
+        if flags & ELSEWHERE:
+            return await receive_elsewhere(self._sock, socket.socket.recvfrom, bufsize, flags)
         request = await self._receive_first(bufsize, flags, with_address=True)
         if isinstance(request, tuple):
             return request
@@ -157,6 +164,8 @@ class RioSocket(_trio.StockSocketType):
     @enable_ki_protection
     async def recvfrom_into(self, /, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> tuple[int, Any]:
         """See :meth:`socket.socket.recvfrom_into`. A checkpoint; cancelling it takes nothing."""
+        if flags & ELSEWHERE:
+            return await receive_elsewhere(self._sock, socket.socket.recvfrom_into, buffer, nbytes, flags)
         target = writable_view(buffer, nbytes)
         if target is not None:
             request = await self._receive_first(len(target), flags, with_address=True)
@@ -170,13 +179,19 @@ class RioSocket(_trio.StockSocketType):
         return await super().recvfrom_into(buffer, nbytes, flags)
 
     async def _receive_first(self, size: int, flags: int, *, with_address: bool) -> Request | tuple[bytes, Any] | None:
-        """One receive: a completed request, or what was received ahead, or ``None``: go Trio's own way."""
+        """One receive: a completed request, or what was received ahead, or ``None``: go Trio's own way.
+
+        Without an address, no bytes are none at once, without asking the system: that is how Python has it.
+        """
         channel = self._usable_channel()
         size = size_of(size)
-        if channel is None or size < 0 or (size == 0 and (channel.is_stream or channel.ahead is None)):
+        if channel is None or size < 0 or (size == 0 and not (with_address and channel.ahead is not None)):
             return None
         if channel.ahead is not None:
-            return await self._receive_ahead(channel.ahead, size, flags)
+            if size and not flags:
+                return await channel.ahead.receive(size)  # type: ignore[no-any-return]
+            message = await receive_message(channel.ahead, size, flags)
+            return None if message is None else message[:2]
         if flags:
             return None
         if channel.starts_at_post:
@@ -187,45 +202,32 @@ class RioSocket(_trio.StockSocketType):
             woken.unwrap()
         return request
 
-    @staticmethod
-    async def _receive_ahead(ahead: ReadAhead, size: int, flags: int) -> tuple[bytes, Any] | None:
-        if flags == socket.MSG_PEEK:
-            if await ahead.receive(0) is None:
-                return None
-            return ahead.read(size, peek=True)
-        if not flags:
-            if size:
-                return await ahead.receive(size)
-            if await ahead.receive(0) is None:
-                return None
-            # No bytes of a datagram: it is gone all the same.
-            return b"", ahead.read(1)[1]
-        if not ahead.is_ahead:
-            return None
-        raise OSError(f"flags {flags:#x} cannot be used while receives are posted ahead: RioConfig(read_ahead=...)")
-
     @enable_ki_protection
     async def recvmsg(
         self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /
     ) -> tuple[bytes, list[tuple[int, int, bytes]], int, Any]:
         """See :meth:`socket.socket.recvmsg`. What was received ahead comes first, without ancillary data."""
+        if flags & ELSEWHERE:
+            return await receive_elsewhere(self._sock, socket.socket.recvmsg, bufsize, ancbufsize, flags)
         ahead = self._ahead_of_us()
         size = size_of(bufsize)
-        if ahead is None or size < 0 or (size == 0 and ahead.channel.is_stream):
+        message = None
+        if ahead is not None and size >= 0:
+            if ancbufsize and not ahead.channel.is_stream:
+                raise OSError("ancillary data is lost while receives are posted ahead: RioConfig(read_ahead=...)")
+            message = await receive_message(ahead, size, flags)
+        if message is None:
             return await super().recvmsg(bufsize, ancbufsize, flags)
-        if ancbufsize and not ahead.channel.is_stream:
-            raise OSError("ancillary data is lost while receives are posted ahead: RioConfig(read_ahead=...)")
-        await ahead.receive(0)
-        is_truncated = not ahead.channel.is_stream and bool(ahead.unread) and ahead.unread[0].count > size
-        received = await self._receive_ahead(ahead, size, flags)
-        data, address = received or (b"", None)
-        return data, [], socket.MSG_TRUNC if is_truncated else 0, address
+        data, address, is_longer = message
+        return data, [], int(socket.MSG_TRUNC) if is_longer else 0, address
 
     @enable_ki_protection
     async def recvmsg_into(
         self, buffers: Iterable[Buffer], ancbufsize: int = 0, flags: int = 0, /
     ) -> tuple[int, list[tuple[int, int, bytes]], int, Any]:
         """See :meth:`socket.socket.recvmsg_into`. What was received ahead comes first, as for :meth:`recvmsg`."""
+        if flags & ELSEWHERE:
+            return await receive_elsewhere(self._sock, socket.socket.recvmsg_into, buffers, ancbufsize, flags)
         if self._ahead_of_us() is None:
             return await super().recvmsg_into(buffers, ancbufsize, flags)
         views = [memoryview(buffer).cast("B") for buffer in buffers]

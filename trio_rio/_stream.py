@@ -140,7 +140,7 @@ class RioStream(HalfCloseableStream):
             raise ValueError(f"max_bytes must be at least 1, not {size}")
         channel = self._find_channel()
         if channel is not None and channel.ahead is not None and type(size) is int:
-            received = await channel.ahead.receive(size)
+            received: tuple[bytes, object] | None = await channel.ahead.receive(size)
             if received is not None:
                 return received[0]
         return await self.socket.recv(size)

@@ -143,8 +143,11 @@ class ReadinessIOManager(StockIOManager):
         """See :func:`trio.lowlevel.wait_readable`."""
         self.engine.check_process()
         fd = fd if isinstance(fd, int) else fd.fileno()
-        if await self.engine.wait_readable_ahead(fd):
-            return
+        if not await self.engine.wait_readable_ahead(fd):
+            await self.wait_elsewhere(fd)
+
+    async def wait_elsewhere(self, fd: int) -> None:
+        """See :meth:`Manager.wait_elsewhere`."""
         self.waits[fd << 1] += 1
         try:
             await super().wait_readable(fd)

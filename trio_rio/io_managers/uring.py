@@ -168,25 +168,27 @@ class UringIOManager:
 
     async def wait_readable(self, fd: Any) -> None:
         """See :func:`trio.lowlevel.wait_readable`."""
-        await self._wait(fd, is_write=False)
+        fd = fd if isinstance(fd, int) else fd.fileno()
+        if not await self.engine.wait_readable_ahead(fd):
+            await self._wait(fd, fd << 1, select.POLLIN)
 
     async def wait_writable(self, fd: Any) -> None:
         """See :func:`trio.lowlevel.wait_writable`."""
-        await self._wait(fd, is_write=True)
+        fd = fd if isinstance(fd, int) else fd.fileno()
+        await self._wait(fd, fd << 1 | 1, select.POLLOUT)
+
+    async def wait_elsewhere(self, fd: int) -> None:
+        """See :meth:`Manager.wait_elsewhere`. Errors are reported whatever is asked for."""
+        await self._wait(fd, fd << 1, select.POLLPRI)
 
     async def wait_event(self, event: Any) -> None:
         """See :meth:`Manager.wait_event`."""
-        await self._wait(event.fd, is_write=False)
+        await self._wait(event.fd, event.fd << 1, select.POLLIN)
 
-    async def _wait(self, fd: Any, *, is_write: bool) -> None:
-        if not isinstance(fd, int):
-            fd = fd.fileno()
-        key = fd << 1 | is_write
-        if not is_write and await self.engine.wait_readable_ahead(fd):
-            return
+    async def _wait(self, fd: int, key: int, mask: int) -> None:
         if key in self.waits:
             raise trio.BusyResourceError("another task is already reading / writing this fd")
-        token: int = self._lib.rio_poll_add(self._core, fd, select.POLLOUT if is_write else select.POLLIN)
+        token: int = self._lib.rio_poll_add(self._core, fd, mask)
         if token < 0:
             self.engine.check_process()
             raise OSError(-token, os.strerror(-token))

@@ -163,6 +163,10 @@ class WindowsRioManager(StockIOManager):
             return
         await self._wait(super().wait_readable, sock, number << 1)
 
+    async def wait_elsewhere(self, fd: int) -> None:
+        """See :meth:`Manager.wait_elsewhere`."""
+        await self._wait(super().wait_readable, fd, fd << 1)
+
     async def wait_writable(self, sock: Any) -> None:
         """See :func:`trio.lowlevel.wait_writable`."""
         number = _number_of(sock)

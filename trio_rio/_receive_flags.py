@@ -1,0 +1,74 @@
+"""Receives with flags, while receives are posted ahead.
+
+Facts. A receive that is posted ahead takes what is in the socket's receive queue. Errors and notifications of the
+system (MSG_ERRQUEUE) and urgent bytes (MSG_OOB) are elsewhere, and no posted receive takes them.
+
+Decision. Flags that make no difference are taken off, a peek is served from what came ahead, and a receive from
+elsewhere is the system's own call. It waits for the socket itself: what comes ahead is not what it waits for."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import trio
+
+from ._trio import current_engine
+
+if TYPE_CHECKING:
+    from ._ahead import ReadAhead
+
+T = TypeVar("T")
+
+#: What a receive with one of these takes does not come ahead.
+ELSEWHERE: int = getattr(socket, "MSG_ERRQUEUE", 0) | socket.MSG_OOB
+
+# A socket that does not block receives the same with these and without.
+_WITHOUT_EFFECT: int = 0
+if hasattr(socket, "MSG_DONTWAIT"):
+    _WITHOUT_EFFECT = socket.MSG_DONTWAIT | socket.MSG_WAITALL | getattr(socket, "MSG_NOSIGNAL", 0)
+    _WITHOUT_EFFECT |= getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+
+
+async def receive_message(ahead: ReadAhead, size: int, flags: int) -> tuple[bytes, Any, bool] | None:
+    """What came ahead, as :meth:`ReadAhead.read_message`; ``None``: go Trio's own way. A checkpoint.
+
+    Raises:
+      OSError: of the receive; or, what came ahead cannot be received with these flags.
+    """
+    flags &= ~_WITHOUT_EFFECT
+    if not flags & ~socket.MSG_PEEK:
+        message: tuple[bytes, Any, bool] | None = await ahead.receive(
+            0, partial(ahead.read_message, size, peek=bool(flags))
+        )
+        return message
+    if not ahead.is_ahead:
+        return None
+    raise OSError(f"flags {flags:#x} cannot be used while receives are posted ahead: RioConfig(read_ahead=...)")
+
+
+async def receive_elsewhere(sock: socket.socket, method: Callable[..., T], *args: object) -> T:
+    """A receive with one of :data:`ELSEWHERE`: the method of the stdlib socket, until it does not block."""
+    await trio.lowlevel.checkpoint_if_cancelled()
+    try:
+        result = method(sock, *args)
+    except (BlockingIOError, InterruptedError):
+        pass
+    except BaseException:
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        raise
+    else:
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        return result
+    engine = current_engine()
+    while True:
+        if engine is None:
+            await trio.lowlevel.wait_readable(sock)
+        else:
+            await engine.wait_elsewhere(sock.fileno())
+        try:
+            return method(sock, *args)
+        except (BlockingIOError, InterruptedError):
+            continue
