@@ -9,13 +9,12 @@ bound while such a run is under way; it behaves like Trio's own in every other r
 
 Decision. :func:`run` and :func:`start_guest_run` make the manager first (so that an error is raised before
 anything has started), and put it in by an instrument. The socket class is bound as long as any run or
-:func:`install` wants it. :func:`install` binds what makes the manager of every later run of the process. The provider
+:func:`install` wants it. :func:`install` binds a class that chooses for every later run of the process. The provider
 that was chosen is the one that the run gets, since the next one may be refused."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 import socket
 import sys
@@ -64,8 +63,10 @@ def _manager_class(provider: str) -> type[Any]:
     raise RioUnavailableError(provider, "this version has no I/O manager for it", "choose another provider")
 
 
-def _make_manager(config: RioConfig, forced: Forced) -> Any:
+def _make_manager(config: RioConfig, forced: Forced, class_of: Callable[[str], type[Any]] = _manager_class) -> Any:
     """The manager of a new run. Unless a provider is demanded, the next one serves where one cannot; the log is told.
+
+    Its class is asked for by the name of the provider.
 
     Raises:
       RioUnavailableError: the provider that is demanded cannot serve.
@@ -75,7 +76,7 @@ def _make_manager(config: RioConfig, forced: Forced) -> Any:
         choice = choose_provider(forced, refusals)
         name = choice.provider.name
         try:
-            manager = _manager_class(name)(config, choice.because, choice.provider)
+            manager = class_of(name)(config, choice.because, choice.provider)
         except BaseException as error:
             choice.provider.close()
             if not isinstance(error, RioCallError) or name == "portable":
@@ -237,6 +238,22 @@ def start_guest_run(
 # ----------------------------------------------------------------------------------------------------------
 
 
+class _Installed(type):
+    """The class of the class that Trio makes managers of. Each run chooses anew: what could be had may be used up.
+
+    Trio calls it without arguments. It is a class, the one that the first choice came to, since programs patch it.
+    """
+
+    installed_with: tuple[RioConfig, Forced]
+    first_choice: str
+
+    def __call__(cls, *args: Any) -> Any:
+        return super().__call__(*args) if args else _make_manager(*cls.installed_with, cls._class_of)
+
+    def _class_of(cls, provider: str) -> type[Any]:
+        return cls if provider == cls.first_choice else _manager_class(provider)
+
+
 def install(config: RioConfig | None = None) -> None:
     """Make every later ``trio.run`` of this process run on trio_rio, until :func:`uninstall`.
 
@@ -249,13 +266,16 @@ def install(config: RioConfig | None = None) -> None:
     """
     config = config or RioConfig()
     forced = forced_provider(config.provider)
-    choose_provider(forced).provider.close()
+    provider = choose_provider(forced).provider
+    provider.close()
     with _binding.lock:
         if _binding.is_installed:
             raise RuntimeError("trio_rio is installed already; uninstall() first")
         _binding.is_installed = True
-    # Trio makes the manager of each run by this, and each run chooses anew: what could be had once may be used up.
-    _trio.RUN_MODULE.TheIOManager = functools.partial(_make_manager, config, forced)
+    manager_class = _manager_class(provider.name)
+    bound = _Installed(manager_class.__name__, (manager_class,), {})
+    bound.installed_with, bound.first_choice = (config, forced), provider.name
+    _trio.RUN_MODULE.TheIOManager = bound
     _binding.bind_sockets()
 
 

@@ -36,6 +36,21 @@ def test_install_serves_every_later_run(rio_provider: str, restored: None) -> No
         trio.run(provider_in_use)
 
 
+def test_what_is_installed_is_a_class(rio_provider: str, restored: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever changes a method of Trio's manager, by the name that Trio has for it, changes it in every later run."""
+    trio_rio.install(trio_rio.RioConfig(provider=rio_provider))
+    manager = _trio.RUN_MODULE.TheIOManager
+    get_events, called = manager.get_events, []
+
+    def note(self: object, timeout: float) -> object:
+        called.append(timeout)
+        return get_events(self, timeout)
+
+    monkeypatch.setattr(manager, "get_events", note)
+    assert trio.run(provider_in_use) == rio_provider
+    assert called
+
+
 def test_install_twice_is_refused(restored: None) -> None:
     """A second install() raises, and the first stays in force."""
     trio_rio.install(trio_rio.RioConfig(provider="portable"))
