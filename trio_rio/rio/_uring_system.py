@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from .errors import RioUnavailableError
 
 # RIO_INTERFACE of native/rio.h.
-INTERFACE = 3
+INTERFACE = 4
 
 
 class _Feature(NamedTuple):

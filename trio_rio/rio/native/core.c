@@ -12,7 +12,6 @@
 
 #include <limits.h>
 #include <poll.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -129,7 +128,7 @@ struct op *op_new(rio_core *core, enum kind kind) {
     }
     op->next = op->previous = op->behind = NULL;
     op->kind = kind;
-    op->is_orphan = op->is_cancel_sent = false;
+    op->is_cancel_sent = false;
     return op;
 }
 
@@ -154,9 +153,9 @@ static int open_descriptors(rio_core *core, const char **failed_step) {
     if (core->wake_fd < 0)
         return -errno;
     *failed_step = "epoll_create1";
-    core->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (core->epoll_fd < 0)
-        return -errno;
+    int error = set_open(core);
+    if (error)
+        return error;
     *failed_step = "mmap of the fork guard";
     core->guard = mmap(NULL, sizeof *core->guard, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (core->guard == MAP_FAILED) {
@@ -192,6 +191,7 @@ static void free_all(rio_core *core) {
         struct completion_queue *cq = slab_at(&core->completion_queues, i);
         free(cq->entries);
     }
+    watches_free(&core->watches);
     slab_free(&core->ops);
     slab_free(&core->buffers);
     slab_free(&core->completion_queues);
@@ -226,11 +226,8 @@ int rio_core_open(rio_core **result, uint32_t entries, uint32_t withhold, const 
     if (!error)
         error = open_descriptors(core, failed_step);
     if (!error) {
-        *failed_step = "poll on the wake-up descriptor";
-        error = arm_wake(core);
-    }
-    if (!error) {
         *failed_step = "io_uring_enter"; /* a filter may let rings be made, and refuse to have them entered */
+        set_poll(core);
         error = ring_flush(core);
     }
     if (error) {
@@ -257,11 +254,10 @@ static void cancel_all(rio_core *core) {
         struct op *op = slab_at(&core->ops, i);
         if (op->state == OP_STAGED && op->kind != KIND_REQUEST) {
             list_remove(&core->staged, op);
-            op_free(core, op);
+            op->state = OP_WAITING;
         } else if (op->kind == KIND_REQUEST && op->state != OP_FREE) {
             request_cancel(core, op);
         } else if (op->state == OP_IN_KERNEL) {
-            op->is_orphan = true;
             op->state = OP_CANCELLING;
             list_append(&core->cancels, op);
         }
@@ -374,7 +370,7 @@ int rio_core_info(rio_core *core, rio_info *info) {
         return error;
     *info = (rio_info){
         .ring_fd = core->ring.fd,
-        .wake_fd = core->wake_fd,
+        .set_fd = core->epoll_fd,
         .setup_flags = core->ring.setup_flags,
         .features = core->ring.features,
         .sq_entries = core->ring.sq_entries,

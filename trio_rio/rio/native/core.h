@@ -18,22 +18,22 @@
 
 enum direction { RECEIVE = 0, SEND = 1 };
 
-/* What a completion of the ring belongs to: the top four bits of user_data. */
-enum kind { KIND_REQUEST = 1, KIND_POLL = 2, KIND_WAKE = 3, KIND_CANCEL = 4, KIND_EPOLL = 5 };
+/* What a completion of the ring belongs to: the top four bits of user_data. A readiness wait (KIND_POLL) has
+ * none; KIND_SET is the poll of the set in which it is. */
+enum kind { KIND_REQUEST = 1, KIND_POLL = 2, KIND_SET = 3, KIND_CANCEL = 4 };
 
 /* The life of an operation. QUEUED waits behind another of its direction; STAGED goes with the next submission;
- * READY is a readiness wait that ended and whose event was not taken yet. */
-enum op_state { OP_FREE, OP_QUEUED, OP_STAGED, OP_IN_KERNEL, OP_CANCELLING, OP_READY, OP_IN_EPOLL };
+ * a readiness wait is WAITING, then READY: it has ended, and its event was not taken yet. */
+enum op_state { OP_FREE, OP_QUEUED, OP_STAGED, OP_IN_KERNEL, OP_CANCELLING, OP_WAITING, OP_READY };
 
 struct request_queue;
 
 /* A request, or a readiness wait. Lives until its own completion came. */
 struct op {
-    struct op *next, *previous; /* in the staged, the cancel or the ready list; free list uses next */
+    struct op *next, *previous; /* in the staged, the cancel, the ready or a watch's list; free list uses next */
     struct op *behind;          /* the next request of the same direction */
     uint32_t index, generation;
     uint8_t kind, state, direction;
-    bool is_orphan;      /* a readiness wait that nobody waits for any more */
     bool is_cancel_sent; /* the cancellation is in the kernel */
     uint32_t flags;
     int fd;
@@ -108,6 +108,19 @@ struct port {
     struct port *next_free;
 };
 
+/* What is waited for at one descriptor, and how the epoll set knows it. */
+struct watch {
+    struct op_list waits;
+    uint32_t generation;
+    uint32_t armed; /* what the set reports next */
+    bool is_known;  /* the set has the number, unless its file was closed without us */
+};
+
+struct watch_table {
+    struct watch **blocks; /* NULL where no number was ever waited for */
+    uint32_t block_count;
+};
+
 /* A table of things that never move: chunks of pointers to blocks. */
 #define SLAB_BLOCK 64u
 struct slab {
@@ -120,7 +133,7 @@ struct rio_core {
     pthread_mutex_t lock;
     uint64_t *guard; /* a page that a forked child sees as zeros */
     void *owner;     /* address of the owner thread's marker */
-    bool is_closed, is_leaked, is_draining, must_submit, epoll_is_armed;
+    bool is_closed, is_leaked, is_draining, must_submit;
     bool is_owner_waiting;         /* in the kernel, without the lock: only the owner may reap now */
     bool is_owner_submitting;      /* on its way there without the lock: prepared entries are the kernel's to read */
     uint32_t inside, others_waiting; /* threads in a wait without the lock; those of them that are not the owner */
@@ -128,7 +141,9 @@ struct rio_core {
     pthread_cond_t left;           /* one of them has come back to a closed core */
     struct ring ring;
     int wake_fd, epoll_fd;
-    uint32_t epoll_waits;
+    struct watch_table watches;
+    uint32_t watches_armed, looks_in_vain;
+    struct op *set_poll; /* WAITING while the ring does not poll the epoll set */
     struct slab ops, buffers, completion_queues, request_queues, ports;
     struct op *free_op;
     uint32_t free_buffer;
@@ -210,7 +225,6 @@ bool ring_is_short(int error);      /* whether the kernel will take the same aga
  * hand over, ring_withdraw() aborts. */
 int ring_settle(rio_core *core);
 void ring_withdraw(rio_core *core, const struct request_queue *rq);
-int arm_wake(rio_core *core);
 void nudge_owner(rio_core *core);   /* let it look at what it must submit, or at its port, if it waits */
 
 /* port.c */
@@ -223,7 +237,11 @@ void ports_announce(rio_core *core); /* let all that wait, anywhere, look again 
 void port_announce(rio_core *core, uint32_t index);
 
 /* readiness.c */
-void poll_finish(rio_core *core, struct op *op, int32_t result);
-void epoll_is_readable(rio_core *core);
+int set_open(rio_core *core); /* 0 or -errno */
+bool set_is_polled(const rio_core *core);
+void set_poll(rio_core *core); /* have the ring poll it, until it is readable once */
+void set_look(rio_core *core); /* take what it has; not while the owner waits */
+int set_wait(rio_core *core, int64_t left); /* in the owner: 0, -errno, or a code: then the lock is gone */
+void watches_free(struct watch_table *table);
 
 #endif

@@ -7,11 +7,10 @@
  * Consequence. A submission may need several attempts. If threads besides the sleeper take completions, it may sleep on
  * although news has come for it.
  * Decision. While the owner waits in the kernel, only the owner takes completions. Whoever has something for it in that
- * time writes to the wake-up descriptor, which is polled on the ring all the time.
+ * time writes to the wake-up descriptor, which is in the epoll set: the owner waits at the set, or has it polled.
  */
 #include "core.h"
 
-#include <poll.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -29,8 +28,6 @@ static void prepare(rio_core *core, struct op *op, struct uring_sqe *sqe) {
     }
 }
 
-static bool is_own(const struct op *op) { return op->kind == KIND_WAKE || op->kind == KIND_EPOLL; }
-
 bool ring_fill(rio_core *core) {
     struct uring_sqe *sqe;
     struct op *op;
@@ -42,7 +39,7 @@ bool ring_fill(rio_core *core) {
         list_remove(&core->staged, op);
         op->state = OP_IN_KERNEL;
         core->in_kernel++;
-        core->own_in_kernel += is_own(op);
+        core->own_in_kernel += op->kind == KIND_SET;
         core->submissions++;
         prepare(core, op, sqe);
     }
@@ -87,22 +84,13 @@ int ring_flush(rio_core *core) {
     }
 }
 
-static void finish_wake(rio_core *core, struct op *op) {
-    uint64_t count;
-    ssize_t size = read(core->wake_fd, &count, sizeof count);
-    (void)size; /* EAGAIN: taken already */
-    op_free(core, op);
-    if (!core->is_draining)
-        arm_wake(core); /* cannot fail: the operation that ended has left its place */
-}
-
 static void answer(rio_core *core, uint64_t user_data, int32_t result, uint32_t flags) {
     struct op *op = slab_at(&core->ops, (uint32_t)user_data);
     if (user_data >> 60 == KIND_CANCEL)
         return;
     assert(op && op_user_data(op) == user_data && (op->state == OP_IN_KERNEL || op->state == OP_CANCELLING));
     core->in_kernel--;
-    core->own_in_kernel -= is_own(op);
+    core->own_in_kernel -= op->kind == KIND_SET;
     core->completions++;
     if (op->kind == KIND_REQUEST) {
         request_finish(core, op, result, flags);
@@ -110,14 +98,9 @@ static void answer(rio_core *core, uint64_t user_data, int32_t result, uint32_t 
     }
     if (op->state == OP_CANCELLING && !op->is_cancel_sent)
         list_remove(&core->cancels, op);
-    if (op->kind == KIND_WAKE) {
-        finish_wake(core, op);
-    } else if (op->kind == KIND_EPOLL) {
-        op_free(core, op);
-        epoll_is_readable(core);
-    } else {
-        poll_finish(core, op, result);
-    }
+    op->state = OP_WAITING;
+    if (!core->is_draining)
+        set_look(core);
 }
 
 void ring_withdraw(rio_core *core, const struct request_queue *rq) {
@@ -155,17 +138,6 @@ uint32_t ring_reap(rio_core *core) {
         answer(core, user_data, result, flags);
     }
     return count;
-}
-
-int arm_wake(rio_core *core) {
-    struct op *op = op_new(core, KIND_WAKE);
-    if (!op)
-        return -ENOMEM;
-    op->fd = core->wake_fd;
-    op->poll_mask = POLLIN;
-    op->state = OP_STAGED;
-    list_append(&core->staged, op);
-    return 0;
 }
 
 void nudge_owner(rio_core *core) {

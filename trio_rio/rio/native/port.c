@@ -5,9 +5,10 @@
  * Consequence. A tick of an event loop costs at most one system call, and none when nothing is staged and the time
  * is 0. Whether the time is over must be read from a clock.
  * Decision. rio_wait() in the owner submits what is staged in the call that waits, goes on waiting while what came is
- * nobody's news, and never returns 0 before the time is over. Any other thread polls an eventfd of its port, and the
- * ring too unless the owner does that already; when nobody watches the ring any more, those who wait are told. Waiting
- * happens without the lock, so that other threads may post meanwhile.
+ * nobody's news, and never returns 0 before the time is over. Where the ring is idle it waits at the epoll set instead.
+ * Any other thread polls an eventfd of its port, and ring and set too unless the owner does that already; when nobody
+ * watches the ring any more, those who wait are told. Waiting happens without the lock, so that other threads may post
+ * meanwhile.
  */
 #include "core.h"
 
@@ -183,15 +184,50 @@ static int bear_with(rio_core *core, int error) {
     return now - core->refused_since_ns < REFUSED_MAX_NS ? 0 : error;
 }
 
-/* One look, or one wait of at most `left` nanoseconds, in the owner. 0, -errno, or a code: then the lock is gone. */
-static int wait_in_owner(rio_core *core, uint32_t index, int64_t left) {
+/* Prepares what is staged. 0; 1: the kernel has no room for more now; or -errno. */
+static int fill(rio_core *core) {
     while (!ring_fill(core)) {
         int error = ring_flush(core);
+        if (ring_is_short(error))
+            return bear_with(core, error) ? error : 1;
         if (error)
-            return error == -EBUSY ? 0 : ring_is_short(error) ? bear_with(core, error) : error;
+            return error == -EBUSY ? 1 : error;
     }
+    return 0;
+}
+
+/* Whether the ring has nothing to take, and nothing to bring but what the epoll set has. */
+static bool is_ring_idle(const rio_core *core) {
+    return core->in_kernel == core->own_in_kernel && !ring_prepared(&core->ring) && !ring_needs_enter(&core->ring);
+}
+
+static int wait_at_set(rio_core *core, int64_t left) {
+    core->refused_since_ns = 0; /* nothing is left that could be refused */
+    if (left == 0) {
+        if (core->watches_armed && !set_is_polled(core))
+            set_look(core);
+        return 0;
+    }
+    int error = set_wait(core, left);
+    if (error > 0)
+        return error;
+    watch_over(core);
+    return ring_reap(core) ? 0 : error;
+}
+
+/* One look, or one wait of at most `left` nanoseconds, in the owner. 0, -errno, or a code: then the lock is gone. */
+static int wait_in_owner(rio_core *core, uint32_t index, int64_t left) {
+    int filled = fill(core);
+    if (!filled && !is_ring_idle(core) && !set_is_polled(core) && (left || core->watches_armed)) {
+        set_poll(core);
+        filled = fill(core);
+    }
+    if (filled)
+        return filled < 0 ? filled : 0;
     if (has_news(core, index)) /* datagrams went past the ring */
         left = 0;
+    if (is_ring_idle(core))
+        return wait_at_set(core, left);
     uint32_t submit = ring_prepared(&core->ring);
     if (left == 0 && !submit && !ring_needs_enter(&core->ring))
         return 0;
@@ -237,17 +273,19 @@ static int reset_event(struct port *port) {
 /* The same in any other thread. */
 static int wait_elsewhere(rio_core *core, uint32_t index, int64_t left) {
     struct port *port = slab_at(&core->ports, index);
+    bool is_set_readable = index == 0;
     if (left) {
         struct timespec time = {left / 1000000000, left % 1000000000};
         bool watches_ring = !core->is_owner_waiting;
         int error = reset_event(port);
         if (error)
             return error;
-        struct pollfd watched[] = {{port->event_fd, POLLIN, 0}, {core->ring.fd, POLLIN, 0}};
+        struct pollfd watched[] = {
+            {port->event_fd, POLLIN, 0}, {core->ring.fd, POLLIN, 0}, {core->epoll_fd, POLLIN, 0}};
         core->others_waiting++;
         core->others_watching += watches_ring;
         core_step_out(core);
-        int ready = ppoll(watched, watches_ring ? 2 : 1, left < 0 ? NULL : &time, NULL);
+        int ready = ppoll(watched, watches_ring ? 3 : 1, left < 0 ? NULL : &time, NULL);
         int result = ready < 0 ? -errno : 0;
         if ((error = core_step_in(core)))
             return error;
@@ -257,10 +295,15 @@ static int wait_elsewhere(rio_core *core, uint32_t index, int64_t left) {
             watch_over(core);
         if (result)
             return result;
+        is_set_readable = watched[2].revents;
     }
-    if (!core->is_owner_waiting && ring_needs_enter(&core->ring))
+    if (core->is_owner_waiting)
+        return 0;
+    if (ring_needs_enter(&core->ring))
         ring_enter(&core->ring, 0, 0, 0); /* moves completions in that had no room */
     ring_reap(core);
+    if (is_set_readable)
+        set_look(core);
     return 0;
 }
 
@@ -278,7 +321,7 @@ static int wait_for_news(rio_core *core, uint32_t port, int64_t timeout_ns) {
             return -EINTR;
         int64_t time = has_news(core, port) ? 0 : left;
         int error = is_owner ? wait_in_owner(core, port, time) : wait_elsewhere(core, port, time);
-        if (timeout_ns > 0) {
+        if (timeout_ns > 0 && (error || !has_news(core, port))) {
             left = end - now_ns();
             left = left < 0 ? 0 : left;
         }

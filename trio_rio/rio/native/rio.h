@@ -12,7 +12,7 @@
 
 /* Changes whenever this file does in a way that Python notices: an extension that was built from another one is
  * refused. */
-#define RIO_INTERFACE 3
+#define RIO_INTERFACE 4
 
 /* Codes of the function table [winsock2.h]. */
 #define RIO_E_FAULT 10014
@@ -45,12 +45,12 @@ typedef struct {
 #define RIO_EVENT_WAKE 3
 typedef struct {
     uint32_t kind;
-    int32_t result; /* POLL: poll(2) mask, or -errno */
+    int32_t result; /* POLL: epoll(7) mask, or -errno */
     uint64_t key;   /* PACKET: completion key; POLL: the token of rio_poll_add */
 } rio_event;
 
 typedef struct {
-    int ring_fd, wake_fd;
+    int ring_fd, set_fd; /* both are to be watched by who waits for the owner; the second has readiness and wake-ups */
     uint32_t setup_flags, features, sq_entries, cq_entries;
     uint32_t requests_outstanding; /* posted and not dequeued */
     uint32_t operations_in_kernel;
@@ -129,8 +129,8 @@ int rio_port_close(rio_core *core, uint64_t port);
 int rio_wait(rio_core *core, uint64_t port, int64_t timeout_ns, rio_event *events, uint32_t limit);
 /* Makes a wait for the port that is running, or else the next one, bring RIO_EVENT_WAKE. From any thread. */
 int rio_wake(rio_core *core, uint64_t port);
-/* One-shot poll(2) on the ring. A token > 0, or -errno: -EBADF, -EPERM for a file that epoll refuses. At most one wait
- * for writability of a descriptor at a time. */
+/* A readiness wait, for POLLIN, POLLOUT or POLLPRI. A token > 0, or -errno, as epoll_ctl(2) has it: -EBADF, -EPERM for a regular
+ * file. It does not keep the file open: a descriptor that is closed brings no event any more. */
 int64_t rio_poll_add(rio_core *core, int fd, uint32_t mask);
 /* Its event will not come any more. */
 int rio_poll_remove(rio_core *core, uint64_t token);
