@@ -27,6 +27,7 @@ from .._config import RioConfig
 from .._engine import Engine
 from .._statistics import RioIOStatistics
 from .._trio import StockIOManager, spawn_uncounted
+from ._numbers import number_of, number_to_close
 
 if TYPE_CHECKING:
     from ..rio.portable import PortableProvider
@@ -142,7 +143,7 @@ class ReadinessIOManager(StockIOManager):
     async def wait_readable(self, fd: Any) -> None:
         """See :func:`trio.lowlevel.wait_readable`."""
         self.engine.check_process()
-        fd = fd if isinstance(fd, int) else fd.fileno()
+        fd = number_of(fd)
         if not await self.engine.wait_readable_ahead(fd):
             await self.wait_elsewhere(fd)
 
@@ -157,7 +158,7 @@ class ReadinessIOManager(StockIOManager):
     async def wait_writable(self, fd: Any) -> None:
         """See :func:`trio.lowlevel.wait_writable`."""
         self.engine.check_process()
-        fd = fd if isinstance(fd, int) else fd.fileno()
+        fd = number_of(fd)
         self.waits[fd << 1 | 1] += 1
         try:
             await super().wait_writable(fd)
@@ -184,9 +185,9 @@ class ReadinessIOManager(StockIOManager):
 
     def notify_closing(self, fd: Any) -> None:
         """See :func:`trio.lowlevel.notify_closing`. A forked child shares the poll set, and must leave it alone."""
-        if not self.engine.is_foreign:
-            self.engine.notify_closing(fd if isinstance(fd, int) else fd.fileno())
-            super().notify_closing(fd)
+        if not self.engine.is_foreign and (number := number_to_close(fd)) is not None:
+            self.engine.notify_closing(number)
+            super().notify_closing(number)
 
     def _end_wait(self, key: int) -> None:
         self.waits[key] -= 1

@@ -129,8 +129,8 @@ int rio_port_close(rio_core *core, uint64_t port);
 int rio_wait(rio_core *core, uint64_t port, int64_t timeout_ns, rio_event *events, uint32_t limit);
 /* Makes a wait for the port that is running, or else the next one, bring RIO_EVENT_WAKE. From any thread. */
 int rio_wake(rio_core *core, uint64_t port);
-/* A readiness wait, for POLLIN, POLLOUT or POLLPRI. A token > 0, or -errno, as epoll_ctl(2) has it: -EBADF, -EPERM for a regular
- * file. It does not keep the file open: a descriptor that is closed brings no event any more. */
+/* A readiness wait, for POLLIN, POLLOUT or POLLPRI. A token > 0, or -errno as epoll_ctl(2) has it: -EBADF, -EPERM for
+ * a regular file. It keeps no file open: a descriptor that is closed brings no event any more. */
 int64_t rio_poll_add(rio_core *core, int fd, uint32_t mask);
 /* Its event will not come any more. */
 int rio_poll_remove(rio_core *core, uint64_t token);
