@@ -15,6 +15,7 @@ that was chosen is the one that the run gets, since the next one may be refused.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import socket
 import sys
@@ -48,6 +49,7 @@ _SMALLER = "free memory, or ask for smaller queues in RioConfig"
 # ----------------------------------------------------------------------------------------------------------
 
 
+@functools.cache  # imported once, as the providers
 def _manager_class(provider: str) -> type[Any]:
     if provider == "portable":
         return ReadinessIOManager

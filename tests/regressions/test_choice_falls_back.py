@@ -231,3 +231,36 @@ def descriptors() -> int:
     with contextlib.suppress(OSError):
         return len(os.listdir("/proc/self/fd"))
     return 0
+
+
+# Runs on whatever is installed, after all modules of Trio and of this package were forgotten, as Trio's own tests do.
+FORGETFUL = """
+import sys
+import trio, trio_rio
+
+trio_rio.install(trio_rio.RioConfig(provider=sys.argv[1]))
+
+async def main():
+    async def echo(stream):
+        await stream.send_all(await stream.receive_some())
+
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(trio.serve_tcp, echo, 0)
+        async with await trio.open_tcp_stream("127.0.0.1", listeners[0].socket.getsockname()[1]) as stream:
+            await stream.send_all(b"hello")
+            print((await stream.receive_some()).decode(), trio_rio.current_statistics().provider)
+        nursery.cancel_scope.cancel()
+
+trio.run(main)
+for name in [name for name in sys.modules if name.startswith("trio")]:
+    del sys.modules[name]
+trio.run(main)
+"""
+
+
+def test_a_later_run_is_served_by_what_was_imported_at_first(rio_provider: str) -> None:
+    """Modules that are forgotten between two runs of an installed process are not imported a second time."""
+    done = subprocess.run(
+        [sys.executable, "-c", FORGETFUL, rio_provider], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout.split() == ["hello", rio_provider] * 2, done.stderr

@@ -14,6 +14,8 @@ plain sockets, and is taken untried when all others are refused.
 
 from __future__ import annotations
 
+import functools
+import importlib
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +26,7 @@ import attrs
 from ._trial import NothingCameError, move_bytes
 from .api import Provider, ProviderName
 from .errors import RioUnavailableError
+from .portable import PortableProvider
 
 ENVIRONMENT_VARIABLE = "TRIO_RIO_PROVIDER"
 
@@ -61,26 +64,24 @@ class ProbeReport:
     providers: tuple[ProviderProbe, ...]
 
 
+@functools.cache
+def _provider_class(name: str) -> type[Provider]:
+    """Import a provider, once: programs, Trio's own tests among them, take modules out of ``sys.modules``."""
+    module = importlib.import_module(f".{name}", __package__)
+    provider: type[Provider] = getattr(module, f"{name.capitalize()}Provider")
+    return provider
+
+
 def _open_winsock() -> Provider:
     if sys.platform != "win32":
         raise RioUnavailableError("winsock", "Registered I/O is Windows' own", "none: other providers serve here")
-    from .winsock import WinsockProvider
-
-    return WinsockProvider()
+    return _provider_class("winsock")()
 
 
 def _open_uring() -> Provider:
     if not sys.platform.startswith("linux"):
         raise RioUnavailableError("uring", "io_uring is Linux' own", "none: other providers serve here")
-    from .uring import UringProvider
-
-    return UringProvider()
-
-
-def _open_portable() -> Provider:
-    from .portable import PortableProvider
-
-    return PortableProvider()
+    return _provider_class("uring")()
 
 
 def _open_simulated() -> Provider:
@@ -91,7 +92,7 @@ def _open_simulated() -> Provider:
 _OPENERS: Mapping[ProviderName, Callable[[], Provider]] = {
     "winsock": _open_winsock,
     "uring": _open_uring,
-    "portable": _open_portable,
+    "portable": PortableProvider,
 }
 _LAST: ProviderName = "portable"
 # Where each provider could serve at all: elsewhere its refusal is no news.
