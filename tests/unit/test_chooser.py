@@ -53,6 +53,11 @@ def refuse(function: str, code: Status, *_: object) -> NoReturn:
     raise RioCallError(function, code)
 
 
+def refuse_provider(tried: list[str], provider: Provider) -> NoReturn:
+    tried.append(provider.name)
+    raise _trial.NothingCameError(provider.name, "nothing came", "wait")
+
+
 def lose(*_: object) -> None:
     """Take a request, and do nothing."""
 
@@ -148,6 +153,14 @@ def test_a_choice_that_nobody_forces_goes_on(rio_provider: str, reason: str) -> 
     assert choice.refusals[-1].provider == rio_provider
 
 
+def test_the_last_one_is_chosen_whatever_is_said_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no provider moves bytes, choice and probe agree on portable."""
+    monkeypatch.setattr(chooser, "move_bytes", functools.partial(refuse_provider, []))
+    choice = chooser.choose_provider(None)
+    choice.provider.close()
+    assert choice.provider.name == trio_rio.probe().chosen == "portable"
+
+
 def test_a_provider_is_tried_once(rio_provider: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What has moved bytes in this process is not asked to again."""
     open_provider(rio_provider).close()
@@ -173,12 +186,7 @@ def test_the_probe_tries_each_time(rio_provider: str, monkeypatch: pytest.Monkey
 def test_a_choice_does_not_wait_twice(rio_provider: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A refusal that took its full time is remembered by choices; a demand tries again."""
     tried: list[str] = []
-
-    def find_nothing(provider: Provider) -> NoReturn:
-        tried.append(provider.name)
-        raise _trial.NothingCameError(provider.name, "nothing came", "wait")
-
-    monkeypatch.setattr(chooser, "move_bytes", find_nothing)
+    monkeypatch.setattr(chooser, "move_bytes", functools.partial(refuse_provider, tried))
     for _ in range(3):
         choice = chooser.choose_provider(None)
         choice.provider.close()

@@ -238,7 +238,7 @@ def probe(name: str | None = None) -> ProbeReport:
     providers = tuple(_probe_one(candidate) for candidate in _OPENERS)
     if forced is not None:
         return ProbeReport(*forced, providers)
-    chosen = next(one for one in providers if one.is_available)
+    chosen = next((one for one in providers if one.is_available), providers[-1])  # as a choice takes the last one
     before = [RioUnavailableError(one.name, one.reason, one.remedy) for one in providers if not one.is_available]
     before = before[: [one.name for one in providers].index(chosen.name)]
     return ProbeReport(chosen.name, _because(before), providers)
