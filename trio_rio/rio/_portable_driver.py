@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Protocol
 import attrs
 
 from .errors import RioError
+from .types import PROVIDER_CLOSED
 
 if TYPE_CHECKING:
     from .readiness import ReadinessWaits
@@ -79,16 +80,26 @@ class ReadinessDriver:
         """Hold the lock in a call; raise :class:`RioError` in a forked child, and once the provider is closed."""
         self.refuse_other_process()
         with self.lock:
-            if self.is_closed and not is_after_end_allowed:
-                raise RioError("this provider is closed")
+            if not is_after_end_allowed:
+                self.refuse_closed()
             yield
+
+    def refuse_closed(self) -> None:
+        """Raise :class:`RioError` once the provider is closed."""
+        if self.is_closed:
+            raise RioError(PROVIDER_CLOSED)
 
     # ------------------------------------------------------------------------------------------------
     # Polling
     # ------------------------------------------------------------------------------------------------
 
     def progress(self) -> None:
-        """Serve what is ready now, without waiting. The lock is held. A thread inside the poll does it itself."""
+        """Serve what is ready now, without waiting. The lock is held. A thread inside the poll does it itself.
+
+        Raises:
+          RioError: another thread has closed the provider.
+        """
+        self.refuse_closed()
         self.dequeues = 0
         if self._leader is None:
             self._serve(self.waits.poll(0))
@@ -101,7 +112,8 @@ class ReadinessDriver:
         deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         with self.lock:
             if is_done():
-                self.progress()
+                if not self.is_closed:
+                    self.progress()
                 return
             while not (is_done() or self.is_closed):
                 remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
@@ -123,8 +135,12 @@ class ReadinessDriver:
     def _lead(self, timeout_seconds: float | None) -> None:
         self._leader = threading.get_ident()
         self.lock.release()
+        events = []
         try:
             events = self.waits.poll(timeout_seconds)
+        except (OSError, ValueError):
+            if not self.is_closed:  # else by a thread that could not wait until this one had left
+                raise
         finally:
             self.lock.acquire()
             self._leader = None

@@ -84,6 +84,8 @@ class CompletionState:
         if os.getpid() != driver.pid:
             driver.refuse_other_process()
         with driver.lock:
+            if self.is_closed:
+                driver.refuse_closed()
             results, port = self.results, self.port
             if not driver.is_driven and (port is None or port.on_packet is None):  # nobody else drives readiness
                 driver.dequeues += 1
@@ -104,6 +106,8 @@ class CompletionState:
         if os.getpid() != driver.pid:
             driver.refuse_other_process()
         with driver.lock:
+            if self.is_closed:
+                driver.refuse_closed()
             notification = self.notification
             if notification is None:
                 return Status.EINVAL

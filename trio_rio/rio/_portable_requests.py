@@ -110,6 +110,8 @@ class RequestSide(abc.ABC):
         if os.getpid() != self.driver.pid:
             self.driver.refuse_other_process()
         with self.driver.lock:
+            if self.is_ended:
+                return self._refusal()
             memory = self.registrations.get(buffer_id)
             if memory is None:
                 if buffer_id or length:
@@ -138,6 +140,8 @@ class RequestSide(abc.ABC):
         if os.getpid() != self.driver.pid:
             self.driver.refuse_other_process()
         with self.driver.lock:
+            if self.is_ended:
+                return self._refusal()
             target = self._slice(address_buffer_id, address_offset, SOCKADDR_INET_SIZE_BYTES)
             if isinstance(target, int):
                 return target
@@ -156,9 +160,16 @@ class RequestSide(abc.ABC):
         if os.getpid() != self.driver.pid:
             self.driver.refuse_other_process()
         with self.driver.lock:
+            if self.is_ended:
+                return self._refusal()
             if self.sock.fileno() < 0:
                 self._lose()
             return 0
+
+    def _refusal(self) -> int:
+        """What a thread is told that was on its way in when the socket was closed, or the provider."""
+        self.driver.refuse_closed()
+        return Status.ENOBUFS
 
     def _slice(self, buffer_id: int, offset: int, length: int) -> memoryview | int:
         """A slice of a registration, or why there is none: a Winsock code."""
@@ -211,7 +222,6 @@ class RequestSide(abc.ABC):
     def end(self) -> None:
         """The queue is closed: abort all that is pending."""
         self.is_ended = True
-        # A thread that is on its way into post() finds no credit.
         self.charge_left, self.limit = self.limit, 0
         self._abort(list(self.pending))
         self._return_charge()

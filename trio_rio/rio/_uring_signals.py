@@ -15,6 +15,7 @@ import contextlib
 import math
 import os
 import select
+import threading
 from typing import TYPE_CHECKING
 
 from .api import Event, Port
@@ -74,6 +75,7 @@ class UringPort(Port):
 
     def _refuse_closed(self) -> None:
         if self.is_closed:
+            self.provider.check_alive()
             raise RioError("this port is closed")
 
     def __del__(self) -> None:
@@ -89,18 +91,19 @@ class UringEvent(Event):
         self.is_closed: bool = False
         self.users: int = 0  # completion queues that write to the descriptor
         self._waits: set[object] = set()  # those that are running
+        self._lock = threading.Lock()  # the descriptor's number is nobody else's while it is held
         self.fd: int = -1  # there may be none left
         self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
     @property
     def is_set(self) -> bool:
         """See :attr:`Event.is_set`."""
-        fd = self.fd
-        if fd < 0:
-            return False
         poll = select.poll()  # two threads may not use one at a time
-        poll.register(fd, select.POLLIN)
-        return bool(poll.poll(0))
+        with self._lock:
+            if self.fd < 0:
+                return False
+            poll.register(self.fd, select.POLLIN)
+            return bool(poll.poll(0))
 
     def wait(self, timeout_seconds: float | None) -> bool:
         """See :meth:`Event.wait`."""
@@ -123,23 +126,26 @@ class UringEvent(Event):
 
     def set(self) -> None:
         """See :meth:`Event.set`."""
-        self._refuse_closed()
-        os.eventfd_write(self.fd, 1)
+        with self._lock:
+            self._refuse_closed()
+            os.eventfd_write(self.fd, 1)
         self.provider.wake(self.port.handle)
 
     def reset(self) -> None:
         """See :meth:`Event.reset`."""
-        self._refuse_closed()
-        with contextlib.suppress(BlockingIOError):  # it is not set
+        with self._lock, contextlib.suppress(BlockingIOError):  # it is not set
+            self._refuse_closed()
             os.eventfd_read(self.fd)
 
     def close(self) -> None:
         """See :meth:`Event.close`. A thread in :meth:`wait` returns."""
-        self.is_closed = True
-        if self.fd >= 0 and not self.users:
+        with self._lock:
+            self.is_closed = True
+            if self.fd < 0 or self.users:
+                return
             fd, self.fd = self.fd, -1
             os.close(fd)
-            self.port.close()
+        self.port.close()
 
     def leave(self) -> None:
         """A completion queue that used the event is closed. Until the last is, the descriptor stays open."""
@@ -149,6 +155,7 @@ class UringEvent(Event):
 
     def _refuse_closed(self) -> None:
         if self.is_closed:
+            self.provider.check_alive()
             raise RioError("this event is closed")
 
     def __del__(self) -> None:

@@ -48,6 +48,7 @@ from .api import (
 )
 from .errors import RioCallError, RioError, Status
 from .readiness import ReadinessWaits, SelectorWaits
+from .types import PROVIDER_CLOSED
 
 _BUFFER_BYTES_MAX = (1 << 32) - 1
 _FIRST_BUFFER_ID = 1 << 32
@@ -224,6 +225,7 @@ class PortableProvider(Provider):
     def commit_all(self) -> None:
         """See :meth:`Provider.commit_all`. Everything has been started already."""
         self._driver.refuse_other_process()
+        self._driver.refuse_closed()
 
     def create_port(self) -> PortablePort:
         """See :meth:`Provider.create_port`."""
@@ -256,9 +258,12 @@ class PortableProvider(Provider):
             if driver.is_closed:
                 return
             for queues in list(self._socket_queues):
-                self._end(queues.request_queue)
+                request_queue = queues.request_queue
+                self._end(request_queue)
+                request_queue.mark_closed(PROVIDER_CLOSED)
             for completion_queue in list(self._completion_queues):
                 self.close_completion_queue(completion_queue)
+                completion_queue.mark_closed(PROVIDER_CLOSED)
             self._memory.writable.clear()
             self._memory.readable.clear()
             driver.close()

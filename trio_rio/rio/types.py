@@ -158,8 +158,17 @@ PostAddressedFunction: TypeAlias = Callable[[int, int, int, int, int, int, int],
 CommitFunction: TypeAlias = Callable[[], int]
 
 
-def _closed_queue(*_: object) -> NoReturn:
-    raise RioError("the socket of this RequestQueue is closed; its queue died with it (make a new one)")
+# Why a queue can be used no more.
+_SOCKET_CLOSED = "the socket of this RequestQueue is closed; its queue died with it (make a new one)"
+_QUEUE_CLOSED = "this CompletionQueue is closed"
+PROVIDER_CLOSED = "this provider is closed"
+
+
+def _refusal(message: str) -> Callable[..., NoReturn]:
+    def refuse(*_: object) -> NoReturn:
+        raise RioError(message)
+
+    return refuse
 
 
 @attrs.define(eq=False)
@@ -184,17 +193,13 @@ class RequestQueue:
     handle: object = attrs.field(repr=False)
     is_closed: bool = False
 
-    def mark_closed(self) -> None:
+    def mark_closed(self, why: str = _SOCKET_CLOSED) -> None:
         """Zero the handle: from now on every use raises :class:`RioError` and reaches no kernel."""
         self.is_closed = True
         self.handle = None
-        self.post_receive = self.post_send = _closed_queue
-        self.post_receive_from = self.post_send_to = _closed_queue
-        self.commit_receives = self.commit_sends = _closed_queue
-
-
-def _closed_cq(*_: object) -> NoReturn:
-    raise RioError("this CompletionQueue is closed")
+        self.post_receive = self.post_send = _refusal(why)
+        self.post_receive_from = self.post_send_to = _refusal(why)
+        self.commit_receives = self.commit_sends = _refusal(why)
 
 
 @attrs.define(eq=False)
@@ -224,12 +229,11 @@ class CompletionQueue:
         """Results promised to request queues; never above :attr:`capacity`."""
         return self.provider.completion_queue_usage(self)[1]
 
-    def mark_closed(self) -> None:
+    def mark_closed(self, why: str = _QUEUE_CLOSED) -> None:
         """Make every later use raise :class:`RioError`."""
         self.is_closed = True
         self.handle = None
-        self.dequeue = _closed_cq
-        self.arm = _closed_cq
+        self.dequeue = self.arm = _refusal(why)
 
 
 class SlotRow(NamedTuple):

@@ -60,6 +60,7 @@ from .api import (
     SlotRow,
 )
 from .errors import RioCallError, RioError, RioInternalError, Status
+from .types import PROVIDER_CLOSED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,15 +133,17 @@ class UringProvider(Provider):
         if code == _FORKED:
             raise _forked_error()
         if code == _CLOSED:
-            raise RioError("this provider is closed")
+            raise RioError(PROVIDER_CLOSED)
         raise RioCallError(function, code, detail)
 
-    def _check_alive(self) -> None:
+    def check_alive(self) -> None:
+        """Raise :class:`RioError` once it is closed, and in a forked child."""
         code = self.lib.rio_core_is_usable(self.core) if not self._is_closed else _CLOSED
         self._check("provider", code)
 
     def _completion_handle(self, function: str, completion_queue: CompletionQueue) -> int:
         if completion_queue.is_closed:
+            self.check_alive()
             raise RioCallError(function, Status.EINVAL, "this CompletionQueue is closed")
         if completion_queue.provider is not self:
             raise RioCallError(function, Status.EINVAL, "a completion queue of another provider")
@@ -149,6 +152,7 @@ class UringProvider(Provider):
 
     def _request_handle(self, function: str, request_queue: RequestQueue) -> int:
         if request_queue.is_closed:
+            self.check_alive()
             raise RioError("the socket of this RequestQueue is closed; its queue died with it (make a new one)")
         if request_queue.provider is not self:
             raise RioCallError(function, Status.EINVAL, "a request queue of another provider")
@@ -167,7 +171,7 @@ class UringProvider(Provider):
         """See :meth:`Provider.create_completion_queue`."""
         kind, event_fd, reset, port, key = 0, -1, 0, 0, 0
         function = "RIOCreateCompletionQueue"
-        self._check_alive()
+        self.check_alive()
         check_queue_size(function, queue_size)
         signal: Any
         if isinstance(notification, EventNotification):
@@ -220,7 +224,7 @@ class UringProvider(Provider):
     ) -> RequestQueue:
         """See :meth:`Provider.create_request_queue`."""
         function = "RIOCreateRequestQueue"
-        self._check_alive()
+        self.check_alive()
         check_request_queue_arguments(
             self,
             sock,
@@ -260,13 +264,13 @@ class UringProvider(Provider):
 
     def dequeue_completion(self, completion_queue: CompletionQueue, array_length: int) -> list[RioResult]:
         """See :meth:`Provider.dequeue_completion`."""
-        self._check_alive()  # first: in a forked child a thread that is not there may hold the lock
+        self.check_alive()  # first: in a forked child a thread that is not there may hold the lock
         with self._dequeue_lock:
             return super().dequeue_completion(completion_queue, array_length)
 
     def deregister_buffer(self, buffer: RegisteredBuffer) -> None:
         """See :meth:`Provider.deregister_buffer`."""
-        self._check_alive()
+        self.check_alive()
         if buffer.provider is not self:
             return  # an id of another provider is an invalid one here
         uses = self.lib.rio_deregister_buffer(self.core, buffer.buffer_id)
@@ -277,7 +281,7 @@ class UringProvider(Provider):
 
     def register_buffer(self, memory: bytearray | memoryview) -> RegisteredBuffer:
         """See :meth:`Provider.register_buffer`."""
-        self._check_alive()
+        self.check_alive()
         try:
             pointer = self.ffi.from_buffer("char[]", memory, require_writable=True)
         except BufferError as error:
@@ -392,7 +396,7 @@ class UringProvider(Provider):
 
     def create_port(self) -> UringPort:
         """See :meth:`Provider.create_port`."""
-        self._check_alive()
+        self.check_alive()
         handle = self.ffi.new("uint64_t *")
         self._check("create_port", self.lib.rio_port_create(self.core, handle))
         return UringPort(self, handle[0])
@@ -437,7 +441,7 @@ class UringProvider(Provider):
         """Drive the ring once (``rio_wait``); -EINTR is returned, other failures raise. ``port`` is a handle."""
         count: int = self.lib.rio_wait(self.core, port, timeout_ns, events, limit)
         if count < 0 and count != -errno.EINTR:
-            self._check_alive()
+            self.check_alive()
             if count == -errno.EINVAL:
                 raise RioError("this port is closed")
             raise RioInternalError(f"waiting on the ring failed: {os.strerror(-count)} ({-count})")
@@ -462,15 +466,15 @@ class UringProvider(Provider):
         """See :meth:`Provider.close`."""
         if self._is_closed:
             return
+        self._is_closed = True  # first: another thread may close it in the same moment
         forked = self.lib.rio_core_is_usable(self.core) == _FORKED
-        self._is_closed = True
         held = self.lib.rio_core_close(self.core, nanoseconds(self.drain_seconds))
         for queue in list(self._sockets.values()):
-            queue.mark_closed()
+            queue.mark_closed(PROVIDER_CLOSED)
         self._sockets.clear()
         self._descriptors.clear()
         for completion_queue in list(self._completion_queues):
-            completion_queue.mark_closed()
+            completion_queue.mark_closed(PROVIDER_CLOSED)
             self._forget(completion_queue)
         for event in list(self._events):
             event.close()

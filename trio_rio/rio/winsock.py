@@ -54,6 +54,7 @@ from .api import (
     RequestQueue,
 )
 from .errors import RioCallError, RioError, Status
+from .types import PROVIDER_CLOSED
 
 _MASK32 = 0xFFFF_FFFF
 
@@ -91,10 +92,11 @@ class WinsockProvider(Provider):
 
     def _check_alive(self) -> None:
         if self._is_closed:
-            raise RioError("this provider is closed")
+            raise RioError(PROVIDER_CLOSED)
 
     def _state(self, function: str, completion_queue: CompletionQueue) -> CompletionState:
         if completion_queue.is_closed:
+            self._check_alive()
             raise RioCallError(function, Status.EINVAL, "this CompletionQueue is closed")
         state = completion_queue.handle
         if completion_queue.provider is not self or not isinstance(state, CompletionState):
@@ -103,6 +105,7 @@ class WinsockProvider(Provider):
 
     def _queues(self, function: str, request_queue: RequestQueue) -> SocketQueues:
         if request_queue.is_closed:
+            self._check_alive()
             raise RioError("the socket of this RequestQueue is closed; its queue died with it (make a new one)")
         if request_queue.provider is not self or not isinstance(request_queue.handle, SocketQueues):
             raise RioCallError(function, Status.EINVAL, "a request queue of another provider")
@@ -430,11 +433,13 @@ class WinsockProvider(Provider):
         with books.lock:
             for request_queue in list(self._sockets.values()):
                 self._end(request_queue)
+                request_queue.mark_closed(PROVIDER_CLOSED)
             for request_queue in {id(side.queue): side.queue for _, side, _ in books.requests.values()}.values():
                 with contextlib.suppress(OSError):
                     request_queue.socket.close()
             for completion_queue in list(self._completion_queues.values()):
                 self.close_completion_queue(completion_queue)
+                completion_queue.mark_closed(PROVIDER_CLOSED)
             self._is_closed = True
         deadline = time.monotonic() + self.drain_seconds
         while self.outstanding() and time.monotonic() < deadline:
