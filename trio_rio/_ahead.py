@@ -6,10 +6,12 @@ to the socket, and must reach the next reader, in order, once.
 Decision. Receives are posted for no task in particular. What completes is kept in order; a task reads from the
 front, or waits until there is something. A task that is cancelled leaves nothing behind but a posted receive.
 The number of slices that one socket holds, posted and unread, is bounded by ``read_ahead``, so a reader that
-stops reading stops its peer."""
+stops reading stops its peer. Where others are to receive from the socket, another run among them, posted receives are
+taken back first: what they have brought by then stays here, and is known."""
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 # Room for any datagram: a receive with less would cut it before anyone said how much of it he wants.
 DATAGRAM_BYTES_MAX = 65535
 
+# How long receives may take to end that were told to. They take microseconds; this is for a machine that is swapping.
+_TAKE_BACK_SECONDS = 1.0
+
 
 @attrs.define(eq=False)
 class ReadAhead:
@@ -42,6 +47,7 @@ class ReadAhead:
     offset: int = 0  # bytes of the first unread one that were read
     waiter: tuple[Any, Callable[[], Any]] | None = None  # the task that waits, and how it takes what it waits for
     is_at_eof: bool = False
+    is_taking_back: bool = False
 
     @property
     def is_ahead(self) -> bool:
@@ -181,9 +187,31 @@ class ReadAhead:
             self.offset = end
         return data, address
 
+    def take_back(self) -> bool:
+        """End what is posted, and keep what it brought. False: it cannot be ended, or not in time. Not a checkpoint."""
+        engine = self.channel.engine
+        if not self.posted or not engine.provider.can_cancel:
+            return not self.posted
+        self.is_taking_back = True
+        for request in self.posted:
+            engine.cancel(request, self.channel)
+        deadline = time.monotonic() + _TAKE_BACK_SECONDS
+        while self.posted and time.monotonic() < deadline:
+            engine.manager.enter()
+            engine.collectors.poll()
+        self.is_taking_back = bool(self.posted)
+        return not self.posted
+
+    def has_unread(self) -> bool:
+        """Whether another reader would miss something: any part of a stream but its end, or a datagram."""
+        return any(self.channel.is_stream or request.status in (0, Status.EMSGSIZE) for request in self.unread)
+
     def keep(self, request: Request) -> None:
         """A receive has completed: keep what it brought, and give it to the task that waits."""
         self.posted.remove(request)
+        if self.is_taking_back and request.status == Status.OPERATION_ABORTED:
+            request.finish()
+            return
         if request.status == 0 and request.count == 0 and self.channel.is_stream:
             self.is_at_eof = True
             request.finish()

@@ -457,21 +457,27 @@ class Channel:
             self.engine.lingering.discard(self)
             self.request_queue.provider.close_socket(self.request_queue)
 
-    def abandon(self, *, wakes: bool = False) -> None:
+    def abandon(self, *, wakes: bool = False) -> bool:
         """The run is over, or the descriptor is somebody else's now: end the requests, leave the socket alone.
 
-        Where one request cannot be cancelled a socket with requests in flight is closed: nothing else ends them.
-        ``wakes``: tasks may wait, and are told.
+        Closed is a socket with requests in flight that cannot be cancelled, and one that would go on with a hole: what
+        was received and nobody read, or sends that did not go. ``wakes``: the descriptor is being closed; tasks may
+        wait, and are told. Returns whether something was lost that nobody read.
         """
-        if not self.is_closed and not self.engine.is_foreign:
-            self._be_closed()
-            requests = self._waiting_requests()
-            tasks = self._end_requests(requests)
-            provider = self.request_queue.provider
-            end = provider.close_socket if requests and not provider.can_cancel else provider.release_socket
-            end(self.request_queue)
-            for task in tasks if wakes else ():
-                trio.lowlevel.reschedule(task, closed_error())
+        if self.is_closed or self.engine.is_foreign:
+            return False
+        provider = self.request_queue.provider
+        ahead = None if wakes else self.ahead
+        is_lost = ahead is not None and (ahead.take_back() or not provider.can_cancel) and ahead.has_unread()
+        self._be_closed()
+        requests = self._waiting_requests()
+        is_left = any(request.task is None for request in requests) and not wakes
+        is_closing = is_lost or is_left or (requests and not provider.can_cancel)
+        tasks = self._end_requests(requests)
+        (provider.close_socket if is_closing else provider.release_socket)(self.request_queue)
+        for task in tasks if wakes else ():
+            trio.lowlevel.reschedule(task, closed_error())
+        return is_lost
 
     def let_go(self) -> None:
         """A Trio socket was dropped without a close: close, where requests would keep the stdlib socket open."""

@@ -14,6 +14,7 @@ import contextlib
 import os
 import socket
 import time
+import warnings
 import weakref
 from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Protocol
@@ -66,6 +67,9 @@ class Manager(Protocol):
     @property
     def waits(self) -> Container[int]:
         """Readiness waits now, by ``fd << 1 | is_write``."""
+
+    def enter(self) -> None:
+        """Let the system take what was staged, and give what it has, at once. Waits for nothing."""
 
     def commit_from_outside(self) -> None:
         """Something was staged by a host callback while a worker thread waits: start it now (guest mode)."""
@@ -353,8 +357,7 @@ class Engine:
                 self.counters.drained_late += len(channel.sends)
                 channel.end_linger()
             held = self.leases.close()
-            for channel in channels:
-                channel.abandon()
+            lost = [channel.sock for channel in channels if channel.abandon()]
             deadline = time.monotonic() + _DRAIN_SECONDS
             while self.provider.outstanding() and self._drive(deadline):
                 pass
@@ -366,6 +369,11 @@ class Engine:
             self.collectors.close()
         for lease in held:
             lease.warn("the run ended while a lease was held")
+        for sock in lost:
+            text = (
+                "a socket was closed: the run ended with something in it that was received ahead and that nobody read"
+            )
+            warnings.warn(text, ResourceWarning, stacklevel=2, source=sock)
 
     def _must_linger(self) -> bool:
         """Whether something that was promised to be sent is in flight, on closed sockets or on open ones."""

@@ -48,6 +48,7 @@ class RioSocket(_trio.StockSocketType):
 
     _channel: Channel | None = None
     _destinations: dict[Any, bytes] | None = None
+    _is_shared: bool = False  # with another socket, by dup()
 
     def __init__(self, sock: socket.socket) -> None:
         # Trio's own asks its global for the class, where SocketModule may stand.
@@ -73,6 +74,8 @@ class RioSocket(_trio.StockSocketType):
         channel = self._channel = engine.attach(self._sock)
         if channel is not None:
             channel.users += 1
+            if self._is_shared:
+                self._receive_on_demand(channel)
         return channel
 
     def _usable_channel(self) -> Channel | None:
@@ -430,11 +433,25 @@ class RioSocket(_trio.StockSocketType):
 
     @enable_ki_protection
     def dup(self) -> Any:
-        """See :meth:`socket.socket.dup`. On Windows the new socket goes Trio's own way; raises as :meth:`detach`,
-        and while any receive is posted ahead.
+        """See :meth:`socket.socket.dup`. Neither socket receives ahead from now on, where that can be helped.
+
+        On Windows the new socket goes Trio's own way. Raises as :meth:`detach`, and while a task receives from what
+        comes ahead.
         """
         self._refuse_to_share("dup()")
-        return super().dup()
+        made = super().dup()
+        for sock in (self, made):
+            if isinstance(sock, RioSocket):
+                sock._is_shared = True
+        if self._channel is not None:
+            self._receive_on_demand(self._channel)
+        return made
+
+    @staticmethod
+    def _receive_on_demand(channel: Channel) -> None:
+        """What a socket takes ahead, the readers of its other handle would miss. Nothing is posted, or came, ahead."""
+        if channel.engine.provider.can_cancel:
+            channel.ahead = None
 
     @enable_ki_protection
     def share(self, process_id: int) -> bytes:
@@ -451,11 +468,13 @@ class RioSocket(_trio.StockSocketType):
         if channel is None or channel.is_closed or channel.engine.is_closed:
             return
         ahead = channel.ahead
-        if ahead is not None and channel.is_usable():
-            channel.engine.collectors.poll()  # what has come may not have been looked at
-        is_kept = not (ends and channel.engine.provider.can_cancel)
-        is_taking = ahead is not None and (ahead.unread or (ahead.posted and is_kept))
-        if is_taking or (channel.window is not None and channel.sends):
+        is_in_use = channel.window is not None and bool(channel.sends)
+        if ahead is not None and not is_in_use:
+            is_waited_for = ahead.waiter is not None and not ends
+            # What has come is known only when no receive is posted any more.
+            is_taken_back = channel.is_usable() and not is_waited_for and ahead.take_back()
+            is_in_use = bool(ahead.posted or ahead.has_unread()) or not is_taken_back
+        if is_in_use:
             raise OSError(f"{name} would lose bytes that are received ahead, or that are being sent")
 
     @enable_ki_protection

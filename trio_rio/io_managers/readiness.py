@@ -98,8 +98,10 @@ class ReadinessIOManager(StockIOManager):
     def close(self) -> None:
         """End of the run. Packets go to the port again, where the engine waits for the last of them."""
         self._port.on_packet = None
-        self.engine.close()
-        super().close()
+        try:
+            self.engine.close()
+        finally:
+            super().close()
 
     def get_events(self, timeout: float) -> Any:
         """Trio's own, after handing out what completed within the posts of this tick."""
@@ -134,6 +136,10 @@ class ReadinessIOManager(StockIOManager):
                     self._collectors.poll()
         finally:
             self._is_processing = False
+
+    def enter(self) -> None:
+        """See :meth:`Manager.enter`."""
+        self.provider.progress()
 
     def commit_from_outside(self) -> None:
         """See :meth:`Manager.commit_from_outside`: a request here starts in its post, and may have ended there too."""

@@ -166,6 +166,10 @@ class UringIOManager:
                 else:
                     reschedule(task)
 
+    def enter(self) -> None:
+        """See :meth:`Manager.enter`."""
+        self._lib.rio_flush(self._core, 0)
+
     def commit_from_outside(self) -> None:
         """See :meth:`Manager.commit_from_outside`."""
         if _trio.is_in_host():

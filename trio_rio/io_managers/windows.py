@@ -147,6 +147,10 @@ class WindowsRioManager(StockIOManager):
         """Trio's own."""
         super().process_events(events.events if isinstance(events, HandedOut) else events)
 
+    def enter(self) -> None:
+        """See :meth:`Manager.enter`."""
+        self.provider.commit_all()
+
     def commit_from_outside(self) -> None:
         """See :meth:`Manager.commit_from_outside`."""
         if _trio.is_in_host():
