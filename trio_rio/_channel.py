@@ -26,7 +26,7 @@ import trio
 
 from ._ahead import DATAGRAM_BYTES_MAX, ReadAhead
 from ._requests import POSTED, WAITED, Event, Request, closed_error, raise_refused
-from ._trio import GLOBAL_RUN_CONTEXT
+from ._trio import GLOBAL_RUN_CONTEXT, NO_TASK
 from ._window import SendWindow
 from .rio import RIO_MSG_DEFER, Address, CompletionQueue, RequestQueue, Status, unpack_address
 from .rio._checks import raw_type
@@ -134,7 +134,7 @@ class Channel:
           BusyResourceError: another task receives, or waits for readability.
         """
         engine = self.engine
-        task = GLOBAL_RUN_CONTEXT.task
+        task = getattr(GLOBAL_RUN_CONTEXT, "task", NO_TASK)
         if task._runner is not engine.runner or self.fileno() != self.fd:
             return None
         if self.reader is not None or self.read_key in self.waits:
@@ -268,7 +268,7 @@ class Channel:
           BusyResourceError: another task's send on this stream is blocked.
         """
         engine = self.engine
-        task = GLOBAL_RUN_CONTEXT.task
+        task = getattr(GLOBAL_RUN_CONTEXT, "task", NO_TASK)
         if task._runner is not engine.runner or self.fileno() != self.fd:
             return None
         if self.sends:

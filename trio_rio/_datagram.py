@@ -32,7 +32,7 @@ from ._datagram_statistics import DatagramStatistics
 from ._errors import RioError, TruncatedDatagramError, text_of_errno
 from ._lease import place_of_caller
 from ._lease_block import leases_of_run
-from ._trio import GLOBAL_RUN_CONTEXT, async_yield, must_cancel
+from ._trio import async_yield, must_cancel
 from .rio._drops import datagrams_dropped
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class DatagramChannel(trio.abc.AsyncResource):
           OSError: what the system reports in a datagram's place, such as ECONNREFUSED on a connected socket. The next
             call goes on.
         """
-        if must_cancel(GLOBAL_RUN_CONTEXT.task):
+        if must_cancel():
             await checkpoint()
         arrived = self._arrived
         if arrived and self._sock.fileno() != -1:
@@ -193,7 +193,7 @@ class DatagramChannel(trio.abc.AsyncResource):
 
         Also raises what :meth:`receive` raises.
         """
-        if must_cancel(GLOBAL_RUN_CONTEXT.task):
+        if must_cancel():
             await checkpoint()
         if datagrams_max is not None:
             datagrams_max = await limit_of(datagrams_max)
@@ -240,13 +240,19 @@ class DatagramChannel(trio.abc.AsyncResource):
                 self._check_open()
                 return arrivals
             while True:
-                await carrier.wait()
-                self._check_open()  # who was woken by a datagram may find the channel closed since then
+                await self._wait(carrier)
                 if arrivals := carrier.fetch():
                     self._wakeups += 1
                     return arrivals
         finally:
             self._is_receiving = False
+
+    async def _wait(self, carrier: DatagramQueue | PlainDatagrams) -> None:
+        """Wait until there may be something to fetch."""
+        await carrier.wait()
+        self._check_open()  # who was woken by a datagram may find the channel closed since then
+        if carrier.is_ended:
+            raise trio.ClosedResourceError("another task closed this channel")
 
     def receive_lease(self, datagrams_max: int | None = None) -> DatagramLease:
         """Receive a bunch without a copy: ``async with channel.receive_lease() as datagrams:``.
@@ -281,7 +287,7 @@ class DatagramChannel(trio.abc.AsyncResource):
         self, datagrams_max: int | None
     ) -> tuple[DatagramQueue, list[LentSlot]] | list[tuple[bytes, Address]]:
         """A bunch that is lent, or one that is copied. A checkpoint, also if it raises."""
-        if must_cancel(GLOBAL_RUN_CONTEXT.task):
+        if must_cancel():
             await checkpoint()
         limit = self._receives_posted if datagrams_max is None else await limit_of(datagrams_max)
         carrier = await self._carrier_in_call()
@@ -291,8 +297,7 @@ class DatagramChannel(trio.abc.AsyncResource):
         slots: list[LentSlot] = []
         try:
             while not (slots or self._arrived):
-                await carrier.wait()
-                self._check_open()
+                await self._wait(carrier)
                 if leases_of_run().is_full():  # others have entered while this one waited
                     self._arrived.extend(carrier.fetch())
                 else:
@@ -335,7 +340,7 @@ class DatagramChannel(trio.abc.AsyncResource):
             earlier one, on a connected socket), and others. Where sends cannot be cancelled, it may be the error of an
             earlier one.
         """
-        if must_cancel(GLOBAL_RUN_CONTEXT.task):
+        if must_cancel():
             await checkpoint()
         queue = self._queue
         if type(data) is bytes and (queue is None or (queue.sends.waits_for_sends and not queue.sends.batches)):
@@ -373,7 +378,7 @@ class DatagramChannel(trio.abc.AsyncResource):
         Also raises what :meth:`send` raises; then nothing was sent, except that some may have been when the channel
         is closed meanwhile.
         """
-        if must_cancel(GLOBAL_RUN_CONTEXT.task):
+        if must_cancel():
             await checkpoint()
         try:
             data, targets = self._prepare(datagrams)
@@ -429,6 +434,7 @@ class DatagramChannel(trio.abc.AsyncResource):
         Raises:
           RioError: the channel is in use by another run, which has not ended. Nothing has changed.
         """
+        trio.lowlevel.current_task()  # raises where there is none
         try:
             self._check_run()
         except RioError:

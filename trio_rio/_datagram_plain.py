@@ -6,7 +6,7 @@ readiness waits. A receive has room for any datagram, so that one which is longe
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import attrs
 import trio
@@ -24,6 +24,8 @@ _ROOM_BYTES = 65536
 @attrs.define(eq=False)
 class PlainDatagrams:
     """A datagram socket, bunch by bunch."""
+
+    is_ended: ClassVar[bool] = False  # a plain socket tells those who wait by itself
 
     sock: socket.socket
     receives: int  # datagrams in a bunch, at most

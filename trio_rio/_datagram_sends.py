@@ -15,7 +15,7 @@ import trio
 from . import _trio
 from ._datagram_plain import PlainDatagrams
 from ._errors import errno_from_status, text_of_errno
-from ._trio import GLOBAL_RUN_CONTEXT, async_yield, must_cancel
+from ._trio import async_yield, must_cancel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +48,7 @@ class Outgoing:
         has_yielded = False
         try:
             while self.place < len(self.data):
-                if self.place and must_cancel(GLOBAL_RUN_CONTEXT.task):
+                if self.place and must_cancel():
                     await trio.lowlevel.checkpoint()
                 by = carrier()
                 has_yielded = await (self._go_plain(by) if isinstance(by, PlainDatagrams) else self._go(by, plain))

@@ -12,13 +12,17 @@ go, to :data:`sys.unraisablehook`."""
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 import trio
+
+if TYPE_CHECKING:
+    from ._channel import Channel
 
 Work: TypeAlias = Callable[[], object]
 
@@ -37,7 +41,7 @@ class _Finalised:
 class Leftovers:
     """See the module's docstring. Made by the run's own thread."""
 
-    works: deque[Work] = attrs.field(factory=deque)
+    works: deque[Work] = attrs.field(factory=deque)  # of finalisers, and of others who are not in the run's thread
     is_over: bool = False  # nothing is left to be ended
     _thread: int = attrs.field(factory=threading.get_ident)
     _token: trio.lowlevel.TrioToken | None = None
@@ -47,9 +51,13 @@ class Leftovers:
         if self._token is None:
             self._token = trio.lowlevel.current_trio_token()
 
+    def is_own_thread(self) -> bool:
+        """Whether this is the run's own thread."""
+        return threading.get_ident() == self._thread
+
     def do_or_leave(self, work: Work) -> None:
         """In a finaliser: do this now if this is the run's own thread, or else let the run do it soon."""
-        if threading.get_ident() != self._thread:
+        if not self.is_own_thread():
             self.leave(work)
         elif not self.is_over:
             work()
@@ -72,3 +80,15 @@ class Leftovers:
         """The run is over: what comes now has nothing to end any more."""
         self.is_over = True
         self.works.clear()
+
+
+def close_in_its_thread(channel: Channel) -> bool:
+    """Close a channel; in another thread than its run's, leave that to the run.
+
+    Returns whether the socket itself may be closed now.
+    """
+    leftovers = channel.engine.leftovers
+    if leftovers.is_own_thread():
+        return channel.close()
+    leftovers.leave(functools.partial(channel.abandon, wakes=True))
+    return True

@@ -23,6 +23,7 @@ import trio
 from trio.lowlevel import checkpoint, checkpoint_if_cancelled, enable_ki_protection
 
 from . import _trio
+from ._leftovers import close_in_its_thread
 from ._receive_flags import ELSEWHERE, receive_elsewhere, receive_message
 from ._socket_arguments import flat_view, size_of, writable_view
 from ._trio import async_yield, current_engine, must_cancel
@@ -141,7 +142,7 @@ class RioSocket(_trio.StockSocketType):
         channel = self._channel
         if channel is not None and channel.is_free_for_datagrams() and not flags and type(bufsize) is int:
             # A datagram is there or not, and a request for one that is there costs more than this call.
-            if must_cancel(_trio.GLOBAL_RUN_CONTEXT.task):
+            if must_cancel():
                 await checkpoint()
             try:
                 return self._sock.recvfrom(bufsize)
@@ -318,7 +319,7 @@ class RioSocket(_trio.StockSocketType):
             if type(data) is bytes and channel is not None and channel.is_free_for_datagrams() and not channel.sends:
                 is_known = self._pack_known(address) is not None and len(address) == self._address_length
                 if is_known:  # likewise
-                    if must_cancel(_trio.GLOBAL_RUN_CONTEXT.task):
+                    if must_cancel():
                         await checkpoint()
                     try:
                         return self._sock.sendto(data, address)
@@ -394,7 +395,8 @@ class RioSocket(_trio.StockSocketType):
     @enable_ki_protection
     def close(self) -> None:
         """Close at once; tasks that wait get ClosedResourceError. Sends in flight (of a window) go out first."""
-        self._end_channel()
+        if _trio.current_runner() is not None:  # or Trio's own refuses to close an open one
+            self._end_channel()
         super().close()
 
     def _end_channel(self) -> None:
@@ -402,10 +404,10 @@ class RioSocket(_trio.StockSocketType):
         owner = engine.others.owner_of(self._sock) if engine is not None else None
         if owner is not None:
             owner.close()
+        number = self._sock.fileno()
         channel, self._channel = self._channel, None
         if channel is not None:
-            number = self._sock.fileno()
-            if channel.close() or number == -1:
+            if close_in_its_thread(channel) or number == -1:
                 return
             # The channel took the descriptor over: our socket has none left to tell about.
             with contextlib.suppress(RuntimeError, OSError):
@@ -428,7 +430,7 @@ class RioSocket(_trio.StockSocketType):
         self._refuse_to_share("detach()", ends=True)
         channel, self._channel = self._channel, None
         if channel is not None:
-            channel.close()
+            close_in_its_thread(channel)
         return super().detach()
 
     @enable_ki_protection

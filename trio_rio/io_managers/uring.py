@@ -43,7 +43,7 @@ from .._config import RioConfig
 from .._engine import Engine
 from .._notifier import start_notifier
 from .._statistics import RioIOStatistics
-from .._trio import GLOBAL_RUN_CONTEXT, WaitTaskRescheduled, async_yield
+from .._trio import WaitTaskRescheduled, async_yield
 from ._numbers import NUMBER_MAX, number_of, number_to_close
 
 if TYPE_CHECKING:
@@ -202,12 +202,13 @@ class UringIOManager:
         """Register the current task's wait; what it yields to Trio, to be resumed at the end of the wait."""
         if key in self.waits:
             raise trio.BusyResourceError("another task is already reading / writing this fd")
+        task = trio.lowlevel.current_task()
         token: int = self._poll_add(self._core, fd, mask)
         if token < 0:
             self.engine.check_process()
             raise OSError(-token, os.strerror(-token))
         self.waits[key] = token
-        self._tasks[token] = (key, GLOBAL_RUN_CONTEXT.task)
+        self._tasks[token] = (key, task)
 
         def abort(_: object) -> trio.lowlevel.Abort:
             self._end_wait(key)
