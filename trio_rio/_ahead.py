@@ -14,12 +14,13 @@ from __future__ import annotations
 import time
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 import outcome
 import trio
 
+from ._copies import copy_to_all
 from ._errors import error_from_status
 from ._requests import Event, Request
 from .rio import RIO_MSG_DEFER, Address, Status
@@ -27,8 +28,9 @@ from .rio import RIO_MSG_DEFER, Address, Status
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ._buffers import Slice
     from ._channel import Channel
+
+CopyT = TypeVar("CopyT")
 
 # Room for any datagram: a receive with less would cut it before anyone said how much of it he wants.
 DATAGRAM_BYTES_MAX = 65535
@@ -48,6 +50,7 @@ class ReadAhead:
     waiter: tuple[Any, Callable[[], Any]] | None = None  # the task that waits, and how it takes what it waits for
     is_at_eof: bool = False
     is_taking_back: bool = False
+    is_on_demand: bool = False  # nothing is posted: this is what was put back, and ends with it (_taking.py)
 
     @property
     def is_ahead(self) -> bool:
@@ -62,7 +65,7 @@ class ReadAhead:
         """
         channel = self.channel
         while (
-            not self.is_at_eof
+            not (self.is_at_eof or self.is_on_demand)
             and channel.is_usable()
             and len(self.posted) + len(self.unread) < max(demand, channel.engine.read_ahead_of(channel.sock))
         ):
@@ -136,10 +139,11 @@ class ReadAhead:
 
         The slice is the caller's, who finishes the request. ``(None, 0)``: the end of the stream.
         """
-        whole: tuple[Request | None, int] | None = await self.receive(0, self._take_whole)
+        whole: tuple[Request | None, int] | None = await self.receive(0, self.take_whole)
         return whole
 
-    def _take_whole(self) -> tuple[Request | None, int]:
+    def take_whole(self) -> tuple[Request | None, int]:
+        """See :meth:`receive_whole`. Never waits."""
         if not self.unread:
             return None, 0
         request, start = self.unread.popleft(), self.offset
@@ -147,42 +151,52 @@ class ReadAhead:
         if request.status:
             request.finish()
             raise error_from_status(request.status)
-        self.top_up(0)
+        self._go_on()
         return request, start
 
     def read_message(self, size: int, *, peek: bool) -> tuple[bytes, Address | None, bool]:
         """As :meth:`read`, and whether a datagram was longer. No bytes of one take it, or its address, all the same."""
+        return self._read_message(size, memoryview.tobytes, peek=peek)
+
+    def read_into(self, views: Callable[[], Any], *, peek: bool) -> tuple[int, Address | None, bool]:
+        """As :meth:`read_message`, into memory of the caller's: ``views`` gives a context with flat views of it."""
+        with views() as targets:
+            return self._read_message(sum(map(len, targets)), partial(copy_to_all, targets), peek=peek)
+
+    def _read_message(
+        self, size: int, copy: Callable[[memoryview], CopyT], *, peek: bool
+    ) -> tuple[CopyT, Address | None, bool]:
         is_stream = self.channel.is_stream
         is_longer = not is_stream and bool(self.unread) and self.unread[0].count > size
-        data, address = self.read(max(size, 1), peek=peek or (is_stream and not size))
-        return data[:size], address, is_longer
+        copied, address = self._read(size, copy, peek=peek or (is_stream and not size))
+        return copied, address, is_longer
 
     def read(self, size: int, *, peek: bool = False) -> tuple[bytes, Address | None]:
         """Take from the front of what came; the end of a stream again and again. Never waits."""
-        if size == 0 or not self.unread:
-            return b"", None
+        return self._read(size, memoryview.tobytes, peek=peek) if size else (b"", None)
+
+    def _read(self, size: int, copy: Callable[[memoryview], CopyT], *, peek: bool) -> tuple[CopyT, Address | None]:
+        """What cannot be copied stays."""
+        if not self.unread:
+            return copy(memoryview(b"")), None
         request = self.unread[0]
         channel = self.channel
         # Where a datagram is not cut, the system does not even say who sent one that was too long.
         is_cut = request.status == Status.EMSGSIZE and channel.engine.provider.cuts_datagrams
         if request.status and not is_cut:
-            self.unread.popleft().finish()
+            self._drop()
             raise error_from_status(request.status)
-        slice_: Slice = request.slice  # type: ignore[assignment]
         end = min(request.count, self.offset + size)
-        data = slice_.view[self.offset : end].tobytes()
+        data = copy(request.view[self.offset : end])
         address = None if channel.is_stream else channel.address_of(request)
         if end < request.count and not (channel.is_stream or channel.engine.provider.cuts_datagrams):
             if not peek:
-                self.unread.popleft().finish()
-                self.top_up(0)
+                self._drop()
             raise error_from_status(Status.EMSGSIZE)
         if peek:
             return data, address
         if end == request.count or not channel.is_stream:
-            self.offset = 0
-            self.unread.popleft().finish()
-            self.top_up(0)
+            self._drop()
         else:
             self.offset = end
         return data, address
@@ -205,6 +219,17 @@ class ReadAhead:
     def has_unread(self) -> bool:
         """Whether another reader would miss something: any part of a stream but its end, or a datagram."""
         return any(self.channel.is_stream or request.status in (0, Status.EMSGSIZE) for request in self.unread)
+
+    def _drop(self) -> None:
+        self.offset = 0
+        self.unread.popleft().finish()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if not self.is_on_demand:
+            self.top_up(0)
+        elif not self.unread:
+            self.channel.end_put_back()
 
     def keep(self, request: Request) -> None:
         """A receive has completed: keep what it brought, and give it to the task that waits."""

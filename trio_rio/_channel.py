@@ -24,7 +24,9 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import trio
 
+from . import _taking
 from ._ahead import DATAGRAM_BYTES_MAX, ReadAhead
+from ._copies import is_ordinary
 from ._requests import POSTED, WAITED, Event, Request, closed_error, raise_refused
 from ._trio import GLOBAL_RUN_CONTEXT, NO_TASK
 from ._window import SendWindow
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
     from ._buffers import Slice
     from ._engine import Engine
+    from .rio import RegisteredBuffer
 
 # A receive that fills its slice makes a connection busy; this many small ones in a row make it quiet again.
 _SMALL_RECEIVES_UNTIL_QUIET = 4
@@ -100,7 +103,7 @@ class Channel:
         # Windows sends all of a slice; what does not fit into one is the part.
         takes_parts = self.is_stream and engine.provider.can_cancel
         self.part_flags = RIO_MSG_DEFER | MSG_PART if takes_parts else RIO_MSG_DEFER
-        self.is_direct = self.ahead is None and self.window is None and not self.starts_at_post
+        self.is_direct = self._may_be_direct()
         self.receive_size_bytes = max(engine.arena.large_size_bytes, engine.arena.bulk_size_bytes)
 
     @property
@@ -124,9 +127,10 @@ class Channel:
 
     # -- receiving on demand -------------------------------------------------------------------------------
 
-    def post_receive(self, size: int, with_address: bool = False, may_make_bytes: bool = False) -> Request | None:
+    def post_receive(self, size: int, may_make_bytes: bool = False) -> Request | None:
         """Post a receive of at most ``size`` bytes for the current task, or say ``None`` when RIO cannot serve.
 
+        That of a datagram brings its address.
         The task then waits with ``wait_task_rescheduled(request.abort)`` and takes the result. With ``may_make_bytes``
         there may be no slice, and only :meth:`take_bytes` will do.
 
@@ -142,22 +146,23 @@ class Channel:
         large = size > engine.small_size_bytes and (self.is_busy or not self.is_stream)
         request = None
         if large and self.is_bulk and size > engine.arena.large_size_bytes:
-            if may_make_bytes:
-                request = engine.take_to_fill_bytes()
-            if request is not None:
-                return self._post_to_fill_bytes(request, size)
-            request = engine.take_bulk()
+            request = (engine.take_to_fill_bytes() if may_make_bytes else None) or engine.take_bulk()
         if request is None:
             pool = engine.large if large else engine.small
             request = pool.pop() if pool else engine.take(large=large)
             if request is None:
                 return None
         slice_: Slice = request.slice  # type: ignore[assignment]
-        if size > slice_.size_bytes:
-            if not self.is_stream and slice_.size_bytes < DATAGRAM_BYTES_MAX:
+        if request.memory is None:
+            buffer_id, offset, room = slice_.buffer_id, slice_.offset, slice_.size_bytes
+        else:
+            registered: RegisteredBuffer = request.registered  # type: ignore[assignment]
+            buffer_id, offset, room = registered.buffer_id, 0, registered.length
+        if size > room:
+            if not self.is_stream and room < DATAGRAM_BYTES_MAX:
                 engine.finish(request)  # it would cut what the caller has room for
                 return None
-            size = slice_.size_bytes
+            size = room
         request.channel = self
         request.task = task
         request.is_receive = True
@@ -165,13 +170,12 @@ class Channel:
         request.state = WAITED  # TRANSITIONS[FREE][POST_AND_WAIT]
         queue = self.request_queue
         try:
-            if with_address:
-                code = queue.post_receive_from(
-                    slice_.buffer_id, slice_.offset, size, slice_.buffer_id, slice_.address_offset,
-                    RIO_MSG_DEFER, request.context,
-                )  # fmt: skip
+            if self.is_stream:
+                code = queue.post_receive(buffer_id, offset, size, RIO_MSG_DEFER, request.context)
             else:
-                code = queue.post_receive(slice_.buffer_id, slice_.offset, size, RIO_MSG_DEFER, request.context)
+                code = queue.post_receive_from(
+                    buffer_id, offset, size, buffer_id, slice_.address_offset, RIO_MSG_DEFER, request.context
+                )
             if code and code != Status.ENOBUFS:
                 raise_refused(self, code)
         except BaseException:
@@ -179,52 +183,40 @@ class Channel:
             raise
         if code:
             engine.finish(request)
-            return None
-        self.reader = request
-        return request
-
-    def _post_to_fill_bytes(self, request: Request, size: int) -> Request | None:
-        registered = request.registered
-        assert registered is not None
-        size = min(size, registered.length)
-        request.channel = self
-        request.task = GLOBAL_RUN_CONTEXT.task
-        request.is_receive = True
-        request.length = size
-        request.happen(Event.POST_AND_WAIT)
-        try:
-            code = self.request_queue.post_receive(registered.buffer_id, 0, size, RIO_MSG_DEFER, request.context)
-            if code and code != Status.ENOBUFS:
-                raise_refused(self, code)
-        except BaseException:
-            self.engine.finish(request)
-            raise
-        if code:
-            self.engine.finish(request)
             return None
         self.reader = request
         return request
 
     def take_bytes(self, request: Request) -> bytes:
-        """The bytes that a receive brought; gives its memory back."""
+        """The bytes that a receive brought; gives its memory back.
+
+        Raises:
+          MemoryError: there is no memory for them: the next reader has them.
+        """
+        if self.ahead is not None and self.ahead.unread:
+            return _taking.take_after_others(self, request)
         count = request.count
         data: bytes
-        if request.memory is None:
-            data = request.slice.view[:count].tobytes()  # type: ignore[union-attr]
-        else:
-            data = request.memory if count == len(request.memory) else request.memory[:count]
+        try:
+            if request.memory is None:
+                data = request.slice.view[:count].tobytes()  # type: ignore[union-attr]
+            else:
+                data = request.memory if count == len(request.memory) else request.memory[:count]
+        except MemoryError:
+            _taking.put_back(self, request)
+            raise
         if count == request.length or self.is_busy:
             self.note_received(request)
         self.engine.finish(request)
         return data
 
-    def take_into(self, request: Request, target: memoryview) -> int:
-        """As :meth:`take_bytes`, into the caller's memory; how many."""
-        count = request.count
-        target[:count] = request.slice.view[:count]  # type: ignore[union-attr]
-        self.note_received(request)
-        self.engine.finish(request)
-        return count
+    def end_put_back(self) -> None:
+        """What was put back is read: receives are on demand again."""
+        self.ahead = None
+        self.is_direct = not self.is_closed and self._may_be_direct()
+
+    def _may_be_direct(self) -> bool:
+        return self.ahead is None and self.window is None and not self.starts_at_post
 
     def address_of(self, request: Request) -> Address:
         """Where a datagram came from; before it is taken."""
@@ -253,13 +245,13 @@ class Channel:
     # -- sending -------------------------------------------------------------------------------------------
 
     def post_send(
-        self, data: bytes | memoryview, address: bytes | None, *, wait: bool, flags: int = RIO_MSG_DEFER
+        self, data: bytes | bytearray | memoryview, address: bytes | None, *, wait: bool, flags: int = RIO_MSG_DEFER
     ) -> Request | None:
         """Post a send; ``None`` when RIO cannot serve it now. Only a datagram may be empty.
 
         Args:
-          data: bytes, or a flat memoryview of bytes. Copied, unless it is long and ``wait`` is true: then it
-            belongs to the request until its completion.
+          data: bytes, a bytearray, or a flat memoryview of bytes. A long view, or one of other than ordinary memory,
+            belongs to the request until its completion if ``wait`` is true; all else is copied.
           address: a SOCKADDR_INET, for a datagram.
           wait: the current task will wait for the completion.
           flags: of the post; :attr:`part_flags` if a part of a stream's data is enough.
@@ -267,40 +259,40 @@ class Channel:
         Raises:
           BusyResourceError: another task's send on this stream is blocked.
         """
-        engine = self.engine
-        task = getattr(GLOBAL_RUN_CONTEXT, "task", NO_TASK)
+        engine, task = self.engine, getattr(GLOBAL_RUN_CONTEXT, "task", NO_TASK)
         if task._runner is not engine.runner or self.fileno() != self.fd:
             return None
         if self.sends:
             self._check_not_blocked()
-        size = data.nbytes if type(data) is memoryview else len(data)
-        request = None
-        if size <= engine.copy_bytes_max or not wait:
+        size, is_copied = len(data), True  # here; else the kernel does
+        if type(data) is memoryview:
+            is_copied = is_ordinary(data) or engine.leases.has_lent(data.obj)
+        request: Request | None = None
+        if (size <= engine.copy_bytes_max and is_copied) or not wait:
             pool = engine.large if size > engine.small_size_bytes else engine.small
             request = pool.pop() if pool else engine.take(large=pool is engine.large)
-        if request is not None and size > request.slice.size_bytes:  # type: ignore[union-attr]
+        if request is not None and size > (room := request.slice.size_bytes):  # type: ignore[union-attr]
             if self.is_stream:
-                size = request.slice.size_bytes  # type: ignore[union-attr]
-                data = data[:size]
+                size, data = room, data[:room]
             else:
                 engine.finish(request)
                 request = None
         if request is not None:
             slice_: Slice = request.slice  # type: ignore[assignment]
-            slice_.view[:size] = data
+            if not is_copied:
+                engine.fill_by_kernel(request, data)
+            else:
+                slice_.view[:size] = data
             buffer_id, offset, address_offset = slice_.buffer_id, slice_.offset, slice_.address_offset
             if address is not None:
                 slice_.address[:] = address
-        elif address is None and wait and engine.provider.registers_cheaply:
-            size = min(size, _REGISTERED_MAX_BYTES)
-            registered = engine.register_for_sending(memoryview(data)[:size])
-            if registered is None:
-                return None
-            request = engine.take_bare()
-            request.registered = registered
-            buffer_id, offset, address_offset = registered.buffer_id, 0, 0
         else:
-            return None
+            is_apt = address is None and wait and type(data) is not bytearray
+            request = engine.take_to_send_from(memoryview(data)[:_REGISTERED_MAX_BYTES]) if is_apt else None
+            if request is None:
+                return None
+            size, buffer_id = request.registered.length, request.registered.buffer_id  # type: ignore[union-attr]
+            offset = address_offset = 0
         request.channel, request.is_receive, request.length = self, False, size
         request.tick = engine.manager.ticks
         request.task = task if wait else None

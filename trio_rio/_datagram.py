@@ -23,7 +23,7 @@ from trio.lowlevel import checkpoint, enable_ki_protection
 
 from . import _trio
 from ._datagram_addresses import AddressBook
-from ._datagram_arguments import bytes_of, check_number, checked_socket, limit_of
+from ._datagram_arguments import check_number, checked_socket, datagram_of, limit_of
 from ._datagram_leases import DatagramLease
 from ._datagram_plain import PlainDatagrams
 from ._datagram_queue import Arrival, DatagramQueue, LentSlot, open_queue
@@ -406,7 +406,7 @@ class DatagramChannel(trio.abc.AsyncResource):
         except (TypeError, ValueError):
             raise TypeError("send_many() takes (data, address) pairs") from None
         if set(map(type, data)) != _ONLY_BYTES:
-            data = [one if type(one) is bytes else bytes_of(one) for one in data]
+            data = [one if type(one) is bytes else datagram_of(one) for one in data]
         if data and max(map(len, data)) > _DATAGRAM_BYTES_MAX:
             raise OSError(errno.EMSGSIZE, text_of_errno(errno.EMSGSIZE))
         return data, targets

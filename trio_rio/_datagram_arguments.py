@@ -9,6 +9,7 @@ from typing import Any
 import trio
 
 from . import _trio
+from ._copies import bytes_of
 
 
 async def limit_of(datagrams_max: Any) -> int:
@@ -40,9 +41,9 @@ def checked_socket(socket: trio.socket.SocketType) -> stdlib_socket.socket:
     return _trio.stdlib_socket_of(socket)
 
 
-def bytes_of(data: Any) -> bytes:
-    """A copy of what has a buffer; else TypeError."""
+def datagram_of(data: Any) -> bytes:
+    """A copy of what has a buffer; else TypeError. OSError: it cannot be read."""
     try:
-        return memoryview(data).tobytes()
+        return bytes_of(data)
     except TypeError:
         raise TypeError(f"a datagram is bytes, or an object with a buffer, not {data!r}") from None

@@ -46,6 +46,9 @@ class PlainDatagrams:
             pass
         except OSError as error:
             arrivals.append(error)
+        except MemoryError:
+            if not arrivals:
+                raise
         return arrivals
 
     async def wait(self) -> None:

@@ -85,6 +85,7 @@ class DatagramQueue:
     is_shuffled: bool = False  # receives are not posted in the order of the slots any more
     unposted: list[int] = attrs.field(factory=list)  # slots that have no receive yet: lent before, or refused
     refusal: int = 0  # the status with which a receive was refused last
+    untaken: list[RawResult] = attrs.field(factory=list)  # there was no memory for what these brought
     left_over: deque[Arrival] = attrs.field(factory=deque)  # came, and was not fetched before the end
     is_ended: bool = True  # until it has begun
     is_gone: bool = True  # ended, and everything is given back
@@ -165,9 +166,19 @@ class DatagramQueue:
         results = self.receive_queue.dequeue(self.receives)
         if self.unposted:
             self._post_unposted()
-        if not results:
-            return []
+        if self.untaken:
+            results = [*self.untaken, *results]
+            self.untaken = []
+            self.is_shuffled = True
+        return self._take_and_post(results) if results else []
+
+    def _take_and_post(self, results: list[RawResult]) -> list[Arrival]:
         arrivals = self._take(results)
+        if len(arrivals) < len(results):
+            self.untaken = results[len(arrivals) :]
+            results = results[: len(arrivals)]
+            if not results:
+                raise MemoryError
         self._post_again(results)
         return arrivals
 
@@ -184,6 +195,8 @@ class DatagramQueue:
         Returns slots that are the caller's until :meth:`take_back`, and what cannot be lent and comes behind them: from
         an error on, or if no other slot has a receive. That is copied, as by :meth:`fetch`.
         """
+        if self.untaken:
+            return [], self.fetch()
         results = self.receive_queue.dequeue(min(limit, max(1, self.receives_in_flight - 1)))
         self.is_shuffled = True
         text_of, address_at, size = self.book.text_of, self.row.address_offset, SOCKADDR_INET_SIZE_BYTES
@@ -197,9 +210,12 @@ class DatagramQueue:
         rest = results[len(slots) :]
         if not rest:
             return slots, []
-        arrivals = self._take(rest)
-        self._post_again(rest)
-        return slots, arrivals
+        try:
+            return slots, self._take_and_post(rest)
+        except MemoryError:
+            if not slots:
+                raise
+            return slots, []
 
     def take_back(self, slot: int) -> None:
         """A slot is not lent any more. It is posted before the next wait, with others that came back."""
@@ -210,8 +226,7 @@ class DatagramQueue:
         self._post_slots(sorted(unposted))
 
     def _take(self, results: list[RawResult]) -> list[Arrival]:
-        """What these receives brought, copied."""
-        self.receives_in_flight -= len(results)
+        """What these receives brought, copied; of the first of them, where there is not memory for all."""
         memory, text_of, stride = self.memory, self.book.text_of, self.row.stride
         address_at, size = self.row.address_offset, SOCKADDR_INET_SIZE_BYTES
         arrivals: list[Arrival] = []
@@ -220,11 +235,15 @@ class DatagramQueue:
                 arrivals.append(error_from_status(status))
                 continue
             offset, address_offset = slot * stride, address_at + slot * _ALIGNMENT
-            data = memory[offset : offset + count]
-            address = text_of[memory[address_offset : address_offset + size]]
+            try:
+                data = memory[offset : offset + count]
+                address = text_of[memory[address_offset : address_offset + size]]
+            except MemoryError:
+                break
             if self.forgets_senders:
                 memory[address_offset : address_offset + 2] = NO_FAMILY
             arrivals.append(TruncatedDatagramError(data, address) if status else (data, address))
+        self.receives_in_flight -= len(arrivals)
         return arrivals
 
     async def wait(self) -> None:
@@ -243,7 +262,10 @@ class DatagramQueue:
             if not self.receives_in_flight:
                 await trio.lowlevel.checkpoint()
                 raise error_from_status(self.refusal)
-        self._arm()
+        if self.untaken:
+            self.is_called = True
+        else:
+            self._arm()
         if self.is_called:
             await trio.lowlevel.checkpoint()
             return
@@ -325,10 +347,12 @@ class DatagramQueue:
             return
         self.sends.collect()
         if self.is_ended:
-            while results := self.receive_queue.dequeue(self.receives):
+            while results := self.untaken + self.receive_queue.dequeue(self.receives):
+                self.untaken = []
+                in_flight = self.receives_in_flight - len(results)
                 whole = [result for result in results if result[0] in (0, Status.EMSGSIZE)]
                 self.left_over.extend(self._take(whole))
-                self.receives_in_flight -= len(results) - len(whole)
+                self.receives_in_flight = in_flight
             if not (self.receives_in_flight or self.sends.in_flight):
                 self._leave()
                 return

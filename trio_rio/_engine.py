@@ -26,6 +26,7 @@ from ._buffers import NO_MEMORY, Arena, Slice, unless_without_memory
 from ._channel import Channel
 from ._collector import Collectors
 from ._config import SENDS_AT_FIRST
+from ._copies import copy
 from ._errors import RioCallError, RioError, RioResourceError
 from ._lease import LeaseBook
 from ._leftovers import Leftovers
@@ -39,7 +40,7 @@ from .rio._checks import raw_type
 if TYPE_CHECKING:
     from ._config import RioConfig
     from ._statistics import Ledger, RioStatistics
-    from .rio import Event, RegisteredBuffer
+    from .rio import Event
 
 _CONTEXT_MASK = (1 << 63) - 1
 
@@ -183,9 +184,24 @@ class Engine:
         self.bytes_being_filled += 1
         return request
 
-    def register_for_sending(self, data: memoryview) -> RegisteredBuffer | None:
-        """Register a caller's own memory; ``None``: there is no memory for that."""
-        return unless_without_memory(self.provider.register_for_sending, data)
+    def take_to_send_from(self, data: memoryview) -> Request | None:
+        """A free request with a caller's own memory for a send; ``None``: that is not to be had, or not cheap."""
+        if not self.provider.registers_cheaply:
+            return None
+        registered = unless_without_memory(self.provider.register_for_sending, data)
+        if registered is None:
+            return None
+        request = self.take_bare()
+        request.registered = registered
+        return request
+
+    def fill_by_kernel(self, request: Request, data: bytes | bytearray | memoryview) -> None:
+        """Copy what may not be touched into a request's memory. If that fails, the request is free again."""
+        try:
+            copy(request.view[: len(data)], data)
+        except BaseException:
+            self.finish(request)
+            raise
 
     def has_requests(self) -> bool:
         """Whether there may be results to look for: a request is not in a pool, or others have queues of their own."""

@@ -67,9 +67,12 @@ class _Part:
     give_back: Callable[[], object]
 
     @classmethod
-    def of(cls, memory: memoryview, size_bytes: int, give_back: Callable[[], object]) -> _Part:
+    def of(cls, book: LeaseBook, memory: memoryview, size_bytes: int, give_back: Callable[[], object]) -> _Part:
         exporter = _ffi.buffer(_ffi.from_buffer("char[]", memory, require_writable=True))
-        return cls(memory, memoryview(exporter), weakref.ref(exporter), size_bytes, give_back)
+        number, exporters = id(exporter), book.exporters
+        reference = weakref.ref(exporter, lambda _: exporters.discard(number))
+        exporters.add(number)
+        return cls(memory, memoryview(exporter), reference, size_bytes, give_back)
 
     def is_free(self) -> bool:
         try:
@@ -98,7 +101,7 @@ class Lease:
           size_bytes: what this counts for, of the memory of the run.
           give_back: called once, when nobody holds any of it.
         """
-        part = _Part.of(memory, size_bytes, give_back)
+        part = _Part.of(self.book, memory, size_bytes, give_back)
         self.parts.append(part)
         self.book.bytes_lent += size_bytes
         return part.view
@@ -197,6 +200,8 @@ class LeaseBook:
     bytes_max: int
     leftovers: Leftovers = attrs.field(factory=Leftovers)
     bytes_lent: int = 0
+    #: The objects that what is lent is seen through, by their ids.
+    exporters: set[int] = attrs.field(factory=set)
     #: Those that somebody holds, by the ids of their holder, which they keep alive, and of themselves.
     live: dict[int, dict[int, weakref.ref[Lease]]] = attrs.field(factory=dict)
     #: Parts whose lease is over, and whose memory somebody still holds.
@@ -224,6 +229,10 @@ class LeaseBook:
             with trio.move_on_after(_LOOK_AGAIN_SECONDS if self.kept else math.inf):
                 await self._room.park()
             self.sweep()
+
+    def has_lent(self, exporter: object) -> bool:
+        """Whether it is what a view of lent memory is of."""
+        return id(exporter) in self.exporters
 
     def is_full(self) -> bool:
         """Whether no more may be lent now."""

@@ -38,15 +38,34 @@ async def receive_message(ahead: ReadAhead, size: int, flags: int) -> tuple[byte
     Raises:
       OSError: of the receive; or, what came ahead cannot be received with these flags.
     """
+    message: tuple[bytes, Any, bool] | None = await _receive_ahead(ahead, partial(ahead.read_message, size), flags)
+    return message
+
+
+async def receive_message_into(ahead: ReadAhead, views: Callable[[], Any], flags: int) -> tuple[int, Any, bool] | None:
+    """As :func:`receive_message`, into memory of the caller's: see :meth:`ReadAhead.read_into`."""
+    message: tuple[int, Any, bool] | None = await _receive_ahead(ahead, partial(ahead.read_into, views), flags)
+    return message
+
+
+async def _receive_ahead(ahead: ReadAhead, read: Callable[..., Any], flags: int) -> Any:
     flags &= ~_WITHOUT_EFFECT
     if not flags & ~socket.MSG_PEEK:
-        message: tuple[bytes, Any, bool] | None = await ahead.receive(
-            0, partial(ahead.read_message, size, peek=bool(flags))
-        )
-        return message
+        return await ahead.receive(0, partial(read, peek=bool(flags)))
     if not ahead.is_ahead:
         return None
     raise OSError(f"flags {flags:#x} cannot be used while receives are posted ahead: RioConfig(read_ahead=...)")
+
+
+def refuse_ancillary_data(ahead: ReadAhead, size: int) -> None:
+    """Raise OSError where ancillary data is asked for that a receive which is posted ahead has not kept."""
+    if size and not ahead.channel.is_stream:
+        raise OSError("ancillary data is lost while receives are posted ahead: RioConfig(read_ahead=...)")
+
+
+def as_of_recvmsg(received: T, address: Any, is_longer: bool) -> tuple[T, list[Any], int, Any]:
+    """What came ahead in the form that recvmsg and recvmsg_into give it."""
+    return received, [], int(socket.MSG_TRUNC) if is_longer else 0, address
 
 
 async def receive_elsewhere(sock: socket.socket, method: Callable[..., T], *args: object) -> T:

@@ -140,6 +140,11 @@ class Request:
     def __attrs_post_init__(self) -> None:
         self.message = WaitTaskRescheduled(self.abort)
 
+    @property
+    def view(self) -> memoryview:
+        """The memory; what a receive brought is at its beginning."""
+        return self.slice.view if self.slice is not None else memoryview(self.memory or b"")
+
     def happen(self, event: Event) -> None:
         """Go to the next state, or raise :class:`RioInternalError` and stay."""
         next_state = TRANSITIONS[self.state].get(event)

@@ -17,15 +17,18 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import socket
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import trio
 from trio.lowlevel import checkpoint, checkpoint_if_cancelled, enable_ki_protection
 
-from . import _trio
+from . import _receive_flags, _trio
+from ._copies import is_ordinary
 from ._leftovers import close_in_its_thread
-from ._receive_flags import ELSEWHERE, receive_elsewhere, receive_message
-from ._socket_arguments import flat_view, size_of, writable_view
+from ._receive_flags import ELSEWHERE, receive_elsewhere
+from ._socket_arguments import flat_data, room_in, size_of, views_of
+from ._taking import take_datagram, take_into
 from ._trio import async_yield, current_engine, must_cancel
 from .rio import pack_address
 from .rio._checks import raw_family
@@ -126,14 +129,9 @@ class RioSocket(_trio.StockSocketType):
         """See :meth:`socket.socket.recv_into`. A checkpoint; cancelling it takes nothing."""
         if flags & ELSEWHERE:
             return await receive_elsewhere(self._sock, socket.socket.recv_into, buffer, nbytes, flags)
-        target = writable_view(buffer, nbytes)
-        if target is not None:
-            request = await self._receive_first(len(target), flags, with_address=False)
-            if isinstance(request, tuple):
-                target[: len(request[0])] = request[0]
-                return len(request[0])
-            if request is not None:
-                return request.channel.take_into(request, target)  # type: ignore[union-attr]
+        received = await self._receive_into(buffer, nbytes, flags, with_address=False)
+        if received is not None:
+            return received[0]
         return await super().recv_into(buffer, nbytes, flags)
 
     @enable_ki_protection
@@ -160,9 +158,7 @@ class RioSocket(_trio.StockSocketType):
         if isinstance(request, tuple):
             return request
         if request is not None:
-            channel: Channel = request.channel  # type: ignore[assignment]
-            address = channel.address_of(request) if not channel.is_stream else None
-            return channel.take_bytes(request), address
+            return take_datagram(request.channel, request)  # type: ignore[arg-type]
         return await super().recvfrom(bufsize, flags)
 
     @enable_ki_protection
@@ -170,17 +166,28 @@ class RioSocket(_trio.StockSocketType):
         """See :meth:`socket.socket.recvfrom_into`. A checkpoint; cancelling it takes nothing."""
         if flags & ELSEWHERE:
             return await receive_elsewhere(self._sock, socket.socket.recvfrom_into, buffer, nbytes, flags)
-        target = writable_view(buffer, nbytes)
-        if target is not None:
-            request = await self._receive_first(len(target), flags, with_address=True)
-            if isinstance(request, tuple):
-                target[: len(request[0])] = request[0]
-                return len(request[0]), request[1]
-            if request is not None:
-                channel: Channel = request.channel  # type: ignore[assignment]
-                address = channel.address_of(request) if not channel.is_stream else None
-                return channel.take_into(request, target), address
+        received = await self._receive_into(buffer, nbytes, flags, with_address=True)
+        if received is not None:
+            return received
         return await super().recvfrom_into(buffer, nbytes, flags)
+
+    async def _receive_into(
+        self, buffer: Any, nbytes: int, flags: int, *, with_address: bool
+    ) -> tuple[int, Any] | None:
+        """One receive into memory of the caller's, of which nothing is held while it waits; ``None`` as below."""
+        size = room_in(buffer, nbytes)
+        channel = self._usable_channel()
+        if channel is None or size < 0:
+            return None
+        views = partial(views_of, (buffer,), nbytes)
+        if channel.ahead is not None:
+            may_take = size or with_address
+            message = await _receive_flags.receive_message_into(channel.ahead, views, flags) if may_take else None
+            return None if message is None else message[:2]
+        request = await self._receive_first(size, flags, with_address=with_address) if is_ordinary(buffer) else None
+        if request is None or isinstance(request, tuple):
+            return None  # no tuple: it is on demand
+        return take_into(channel, request, views)
 
     async def _receive_first(self, size: int, flags: int, *, with_address: bool) -> Request | tuple[bytes, Any] | None:
         """One receive: a completed request, or what was received ahead, or ``None``: go Trio's own way.
@@ -194,13 +201,13 @@ class RioSocket(_trio.StockSocketType):
         if channel.ahead is not None:
             if size and not flags:
                 return await channel.ahead.receive(size)  # type: ignore[no-any-return]
-            message = await receive_message(channel.ahead, size, flags)
+            message = await _receive_flags.receive_message(channel.ahead, size, flags)
             return None if message is None else message[:2]
         if flags:
             return None
         if channel.starts_at_post:
             await checkpoint_if_cancelled()
-        request = channel.post_receive(size, with_address=with_address and not channel.is_stream)
+        request = channel.post_receive(size)
         if request is not None:
             woken = await async_yield(request.message)
             woken.unwrap()
@@ -217,13 +224,11 @@ class RioSocket(_trio.StockSocketType):
         size = size_of(bufsize)
         message = None
         if ahead is not None and size >= 0:
-            if ancbufsize and not ahead.channel.is_stream:
-                raise OSError("ancillary data is lost while receives are posted ahead: RioConfig(read_ahead=...)")
-            message = await receive_message(ahead, size, flags)
+            _receive_flags.refuse_ancillary_data(ahead, ancbufsize)
+            message = await _receive_flags.receive_message(ahead, size, flags)
         if message is None:
             return await super().recvmsg(bufsize, ancbufsize, flags)
-        data, address, is_longer = message
-        return data, [], int(socket.MSG_TRUNC) if is_longer else 0, address
+        return _receive_flags.as_of_recvmsg(*message)
 
     @enable_ki_protection
     async def recvmsg_into(
@@ -232,16 +237,15 @@ class RioSocket(_trio.StockSocketType):
         """See :meth:`socket.socket.recvmsg_into`. What was received ahead comes first, as for :meth:`recvmsg`."""
         if flags & ELSEWHERE:
             return await receive_elsewhere(self._sock, socket.socket.recvmsg_into, buffers, ancbufsize, flags)
-        if self._ahead_of_us() is None:
+        ahead = self._ahead_of_us()
+        message = None
+        buffers = [*buffers]
+        if ahead is not None:
+            _receive_flags.refuse_ancillary_data(ahead, ancbufsize)
+            message = await _receive_flags.receive_message_into(ahead, partial(views_of, buffers), flags)
+        if message is None:
             return await super().recvmsg_into(buffers, ancbufsize, flags)
-        views = [memoryview(buffer).cast("B") for buffer in buffers]
-        data, ancillary, message_flags, address = await self.recvmsg(sum(map(len, views)), ancbufsize, flags)
-        rest = memoryview(data)
-        for view in views:
-            size = min(len(view), len(rest))
-            view[:size] = rest[:size]
-            rest = rest[size:]
-        return len(data), ancillary, message_flags, address
+        return _receive_flags.as_of_recvmsg(*message)
 
     def _ahead_of_us(self) -> ReadAhead | None:
         """What receives ahead, if it has anything that a receive past it would overtake."""
@@ -282,9 +286,9 @@ class RioSocket(_trio.StockSocketType):
     async def _send_otherwise(self, data: Buffer, flags: int) -> int:
         channel = self._usable_channel()
         if channel is not None and not flags:
-            view = flat_view(data)
-            if view is not None and (view or not channel.is_stream):
-                sent = await self._send_on(channel, view, None)
+            flat = flat_data(data)
+            if flat is not None and (flat or not channel.is_stream):
+                sent = await self._send_on(channel, flat, None)
                 if sent is not None:
                     return sent
         await self._let_window_pass()
@@ -297,7 +301,7 @@ class RioSocket(_trio.StockSocketType):
             await channel.window.wait_until_sent()
 
     @staticmethod
-    async def _send_on(channel: Channel, data: bytes | memoryview, address: bytes | None) -> int | None:
+    async def _send_on(channel: Channel, data: bytes | bytearray | memoryview, address: bytes | None) -> int | None:
         """One send; ``None``: go Trio's own way."""
         if channel.window is not None:
             return await channel.window.send(data, address)
@@ -329,11 +333,11 @@ class RioSocket(_trio.StockSocketType):
                         if is_known:
                             await async_yield(_trio.SHIELDED_CHECKPOINT)
             channel = self._usable_channel()
-            view = flat_view(data)
-            if channel is not None and not channel.is_stream and view is not None:
+            flat = flat_data(data)
+            if channel is not None and not channel.is_stream and flat is not None:
                 packed = self._pack_known(address) or await self._resolve_and_pack(address)
                 if packed is not None and channel.is_usable():
-                    sent = await self._send_on(channel, view, packed)
+                    sent = await self._send_on(channel, flat, packed)
                     if sent is not None:
                         return sent
         await self._let_window_pass()

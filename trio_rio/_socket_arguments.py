@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import operator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 
@@ -14,15 +16,43 @@ def size_of(size: Any) -> int:
         return -1
 
 
-def flat_view(data: Any) -> Any:
-    """Bytes, or a flat view of bytes; ``None`` for what the inherited code must judge."""
-    if type(data) is bytes:
+def flat_data(data: Any) -> Any:
+    """Bytes or a bytearray as they are, a memoryview flat; ``None`` for what the inherited code must judge, or send.
+
+    Nothing holds the memory of an object that was not held before, so that it can be resized while a task waits.
+    """
+    kind = type(data)
+    if kind is bytes or kind is bytearray:
         return data
+    if kind is not memoryview:
+        return None
     try:
-        view = memoryview(data)
-        return view if view.format == "B" and view.ndim == 1 and view.contiguous else view.cast("B")
+        return data if data.format == "B" and data.ndim == 1 and data.contiguous else data.cast("B")
     except TypeError:
         return None
+
+
+def room_in(buffer: Any, nbytes: int) -> int:
+    """How many bytes are to be received into ``buffer``; -1 for what the inherited code must judge."""
+    view = writable_view(buffer, nbytes)
+    return -1 if view is None else len(view)
+
+
+@contextlib.contextmanager
+def views_of(buffers: Iterable[Any], nbytes: int = 0) -> Iterator[list[memoryview]]:
+    """Flat views of what to receive into, for a moment.
+
+    Raises:
+      ValueError: there is not as much room as ``nbytes`` says any more; or, a memoryview was released.
+    """
+    with contextlib.ExitStack() as stack:
+        views = [stack.enter_context(memoryview(buffer)) for buffer in buffers]
+        flat = [stack.enter_context(view.cast("B")) for view in views]
+        if nbytes:
+            if nbytes > len(flat[0]):
+                raise ValueError("buffer too small for requested bytes")
+            flat[0] = stack.enter_context(flat[0][:nbytes])
+        yield flat
 
 
 def writable_view(buffer: Any, nbytes: int) -> memoryview | None:

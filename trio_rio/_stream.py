@@ -29,6 +29,7 @@ from ._lease import place_of_caller
 from ._lease_block import leases_of_run
 from ._socket import RioSocket
 from ._stream_leases import ReceiveLease, SendLease
+from ._taking import put_back
 from ._trio import async_yield
 
 if TYPE_CHECKING:
@@ -116,9 +117,9 @@ class RioStream(HalfCloseableStream):
         """
         channel = self._channel
         try:
-            if channel is not None:
+            if channel is not None and channel.is_direct:
                 size = channel.receive_size_bytes if max_bytes is None else max_bytes
-                request = channel.post_receive(size, False, True) if type(size) is int and size > 0 else None
+                request = channel.post_receive(size, True) if type(size) is int and size > 0 else None
                 if request is not None:
                     woken = await async_yield(request.message)
                     if woken is not request or request.status:
@@ -127,7 +128,11 @@ class RioStream(HalfCloseableStream):
                     if count == request.length or channel.is_busy:
                         return channel.take_bytes(request)
                     # The same for a quiet connection, without the frame.
-                    data: bytes = request.slice.view[:count].tobytes()  # type: ignore[union-attr]
+                    try:
+                        data: bytes = request.slice.view[:count].tobytes()  # type: ignore[union-attr]
+                    except MemoryError:
+                        put_back(channel, request)
+                        raise
                     channel.engine.finish(request)
                     return data
             return await self._receive_otherwise(max_bytes)

@@ -19,6 +19,7 @@ from ._lease import Lease, Place
 from ._lease_block import LeaseBlock, leases_of_run
 from ._requests import Event, Request
 from ._socket import RioSocket
+from ._taking import give_back_whole, take_whole
 from ._trio import async_yield, current_engine
 
 if TYPE_CHECKING:
@@ -48,12 +49,13 @@ class _StreamLease(LeaseBlock["RioStream"]):
     __slots__ = ()
 
     def _lend_request(self, engine: Engine, request: Request, start: int, stop: int) -> memoryview:
-        request.happen(Event.LEASE)
-        request.channel = None  # who holds the memory need not hold the socket
         slice_ = request.slice
         assert slice_ is not None
         give_back = functools.partial(engine.finish, request)
-        return self._open().lend(slice_.view[start:stop], slice_.size_bytes, give_back)
+        view = self._open().lend(slice_.view[start:stop], slice_.size_bytes, give_back)
+        request.happen(Event.LEASE)
+        request.channel = None  # who holds the memory need not hold the socket
+        return view
 
     def _lend_plain(self, memory: memoryview, size_bytes: int) -> memoryview:
         return self._open().lend(memory, size_bytes, lambda: None)
@@ -100,11 +102,19 @@ class ReceiveLease(_StreamLease):
             woken = await async_yield(posted.message)
             woken.unwrap()
             channel.note_received(posted)
-            request, start = posted, 0
+            request, start = take_whole(channel, posted)
         if request is None or request.count == start:  # the end of the stream
             if request is not None:
                 request.finish()
             return self._lend_plain(memoryview(bytearray()), 0)
+        try:
+            return self._lend_received(channel, request, start)
+        except BaseException:  # there is no memory for that
+            if request.channel is not None:
+                give_back_whole(channel, request, start)
+            raise
+
+    def _lend_received(self, channel: Channel, request: Request, start: int) -> memoryview:
         if leases_of_run().is_full():  # others have entered while this one waited
             assert request.slice is not None
             copy = self._lend_copy(request.slice.view[start : request.count])
@@ -115,9 +125,8 @@ class ReceiveLease(_StreamLease):
     async def _receive_plain(self) -> memoryview:
         memory = bytearray(_PLAIN_RECEIVE_SIZE_BYTES)
         count = await self._holder.socket.recv_into(memory)
-        if leases_of_run().is_full():
-            return self._lend_copy(memoryview(memory)[:count])
-        return self._lend_plain(memoryview(memory)[:count], len(memory) if count else 0)
+        takes_room = count > 0 and not leases_of_run().is_full()
+        return self._lend_plain(memoryview(memory)[:count], len(memory) if takes_room else 0)
 
 
 class SendLease(_StreamLease):

@@ -37,7 +37,7 @@ class SendWindow:
     is_shut_down: bool = False  # for the caller; the socket itself follows when all is sent
     is_shutdown_put_off: bool = False
 
-    async def send(self, data: bytes | memoryview, address: bytes | None) -> int | None:
+    async def send(self, data: bytes | bytearray | memoryview, address: bytes | None) -> int | None:
         """Wait for room, post, and return how many bytes were taken; ``None`` when there is no memory for them.
 
         A checkpoint. Cancelled while waiting, nothing of ``data`` is sent.

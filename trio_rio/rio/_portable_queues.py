@@ -14,6 +14,7 @@ qualify for a signal is counted, so arming need not search.
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import socket
 from collections import deque
@@ -91,13 +92,13 @@ class CompletionState:
                 driver.dequeues += 1
                 if not results or driver.dequeues >= DEQUEUES_BEFORE_POLL:
                     driver.progress()
-            taken = []
-            for _ in range(min(limit, len(results))):
-                raw, side, request = results.popleft()
+            first = list(itertools.islice(results, limit))  # before anything is taken off: there may be no memory
+            taken = [raw for raw, _, _ in first]
+            for _, side, request in first:
+                results.popleft()
                 if not request[1] & RIO_MSG_DONT_NOTIFY:
                     self.qualifying -= 1
                 side.retire()
-                taken.append(raw)
             return taken
 
     def arm(self) -> int:

@@ -42,6 +42,7 @@ class ResultArray:
         self._core = core
         self._handle = handle
         self._raise_for = raise_for
+        self._left = 0  # what the last dequeue returned, if there was no memory to hand it out
         self._make_room(_ROOM_AT_FIRST)
 
     def _make_room(self, room: int) -> None:
@@ -51,15 +52,22 @@ class ResultArray:
 
     def take(self, limit: int) -> list[RawResult]:
         """At most ``limit`` results, in the order of the queue; never blocks."""
-        if limit > self._room:
-            self._make_room(min(limit, _ROOM_MAX))
-        count = self._dequeue(self._core, self._handle, self._results, min(limit, self._room))
+        count = self._left
         if not count:
-            return []
-        if count < 0:
-            self._raise_for("RIODequeueCompletion", -count)
+            if limit > self._room:
+                self._make_room(min(limit, _ROOM_MAX))
+            count = self._dequeue(self._core, self._handle, self._results, min(limit, self._room))
+            if not count:
+                return []
+            if count < 0:
+                self._raise_for("RIODequeueCompletion", -count)
         taken = count & _MASK32
-        results: list[RawResult] = list(_RESULT.iter_unpack(self._view[: taken * _RESULT.size]))
-        if count & _HAS_ERRORS:
-            results = [(status_from_errno(number), *rest) for number, *rest in results]  # type: ignore[misc]
+        try:
+            results: list[RawResult] = list(_RESULT.iter_unpack(self._view[: taken * _RESULT.size]))
+            if count & _HAS_ERRORS:
+                results = [(status_from_errno(number), *rest) for number, *rest in results]  # type: ignore[misc]
+        except MemoryError:
+            self._left = count
+            raise
+        self._left = 0
         return results
