@@ -22,7 +22,7 @@ failures=0
 
 threaded="threads wake sleep_race wait_in_other_thread wait_while_others_call close_while_others_wait whole_transfers"
 threaded+=" datagram_threads idle_together last_watcher close_elsewhere"
-threaded+=" wait_without_news close_before_taken closed_ports"
+threaded+=" wait_without_news close_before_taken closed_ports close_while_short"
 memory_flags="-O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all"
 thread_flags="-O1 -fno-omit-frame-pointer -fsanitize=thread"
 export UBSAN_OPTIONS=print_stacktrace=1

@@ -273,6 +273,10 @@ static void drain(rio_core *core, int64_t end) {
         int error = left > 0 ? ring_flush(core) : -ETIME;
         if (error && !ring_is_short(error) && error != -EBUSY)
             return; /* the time is over, or somebody has closed the ring's descriptor */
+        if (ring_is_short(error)) {
+            ring_withdraw(core, NULL);
+            ring_cancel_all(&core->ring, left); /* it needs no memory; before Linux 6.0 there is no such call */
+        }
         ring_reap(core);
         if (!core->in_kernel)
             return;
@@ -290,6 +294,7 @@ static void drain_elsewhere(rio_core *core, int64_t end) {
     core->is_draining = true;
     core->is_owner_waiting = false;
     cancel_all(core);
+    ring_withdraw(core, NULL); /* what the owner could not hand over: no answer to it ever comes */
     int64_t left = end - now_ns();
     int error = ring_cancel_all(&core->ring, left > 0 ? left : 0);
     ring_reap(core);

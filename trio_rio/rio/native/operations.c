@@ -108,7 +108,7 @@ void ring_withdraw(rio_core *core, const struct request_queue *rq) {
     for (uint32_t i = 0; (sqe = ring_untaken(&core->ring, i)); i++) {
         uint64_t user_data = sqe->user_data;
         const struct op *op = slab_at(&core->ops, (uint32_t)user_data);
-        if (user_data >> 60 != KIND_REQUEST || op->queue != rq)
+        if (user_data >> 60 == KIND_CANCEL || (rq && (user_data >> 60 != KIND_REQUEST || op->queue != rq)))
             continue;
         *sqe = (struct uring_sqe){.opcode = URING_OP_NOP, .user_data = (uint64_t)KIND_CANCEL << 60};
         answer(core, user_data, -ECANCELED, 0);
