@@ -428,12 +428,10 @@ class Channel:
         return tasks if self.window is None else [*tasks, *self.window.end()]
 
     def _must_linger(self) -> bool:
-        sends_in_window = self.window is not None and bool(self.sends)
-        return sends_in_window and not self.engine.is_closed and self.sock.fileno() == self.fd
+        return bool(self.window and self.sends) and not self.engine.is_closed and self.sock.fileno() == self.fd
 
     def _linger(self) -> None:
-        own = socket.socket(self.sock.family, self.sock.type, self.sock.proto, self.sock.detach())
-        self.sock = own
+        self.sock = own = socket.socket(self.sock.family, self.sock.type, self.sock.proto, self.sock.detach())
         self.fileno = own.fileno
         self.request_queue.provider.rebind_socket(self.request_queue, own)
         self.is_lingering = True
@@ -442,9 +440,8 @@ class Channel:
 
     def end_linger(self) -> None:
         """All is sent, or the time is over: close the socket for good."""
-        if self.is_lingering:
+        if self.is_lingering and self.lingered is not None:
             self.is_lingering = False
-            assert self.lingered is not None
             self.lingered.set()
             self.engine.lingering.discard(self)
             self.request_queue.provider.close_socket(self.request_queue)
@@ -453,17 +450,20 @@ class Channel:
         """The run is over, or the descriptor is somebody else's now: end the requests, leave the socket alone.
 
         Closed is a socket with requests in flight that cannot be cancelled, and one that would go on with a hole: what
-        was received and nobody read, or sends that did not go. ``wakes``: the descriptor is being closed; tasks may
-        wait, and are told. Returns whether something was lost that nobody read.
+        was received and nobody read, or sends that did not go; of the former it says so. ``wakes``: others close the
+        descriptor; tasks may wait, and are told, and sends go on without it.
         """
         if self.is_closed or self.engine.is_foreign:
             return False
-        provider = self.request_queue.provider
+        provider, window = self.request_queue.provider, self.window
+        if wakes and window is not None and self._must_linger() and provider.can_cancel and window.leave_descriptor():
+            self.close()
+            return False
         ahead = None if wakes else self.ahead
         is_lost = ahead is not None and (ahead.take_back() or not provider.can_cancel) and ahead.has_unread()
         self._be_closed()
         requests = self._waiting_requests()
-        is_left = any(request.task is None for request in requests) and not wakes
+        is_left = not wakes and any(request.task is None for request in requests)
         is_closing = is_lost or is_left or (requests and not provider.can_cancel)
         tasks = self._end_requests(requests)
         (provider.close_socket if is_closing else provider.release_socket)(self.request_queue)

@@ -128,6 +128,18 @@ class SendWindow:
             self.is_shutdown_put_off = True
         self.is_shut_down |= is_of_sending
 
+    def leave_descriptor(self) -> bool:
+        """Others close the socket's descriptor: what is in flight goes on by a duplicate. False: there can be none."""
+        channel = self.channel
+        try:
+            own = channel.sock.dup()
+        except OSError:
+            return False
+        channel.request_queue.provider.rebind_socket(channel.request_queue, own)
+        channel.engine.channels.pop(channel.fd, None)
+        channel.sock, channel.fileno, channel.fd = own, own.fileno, own.fileno()
+        return True
+
     def end(self) -> list[Any]:
         """Nobody waits any more. Returns the tasks that did."""
         tasks = list(self.waiters)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import socket
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ import trio_rio
 from trio_rio.testing import assert_ledger_balanced
 
 from ..engine.datagrams import address_of
-from ..engine.harness import BOTH_MODES, PATIENCE_SECONDS, fill, settled, stdlib_pair
+from ..engine.harness import BOTH_MODES, PATIENCE_SECONDS, fill, receive_all, settled, stdlib_pair
 from ..platforms import IS_WINDOWS, needs_full_buffers
 
 pytestmark = BOTH_MODES
@@ -125,3 +126,33 @@ async def test_what_the_system_has_can_be_read(mode: str) -> None:
             pass
         assert sock.is_readable()
         assert await sock.recv(10) == b"x"
+
+
+@needs_full_buffers
+@pytest.mark.skipif(IS_WINDOWS, reason="there the requests of a socket end with its handle")
+@pytest.mark.rio_config(send_window_bytes=1 << 20)
+async def test_sends_in_flight_go_out_after_notify_closing(mode: str) -> None:
+    """What a send inside the window has taken reaches the peer, though others close the descriptor and use it again."""
+    ours, theirs = stdlib_pair()
+    sock = trio.socket.from_stdlib_socket(ours)
+    count = fill(ours)
+    sent = b""
+    for number in range(4):
+        data = bytes([number]) * 50_000
+        sent += data[: await sock.send(data)]
+    assert trio_rio.current_statistics().sends_in_flight
+    fd = ours.fileno()
+    trio.lowlevel.notify_closing(sock)
+    ours.close()
+    one, other = socket.socketpair()
+    with one, other, theirs:
+        assert fd in (one.fileno(), other.fileno())
+        theirs.setblocking(False)
+        with trio.socket.from_stdlib_socket(theirs) as server, trio.fail_after(PATIENCE_SECONDS):
+            received = await receive_all(server)
+        assert received[count:] == sent
+        for stranger in (one, other):
+            stranger.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                stranger.recv(1)
+    await settled()

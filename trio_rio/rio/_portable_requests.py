@@ -397,6 +397,15 @@ class SocketQueues:
         driver.sockets[self.fd] = self
         return self
 
+    def rebind(self, sock: socket.socket) -> None:
+        """Go on with a socket object of the same file, under another number perhaps."""
+        self.forget()
+        self.sock = self.receives.sock = self.sends.sock = sock
+        self.fd = sock.fileno()
+        self.driver.sockets[self.fd] = self
+        if self.receives.is_armed or self.sends.is_armed:
+            self._watch()
+
     def arm(self, side: RequestSide) -> None:
         """Watch for ``side`` too."""
         side.is_armed = True

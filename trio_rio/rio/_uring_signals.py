@@ -16,12 +16,15 @@ import math
 import os
 import select
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from .api import Event, Port
 from .errors import RioError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .uring import UringProvider
 
 _NANOSECONDS = 1_000_000_000
@@ -39,6 +42,18 @@ def nanoseconds(timeout_seconds: float | None) -> int:
     if not timeout_seconds >= 0:
         raise ValueError(f"timeout_seconds must not be negative: {timeout_seconds}")
     return math.ceil(timeout_seconds * _NANOSECONDS)
+
+
+def wait_until(look: Callable[[int], bool], timeout_seconds: float | None) -> bool:
+    """Call ``look(nanoseconds left)`` until it says True or the time is over."""
+    left = nanoseconds(timeout_seconds)
+    end = time.monotonic_ns() + left
+    while not look(left):
+        if left >= 0:
+            left = max(0, end - time.monotonic_ns())
+            if left == 0:
+                return look(0)
+    return True
 
 
 class UringPort(Port):
@@ -60,7 +75,7 @@ class UringPort(Port):
             keys.extend(events[i].key for i in range(count) if events[i].kind == _PACKET)
             return count > 0
 
-        self.provider.wait_until(look, timeout_seconds)
+        wait_until(look, timeout_seconds)
         return keys
 
     def wake(self) -> None:
@@ -117,7 +132,7 @@ class UringEvent(Event):
 
         self._waits.add(events)
         try:
-            self.provider.wait_until(look, timeout_seconds)
+            wait_until(look, timeout_seconds)
         finally:
             self._waits.discard(events)
             if self._waits and self.is_set:  # the wake-up was for one of them

@@ -339,7 +339,7 @@ class Provider(abc.ABC):
         """
 
     def rebind_socket(self, request_queue: RequestQueue, sock: socket.socket) -> None:
-        """Use ``sock`` from now on, which has taken the descriptor over from the queue's socket."""
+        """Use ``sock`` from now on, which has the descriptor of the queue's socket, or (not on Windows) a duplicate."""
         request_queue.socket = sock
 
     @abc.abstractmethod

@@ -212,7 +212,8 @@ class PortableProvider(Provider):
         """See :meth:`Provider.rebind_socket`."""
         with self._driver.entry():
             queues = self._queues("rebind_socket", request_queue)
-            request_queue.socket = queues.sock = queues.receives.sock = queues.sends.sock = sock
+            request_queue.socket = sock
+            queues.rebind(sock)
 
     def cancel(self, request_queue: RequestQueue, request_context: int) -> None:
         """See :meth:`Provider.cancel`. Ends every request with this context, should there be several."""

@@ -33,12 +33,11 @@ import errno
 import os
 import socket
 import threading
-import time
 import warnings
 import weakref
 from array import array
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from ._checks import CONTEXT_MAX, check_queue_size, check_request_queue_arguments, leak, raw_type
 from ._new_bytes import new_bytes
@@ -61,9 +60,6 @@ from .api import (
 )
 from .errors import RioCallError, RioError, RioInternalError, Status
 from .types import PROVIDER_CLOSED
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _FORKED = 20001
 _CLOSED = 20002
@@ -358,6 +354,15 @@ class UringProvider(Provider):
             self._check("closesocket", self.lib.rio_close_request_queue(self.core, handle))
             self._free_postponed()
 
+    def rebind_socket(self, request_queue: RequestQueue, sock: socket.socket) -> None:
+        """See :meth:`Provider.rebind_socket`."""
+        handle, fd = self._request_handle("rebind_socket", request_queue), sock.fileno()
+        self._check("rebind_socket", self.lib.rio_rebind(self.core, handle, fd))
+        self._sockets.pop(self._descriptors[handle], None)
+        self._sockets[fd] = request_queue
+        self._descriptors[handle] = fd
+        request_queue.socket = sock
+
     def cancel(self, request_queue: RequestQueue, request_context: int) -> None:
         """See :meth:`Provider.cancel`."""
         if not request_queue.is_closed:
@@ -446,17 +451,6 @@ class UringProvider(Provider):
                 raise RioError("this port is closed")
             raise RioInternalError(f"waiting on the ring failed: {os.strerror(-count)} ({-count})")
         return count
-
-    def wait_until(self, look: Callable[[int], bool], timeout_seconds: float | None) -> bool:
-        """Call ``look(nanoseconds left)`` until it says True or the time is over."""
-        left = nanoseconds(timeout_seconds)
-        end = time.monotonic_ns() + left
-        while not look(left):
-            if left >= 0:
-                left = max(0, end - time.monotonic_ns())
-                if left == 0:
-                    return look(0)
-        return True
 
     def wake(self, port: int = 0) -> None:
         """Make a wait for the port return; from any thread."""

@@ -222,9 +222,11 @@ uint32_t ring_reap(rio_core *core); /* take what the kernel has posted; how many
 bool ring_is_short(int error);      /* whether the kernel will take the same again when it has memory */
 /* A prepared entry names its socket by number, until the kernel takes it. Closing waits with ring_settle() until the
  * owner, if it is on its way into the kernel, has got there: 0, or a code, then the lock is gone. What it could not
- * hand over, ring_withdraw() aborts: what is of a queue, or everything. */
+ * hand over, ring_withdraw() aborts: what is of a queue, or everything. ring_redirect() has it name the number that the
+ * queue has now. */
 int ring_settle(rio_core *core);
 void ring_withdraw(rio_core *core, const struct request_queue *rq_or_null);
+void ring_redirect(rio_core *core, const struct request_queue *rq);
 void nudge_owner(rio_core *core);   /* let it look at what it must submit, or at its port, if it waits */
 
 /* port.c */

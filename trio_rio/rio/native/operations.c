@@ -115,6 +115,15 @@ void ring_withdraw(rio_core *core, const struct request_queue *rq) {
     }
 }
 
+void ring_redirect(rio_core *core, const struct request_queue *rq) {
+    struct uring_sqe *sqe;
+    for (uint32_t i = 0; (sqe = ring_untaken(&core->ring, i)); i++) {
+        const struct op *op = slab_at(&core->ops, (uint32_t)sqe->user_data);
+        if (sqe->user_data >> 60 == KIND_REQUEST && op->queue == rq)
+            sqe->fd = rq->fd;
+    }
+}
+
 int ring_settle(rio_core *core) {
     int error = 0;
     while (!error && core->is_owner_submitting && ring_prepared(&core->ring)) {

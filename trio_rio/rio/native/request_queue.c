@@ -130,6 +130,24 @@ void rq_credit(rio_core *core, struct request_queue *rq, enum direction directio
     retire(core, rq);
 }
 
+int rio_rebind(rio_core *core, uint64_t handle, int fd) {
+    int error = core_enter(core);
+    if (!error)
+        error = ring_settle(core);
+    if (error)
+        return error;
+    struct request_queue *rq = rq_find(core, handle);
+    if (rq) {
+        rq->fd = fd;
+        for (int direction = 0; direction < 2; direction++)
+            for (struct op *op = rq->head[direction]; op; op = op->behind)
+                op->fd = fd;
+        ring_redirect(core, rq);
+    }
+    core_leave(core);
+    return rq ? 0 : RIO_E_INVAL;
+}
+
 int rio_close_request_queue(rio_core *core, uint64_t handle) {
     int error = core_enter(core);
     if (!error)

@@ -134,6 +134,9 @@ int rio_wake(rio_core *core, uint64_t port);
 int64_t rio_poll_add(rio_core *core, int fd, uint32_t mask);
 /* Its event will not come any more. */
 int rio_poll_remove(rio_core *core, uint64_t token);
+/* A request queue's socket has another descriptor now: a duplicate. What the kernel has goes on with the file that it
+ * took; the rest, and what is left of a part, goes by the new number. */
+int rio_rebind(rio_core *core, uint64_t handle, int fd);
 /* Submits now. With only_cancels: only if a cancellation is waiting, after which closed files are really closed. */
 int rio_flush(rio_core *core, int only_cancels);
 
