@@ -24,6 +24,7 @@ from ._copies import copy_to_all
 from ._errors import error_from_status
 from ._requests import Event, Request
 from .rio import RIO_MSG_DEFER, Address, Status
+from .rio._checks import file_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +52,11 @@ class ReadAhead:
     is_at_eof: bool = False
     is_taking_back: bool = False
     is_on_demand: bool = False  # nothing is posted: this is what was put back, and ends with it (_taking.py)
+    is_outdated: bool = False  # the socket's number has another file now, and the channel has ended
+    _file: object = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._file = file_of(self.channel.sock)
 
     @property
     def is_ahead(self) -> bool:
@@ -111,13 +117,19 @@ class ReadAhead:
         """What came first, at most ``size`` bytes of it; 0 waits until something is there and takes nothing.
 
         ``take`` takes it in another way than :meth:`read`, in the same moment. ``None``: nothing is posted, and nothing
-        can be, since memory is used up or the run is ending. Then the next bytes may be received without us.
+        can be, since memory is used up, the run is ending, or the socket's number has another file. Then the next bytes
+        may be received without us.
 
         A checkpoint; cancelling it takes nothing. Raises BusyResourceError, and the OSError of the receive.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         if self.waiter is not None or self.channel.read_key in self.channel.engine.manager.waits:
             raise trio.BusyResourceError("another task is already reading from this socket")
+        if self.is_ahead and file_of(self.channel.sock) != self._file:
+            # What is here, or will come, is of the earlier file. The channel ends, and the socket is attached anew.
+            self.is_outdated = True
+            self.channel.abandon(wakes=True)
+            return None
         if not (self.unread or self.is_at_eof):
             return await self._wait(take or partial(self.read, size)) if self.top_up(1) else None
         try:

@@ -71,7 +71,8 @@ class RioSocket(_trio.StockSocketType):
         if engine is None or type(self._sock) is not socket.socket:
             return None
         channel = self._channel
-        if channel is not None and channel.engine is engine and channel.sock is self._sock:
+        is_outdated = channel is not None and channel.ahead is not None and channel.ahead.is_outdated
+        if channel is not None and channel.engine is engine and channel.sock is self._sock and not is_outdated:
             return None if channel.is_closed or self._sock.fileno() != channel.fd else channel
         if self._sock.fileno() == -1:
             return None

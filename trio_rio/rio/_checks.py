@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import _socket
 import ctypes
+import os
 import socket
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -82,6 +84,20 @@ def can_serve(sock: socket.socket) -> bool:
         socket.SOCK_STREAM,
         socket.SOCK_DGRAM,
     )
+
+
+def file_of(sock: socket.socket) -> object:
+    """What tells the file behind a socket's number from others; ``None`` where there is no such thing, as on Windows.
+
+    dup2(2) gives a number another file, and says so to nobody.
+    """
+    if sys.platform == "win32":
+        return None
+    try:
+        status = os.fstat(sock.fileno())
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def problem_with(

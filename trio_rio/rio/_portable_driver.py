@@ -152,9 +152,7 @@ class ReadinessDriver:
     def _serve(self, events: list[tuple[int, bool, bool]]) -> None:
         for fd, readable, writable in events:
             sock = self.sockets.get(fd)
-            if sock is None:
-                self.waits.unwatch(fd)
-            else:
+            if sock is not None:
                 sock.on_ready(readable, writable)
 
     # ------------------------------------------------------------------------------------------------

@@ -2,14 +2,14 @@
 
 Facts. Several posted receives of a stream fill in posting order, and several posted sends go out in posting
 order. A non-blocking socket gives what is there, or says that it would block; a readiness report is only a
-hint. Changing what is watched costs a system call, and a busy connection wants the same report again and again.
+hint, and the last one until the socket is watched again. A number may have another file by the next request.
 
-Consequence. Only the oldest request of a direction may try the socket. A report that nobody waits for must be
-taken off, or a level-triggered poll set would spin; one that somebody waits for again soon should be left.
+Consequence. Only the oldest request of a direction may try the socket. Whatever is left to wait for must be watched
+after each report; and at each request that begins to wait, though the socket is watched already: so the poll set
+notices another file, as Trio's own does.
 
 Decision. Each direction is a queue whose head is tried within the post and, when it would block, at each
-report. Only the head can be half done, so ``done`` belongs to the direction. Interest stays registered when a
-queue empties and is disarmed by the first report that finds nothing posted. A deferred request is started like
+report. Only the head can be half done, so ``done`` belongs to the direction. A deferred request is started like
 any other, which RIO allows; so there is never anything to commit.
 
 A socket that was closed without the provider has ``fileno() == -1``: each attempt fails, so its requests end
@@ -76,8 +76,8 @@ class RequestSide(abc.ABC):
     """One direction of one socket. Every method but ``post``, ``post_addressed`` and ``commit`` has the lock held.
 
     ``pending`` holds what has not completed, head first; ``outstanding`` counts that and what has completed and
-    is not dequeued. ``is_armed`` says whether readiness of this direction is being watched; it is while anything
-    is pending. ``charge_left`` is what an ended direction gives back to its completion queue with its last result.
+    is not dequeued. Readiness is watched while anything is pending. ``charge_left`` is what an ended direction gives
+    back to its completion queue with its last result.
     """
 
     flags_taken: ClassVar[int] = _ORDINARY_FLAGS
@@ -97,7 +97,6 @@ class RequestSide(abc.ABC):
     pending: deque[Request] = attrs.field(factory=deque)
     outstanding: int = 0
     done: int = 0
-    is_armed: bool = False
     is_ended: bool = False
     charge_left: int = 0
 
@@ -189,8 +188,8 @@ class RequestSide(abc.ABC):
                 self._lose()
         elif not self.attempt(request):
             self.pending.append(request)
-            if not self.is_armed and self.queues is not None:
-                self.queues.arm(self)
+            if self.queues is not None:
+                self.queues.watch()
 
     def _lose(self) -> None:
         if self.queues is not None:
@@ -371,6 +370,7 @@ class SocketQueues:
     request_queue: RequestQueue = attrs.field(init=False)
     receives: RequestSide = attrs.field(init=False)
     sends: RequestSide = attrs.field(init=False)
+    _watched: tuple[bool, bool] = False, False  # what the next report is for
 
     @classmethod
     def make(
@@ -403,39 +403,29 @@ class SocketQueues:
         self.sock = self.receives.sock = self.sends.sock = sock
         self.fd = sock.fileno()
         self.driver.sockets[self.fd] = self
-        if self.receives.is_armed or self.sends.is_armed:
-            self._watch()
+        if self.receives.pending or self.sends.pending:
+            self.watch()
 
-    def arm(self, side: RequestSide) -> None:
-        """Watch for ``side`` too."""
-        side.is_armed = True
-        self._watch()
-
-    def on_ready(self, readable: bool, writable: bool) -> None:
-        """Serve what can go on; stop watching a direction in which nothing is posted."""
-        is_unwanted = False
-        for is_ready, side in ((readable, self.receives), (writable, self.sends)):
-            if is_ready:
-                if side.pending:
-                    side.serve()
-                elif side.is_armed:
-                    side.is_armed = False
-                    is_unwanted = True
-        if is_unwanted and self.driver.sockets.get(self.fd) is self:
-            if self.receives.is_armed or self.sends.is_armed:
-                self._watch()
-            else:
-                self._unwatch()
-
-    def _watch(self) -> None:
+    def watch(self) -> None:
+        """Watch for what is posted, whether it is watched already or not."""
         sides = self.receives, self.sends
+        self._watched = bool(sides[0].pending), bool(sides[1].pending)
         try:
-            self.driver.waits.watch(self.fd, sides[0].is_armed, sides[1].is_armed)
+            self.driver.waits.watch(self.fd, *self._watched)
         except OSError as error:  # refused by the system: nothing would ever be reported
             for side in sides:
-                side.is_armed = False
                 while side.pending:
                     side.fail(side.pending.popleft(), error)
+
+    def on_ready(self, readable: bool, writable: bool) -> None:
+        """Serve what can go on, and watch for what cannot: the report was the last."""
+        self._watched = False, False
+        for is_ready, side in ((readable, self.receives), (writable, self.sends)):
+            if is_ready:
+                side.serve()
+        wanted = bool(self.receives.pending), bool(self.sends.pending)
+        if any(wanted) and wanted != self._watched and self.driver.sockets.get(self.fd) is self:
+            self.watch()
 
     def lose(self) -> None:
         """The socket was closed behind our back: forget its number and let every request find out."""
@@ -447,10 +437,7 @@ class SocketQueues:
         """Leave the poll set. The number may belong to another socket after this."""
         if self.driver.sockets.get(self.fd) is self:
             del self.driver.sockets[self.fd]
-            self._unwatch()
-
-    def _unwatch(self) -> None:
-        self.driver.waits.unwatch(self.fd, was_closed=self.sock.fileno() != self.fd)
+            self.driver.waits.unwatch(self.fd)
 
     def end(self) -> None:
         """Abort what is pending in both directions."""

@@ -2,21 +2,24 @@
 
 Facts. ``epoll`` and ``kqueue`` keep the list of watched descriptors in the kernel, can themselves be polled by
 an outer loop, and may be changed by one thread while another waits in them. ``select`` and ``poll`` can do
-none of this. A registration lives in the kernel until the last copy of the *open file* is closed, and changing
-one costs a system call. [epoll(7), kqueue(2); :mod:`selectors`]
+none of this. A registration lives in the kernel until the last copy of the *open file* is closed, not of the number,
+which may have another file by then, and nobody says so. Changing one costs a system call.
+[epoll(7), kqueue(2); :mod:`selectors`]
 
 Consequence. The provider must not care which it gets, and must be able to run on somebody else's waits (a
-manager that has its own poll set).
+manager that has its own poll set). Who is to notice that a number has another file must register it anew each time that
+he begins to wait.
 
-Decision. :class:`ReadinessWaits` is that small interface; :class:`SelectorWaits` is its only implementation
-here, over :class:`selectors.DefaultSelector` with a socket pair to interrupt a wait. Level-triggered: an
-interest that is left in place goes on reporting, so whoever sees a report that nobody wants takes it away. What
-is closed, and lives on in a copy, can be taken away only with the whole set: then the next poll makes a new one.
-"""
+Decision. :class:`ReadinessWaits` is that small interface. A report is the last one: what is to be reported again is
+watched again, and nothing has to be taken off that nobody wants any more. :class:`SelectorWaits` is its only
+implementation here, with a socket pair to interrupt a wait: over ``epoll``, which has such registrations, and elsewhere
+over :class:`selectors.DefaultSelector`, where each report takes the registration off."""
 
 from __future__ import annotations
 
 import contextlib
+import math
+import select
 import selectors
 import socket
 from typing import Protocol
@@ -28,19 +31,19 @@ _WRITE = selectors.EVENT_WRITE
 
 
 class ReadinessWaits(Protocol):
-    """A level-triggered poll set. Everything but :meth:`poll` and :meth:`wake` is called by one thread at a time."""
+    """A poll set. Everything but :meth:`poll` and :meth:`wake` is called by one thread at a time."""
 
     def watch(self, fd: int, read: bool, write: bool) -> None:
-        """Report ``fd`` when it is readable or writable, in place of what was asked for it before.
+        """Report ``fd`` once when it is readable or writable, in place of what was asked for it before.
 
         Raises:
           OSError: the system refuses the descriptor (closed, or too many are watched).
         """
 
-    def unwatch(self, fd: int, *, was_closed: bool = False) -> None:
-        """Stop reporting ``fd``. Nothing happens when it is not watched.
+    def unwatch(self, fd: int) -> None:
+        """Do not report ``fd`` any more. Nothing happens when it is not watched.
 
-        ``was_closed``: it may be closed, and its number in use again.
+        It may be closed, and its number in use again. A closed file that lives on in a copy may be reported once.
         """
 
     def poll(self, timeout_seconds: float | None) -> list[tuple[int, bool, bool]]:
@@ -51,10 +54,7 @@ class ReadinessWaits(Protocol):
         """
 
     def fileno(self) -> int:
-        """A descriptor that is readable when :meth:`poll` would report something; -1 where there is none.
-
-        To be asked for anew after each :meth:`poll`.
-        """
+        """A descriptor that is readable when :meth:`poll` would report something; -1 where there is none."""
 
     def wake(self) -> None:
         """Make a running :meth:`poll`, or else the next, return. From any thread and any signal handler."""
@@ -63,62 +63,148 @@ class ReadinessWaits(Protocol):
         """Give the descriptors back, without changing what is watched: in a forked child the set is the parent's."""
 
 
+class _Set(Protocol):
+    """The part of :class:`SelectorWaits` that depends on the system."""
+
+    def arm(self, fd: int, events: int) -> None:
+        """See :meth:`ReadinessWaits.watch`."""
+
+    def disarm(self, fd: int) -> None:
+        """See :meth:`ReadinessWaits.unwatch`."""
+
+    def select(self, timeout_seconds: float | None) -> list[tuple[int, int]]:
+        """See :meth:`ReadinessWaits.poll`."""
+
+    def fileno(self) -> int:
+        """See :meth:`ReadinessWaits.fileno`."""
+
+    def close(self) -> None:
+        """See :meth:`ReadinessWaits.close`."""
+
+
+class _SelectorSet:
+    """A set over any selector. The one descriptor that is given here is reported as long as it is readable."""
+
+    def __init__(self, selector: selectors.BaseSelector, always: int) -> None:
+        self._selector = selector
+        self._always = always
+        selector.register(always, _READ)
+
+    def arm(self, fd: int, events: int) -> None:
+        self.disarm(fd)
+        self._selector.register(fd, events)
+
+    def disarm(self, fd: int) -> None:
+        if fd in self._selector.get_map():
+            self._selector.unregister(fd)
+
+    def select(self, timeout_seconds: float | None) -> list[tuple[int, int]]:
+        ready = [(key.fd, events) for key, events in self._selector.select(timeout_seconds)]
+        for fd, _ in ready:
+            if fd != self._always:
+                self._selector.unregister(fd)
+        return ready
+
+    def fileno(self) -> int:
+        fileno = getattr(self._selector, "fileno", None)
+        return -1 if fileno is None else int(fileno())
+
+    def close(self) -> None:
+        self._selector.close()
+
+
+class _EpollSet:
+    """A set over epoll. The one descriptor that is given here is reported as long as it is readable."""
+
+    def __init__(self, always: int) -> None:
+        self._epoll = select.epoll()
+        self._known: set[int] = set()  # what it has, unless it was closed without us
+        self._epoll.register(always, select.EPOLLIN)
+
+    def arm(self, fd: int, events: int) -> None:
+        flags = select.EPOLLONESHOT
+        if events & _READ:
+            flags |= select.EPOLLIN
+        if events & _WRITE:
+            flags |= select.EPOLLOUT
+        if fd in self._known:
+            try:
+                self._epoll.modify(fd, flags)
+                return
+            except FileNotFoundError:
+                pass  # another file has the number now
+            except OSError:
+                self._known.discard(fd)
+                raise
+        try:
+            self._epoll.register(fd, flags)
+        except FileExistsError:
+            self._epoll.modify(fd, flags)
+        self._known.add(fd)
+
+    def disarm(self, fd: int) -> None:
+        if fd in self._known:
+            self._known.discard(fd)
+            with contextlib.suppress(OSError):
+                self._epoll.unregister(fd)
+
+    def select(self, timeout_seconds: float | None) -> list[tuple[int, int]]:
+        # In whole milliseconds, and not too early.
+        timeout = None if timeout_seconds is None else math.ceil(timeout_seconds * 1000) / 1000
+        ready = []
+        for fd, flags in self._epoll.poll(timeout, len(self._known) + 1):
+            # An error is for both.
+            read, write = flags & ~select.EPOLLOUT, flags & ~select.EPOLLIN
+            ready.append((fd, (_READ if read else 0) | (_WRITE if write else 0)))
+        return ready
+
+    def fileno(self) -> int:
+        return self._epoll.fileno()
+
+    def close(self) -> None:
+        self._epoll.close()
+
+
 @attrs.define(eq=False)
 class SelectorWaits:
-    """:class:`ReadinessWaits` over the best selector of the platform."""
+    """:class:`ReadinessWaits` over epoll where there is one, over a selector, or over the one that is given."""
 
-    _selector: selectors.BaseSelector = attrs.field(factory=selectors.DefaultSelector)
-    _watched: set[int] = attrs.field(factory=set, init=False)
+    _selector: selectors.BaseSelector | None = None
+    _set: _Set = attrs.field(init=False)
     _wake_receiver: socket.socket = attrs.field(init=False)
     _wake_sender: socket.socket = attrs.field(init=False)
     _wake_fd: int = attrs.field(init=False)
-    _is_stale: bool = attrs.field(default=False, init=False)  # there may be a registration that cannot be taken off
     _is_closed: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._wake_receiver, self._wake_sender = socket.socketpair()
         try:
-            self._wake_receiver, self._wake_sender = socket.socketpair()
+            self._wake_receiver.setblocking(False)
+            self._wake_sender.setblocking(False)
+            self._wake_fd = self._wake_receiver.fileno()
+            if self._selector is None and hasattr(select, "epoll"):
+                self._set = _EpollSet(self._wake_fd)
+            else:
+                self._set = _SelectorSet(self._selector or selectors.DefaultSelector(), self._wake_fd)
         except BaseException:
-            self._selector.close()
+            self._wake_receiver.close()
+            self._wake_sender.close()
             raise
-        self._wake_receiver.setblocking(False)
-        self._wake_sender.setblocking(False)
-        self._wake_fd = self._wake_receiver.fileno()
-        self._selector.register(self._wake_fd, _READ)
 
     def watch(self, fd: int, read: bool, write: bool) -> None:
         """See :meth:`ReadinessWaits.watch`."""
-        events = (_READ if read else 0) | (_WRITE if write else 0)
-        if fd in self._watched:
-            self._watched.discard(fd)
-            try:
-                self._selector.modify(fd, events)
-            except FileNotFoundError:
-                # The descriptor was closed behind our back, and its number is in use again.
-                self._selector.register(fd, events)
-                self._is_stale = True
-        else:
-            self._selector.register(fd, events)
-        self._watched.add(fd)
-        if self.fileno() < 0:  # such a selector waits for a copy of the list: have it look again
+        self._set.arm(fd, (_READ if read else 0) | (_WRITE if write else 0))
+        if self._set.fileno() < 0:  # such a selector waits for a copy of the list: have it look again
             self.wake()
 
-    def unwatch(self, fd: int, *, was_closed: bool = False) -> None:
+    def unwatch(self, fd: int) -> None:
         """See :meth:`ReadinessWaits.unwatch`."""
-        if fd in self._watched:
-            self._watched.discard(fd)
-            self._selector.unregister(fd)
-            if was_closed:
-                self._is_stale = True
-                self.wake()
+        self._set.disarm(fd)
 
     def poll(self, timeout_seconds: float | None) -> list[tuple[int, bool, bool]]:
         """See :meth:`ReadinessWaits.poll`."""
-        if self._is_stale:
-            self._renew()
         ready = []
-        for key, events in self._selector.select(timeout_seconds):
-            fd = key.fd
+        for fd, events in self._set.select(timeout_seconds):
             if fd == self._wake_fd:
                 with contextlib.suppress(BlockingIOError):
                     self._wake_receiver.recv(4096)
@@ -126,24 +212,9 @@ class SelectorWaits:
                 ready.append((fd, bool(events & _READ), bool(events & _WRITE)))
         return ready
 
-    def _renew(self) -> None:
-        try:
-            selector = type(self._selector)()
-        except OSError:  # too many descriptors: what cannot be taken off goes on being reported for now
-            return
-        for key in self._selector.get_map().values():
-            try:
-                selector.register(key.fd, key.events)
-            except OSError:
-                self._watched.discard(key.fd)
-        self._selector.close()
-        self._selector = selector
-        self._is_stale = False
-
     def fileno(self) -> int:
         """See :meth:`ReadinessWaits.fileno`."""
-        fileno = getattr(self._selector, "fileno", None)
-        return -1 if fileno is None else int(fileno())
+        return self._set.fileno()
 
     def wake(self) -> None:
         """See :meth:`ReadinessWaits.wake`."""
@@ -155,8 +226,7 @@ class SelectorWaits:
         """See :meth:`ReadinessWaits.close`. Twice is allowed."""
         if not self._is_closed:
             self._is_closed = True
-            self._watched.clear()
-            self._selector.close()
+            self._set.close()
             self._wake_receiver.close()
             self._wake_sender.close()
 
