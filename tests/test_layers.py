@@ -47,6 +47,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "_datagram",
         "_datagram_leases",
         "_datagram_open",
+        "_destinations",
         "_lease_block",
         "_listener",
         "_open",

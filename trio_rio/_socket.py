@@ -15,7 +15,6 @@ receive or send inside a run that has an engine; each call decides anew whether 
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import socket
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -25,12 +24,12 @@ from trio.lowlevel import checkpoint, checkpoint_if_cancelled, enable_ki_protect
 
 from . import _receive_flags, _trio
 from ._copies import is_ordinary
+from ._destinations import Destinations
 from ._leftovers import close_in_its_thread
 from ._receive_flags import ELSEWHERE, receive_elsewhere
 from ._socket_arguments import flat_data, room_in, size_of, views_of
 from ._taking import take_datagram, take_into
 from ._trio import async_yield, current_engine, must_cancel
-from .rio import pack_address
 from .rio._checks import raw_family
 
 if TYPE_CHECKING:
@@ -43,15 +42,12 @@ if TYPE_CHECKING:
     from ._channel import Channel
     from ._requests import Request
 
-# Destinations in packed form that a socket remembers.
-_DESTINATIONS_MAX = 1024
-
 
 class RioSocket(_trio.StockSocketType):
     """A Trio socket whose receives and sends are RIO requests wherever they can be."""
 
     _channel: Channel | None = None
-    _destinations: dict[Any, bytes] | None = None
+    _destinations: Destinations | None = None
     _is_shared: bool = False  # with another socket, by dup()
 
     def __init__(self, sock: socket.socket) -> None:
@@ -322,7 +318,8 @@ class RioSocket(_trio.StockSocketType):
             data, address = args
             channel = self._channel
             if type(data) is bytes and channel is not None and channel.is_free_for_datagrams() and not channel.sends:
-                is_known = self._pack_known(address) is not None and len(address) == self._address_length
+                known = self._destinations
+                is_known = bool(known and known.known(address)) and len(address) == self._address_length
                 if is_known:  # likewise
                     if must_cancel():
                         await checkpoint()
@@ -336,7 +333,8 @@ class RioSocket(_trio.StockSocketType):
             channel = self._usable_channel()
             flat = flat_data(data)
             if channel is not None and not channel.is_stream and flat is not None:
-                packed = self._pack_known(address) or await self._resolve_and_pack(address)
+                known = self._destinations = self._destinations or Destinations()
+                packed = known.known(address) or await known.resolve(self, address)
                 if packed is not None and channel.is_usable():
                     sent = await self._send_on(channel, flat, packed)
                     if sent is not None:
@@ -358,31 +356,6 @@ class RioSocket(_trio.StockSocketType):
             await super().wait_writable()
         else:
             await channel.window.wait_for_room()
-
-    def _pack_known(self, address: object) -> bytes | None:
-        try:
-            return self._destinations.get(address) if self._destinations else None
-        except TypeError:  # not hashable: let the inherited code find what is wrong with it
-            return None
-
-    async def _resolve_and_pack(self, address: Any) -> bytes | None:
-        """SOCKADDR_INET of a destination; ``None`` leaves it to the inherited code to say what is wrong."""
-        if not isinstance(address, tuple) or len(address) < 2:
-            return None
-        resolved: Any = await self._resolve_address_nocp(address, local=False)
-        try:
-            packed = pack_address(self.family, resolved)
-        except (OSError, TypeError, ValueError):
-            return None
-        try:
-            ipaddress.ip_address(address[0])
-        except ValueError:
-            return packed  # a name may have another address next time: not remembered
-        known = self._destinations
-        if known is None or len(known) >= _DESTINATIONS_MAX:
-            known = self._destinations = {}
-        known[address] = packed
-        return packed
 
     # -- the end ---------------------------------------------------------------------------------------------
 
