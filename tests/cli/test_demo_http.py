@@ -109,7 +109,7 @@ async def test_a_wrong_method_names_the_right_ones() -> None:
     assert b"\r\nAllow: POST\r\n" in await converse(b"GET /echo HTTP/1.1%b\r\n\r\n" % HOST)
 
 
-@pytest.mark.parametrize(("head", "status"), MALFORMED)
+@pytest.mark.parametrize(("head", "status"), MALFORMED, ids=range(len(MALFORMED)))  # one has a very long repr
 async def test_a_malformed_request_ends_the_connection(head: bytes, status: int) -> None:
     """The refusal is the only answer: what follows on the connection is not taken for a request."""
     answer = await converse(head + b"GET / HTTP/1.1%b\r\n\r\n" % HOST)

@@ -33,7 +33,7 @@ ROUNDS = 200
 
 @pytest.mark.usefixtures("way")
 async def test_no_wake_up_is_lost() -> None:
-    """Two channels throw a bunch to and fro, with no deadline that would wake the run should it oversleep."""
+    """Two channels throw a bunch back and forth, with no deadline that would wake the run should it oversleep."""
     async with open_two() as (one, other):
 
         async def throw_back(channel: DatagramChannel) -> None:
