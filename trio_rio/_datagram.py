@@ -423,6 +423,7 @@ class DatagramChannel(trio.abc.AsyncResource):
 
     # -- the end -----------------------------------------------------------------------------------------
 
+    @enable_ki_protection
     async def aclose(self) -> None:
         """Close the channel and its socket. Tasks that wait get ClosedResourceError. Twice is allowed, also at a time.
 

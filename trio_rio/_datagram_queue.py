@@ -304,6 +304,8 @@ class DatagramQueue:
 
     def wake_all(self) -> None:
         """Tell every task that waits that the channel is closed."""
+        if self.engine.is_foreign:
+            return  # those that waited in the parent may not wait any more
         tasks = self.sends.stop_waiting()
         if self.reader is not None:
             tasks.append(self.reader)
@@ -371,7 +373,8 @@ class DatagramQueue:
 
     def is_lingering(self) -> bool:
         """See :meth:`QueueOwner.is_lingering`."""
-        return not self.is_ended and not self.sends.waits_for_sends and self.sends.in_flight > 0
+        is_promised = not self.is_ended and not self.sends.waits_for_sends and self.sends.in_flight > 0
+        return is_promised and not self.engine.is_foreign
 
     def account(self) -> Account:
         """See :meth:`QueueOwner.account`."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import os
 import socket
 import sys
 import threading
@@ -31,6 +32,7 @@ from ._config import RioConfig
 from ._errors import RioCallError, RioUnavailableError
 from ._socket import RioSocket
 from ._socket_module import SocketModule
+from .io_managers.forked import leave_to_parent
 from .io_managers.readiness import ReadinessIOManager
 from .rio.chooser import Forced, choose_provider, forced_provider, is_news
 
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _log = logging.getLogger("trio_rio")
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=leave_to_parent)
 
 _SMALLER = "free memory, or ask for smaller queues in RioConfig"
 

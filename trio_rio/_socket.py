@@ -29,7 +29,7 @@ from ._leftovers import close_in_its_thread
 from ._receive_flags import ELSEWHERE, receive_elsewhere
 from ._socket_arguments import flat_data, room_in, size_of, views_of
 from ._taking import take_datagram, take_into
-from ._trio import async_yield, current_engine, must_cancel
+from ._trio import async_yield, current_engine, engine_to_use, must_cancel
 from .rio._checks import raw_family
 
 if TYPE_CHECKING:
@@ -63,15 +63,13 @@ class RioSocket(_trio.StockSocketType):
 
     def _attach(self) -> Channel | None:
         """The channel of this run, made if need be; ``None`` where RIO cannot serve."""
-        engine = current_engine()
-        if engine is None or type(self._sock) is not socket.socket:
+        engine = engine_to_use()
+        if engine is None or type(self._sock) is not socket.socket or self._sock.fileno() == -1:
             return None
         channel = self._channel
         is_outdated = channel is not None and channel.ahead is not None and channel.ahead.is_outdated
         if channel is not None and channel.engine is engine and channel.sock is self._sock and not is_outdated:
             return None if channel.is_closed or self._sock.fileno() != channel.fd else channel
-        if self._sock.fileno() == -1:
-            return None
         channel = self._channel = engine.attach(self._sock)
         if channel is not None:
             channel.users += 1
@@ -90,8 +88,8 @@ class RioSocket(_trio.StockSocketType):
     @enable_ki_protection
     async def accept(self) -> tuple[Any, Any]:
         """See :meth:`socket.socket.accept`. A checkpoint; cancelling it loses no connection."""
+        engine = engine_to_use()
         accepted, address = await super().accept()
-        engine = current_engine()
         if engine is not None and isinstance(accepted, RioSocket):
             engine.own_sockets.adopt_accepted(self._sock, accepted._sock)
         return accepted, address

@@ -109,7 +109,6 @@ async def test_the_exit_of_a_child_leaves_the_parent_alone() -> None:
         assert_ledger_balanced()
 
 
-@pytest.mark.providers("uring")  # on portable the run itself is stock Trio's, whose epoll such a child spoils
 def test_a_child_that_leaves_the_run(rio_provider: str, pair: tuple[socket.socket, socket.socket]) -> None:
     """A child that unwinds the run that it was forked in ends it without touching the parent's."""
 
