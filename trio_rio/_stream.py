@@ -322,6 +322,7 @@ class RioStream(HalfCloseableStream):
 
     # -- the end, and options --------------------------------------------------------------------------------
 
+    @enable_ki_protection
     async def aclose(self) -> None:
         """Close the socket at once, then a checkpoint. Twice is allowed.
 

@@ -5,6 +5,7 @@ A KeyboardInterrupt between two steps of ours leaves a task that waits for nothi
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -12,11 +13,13 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+import trio_rio
 from trio_rio._channel import Channel
+from trio_rio._lease import LeaseBook
 from trio_rio._window import SendWindow
 
-from ..engine.harness import fill, open_pair, stdlib_pair, until_sent
-from ..platforms import needs_full_buffers, needs_recvmsg
+from ..engine.harness import fill, open_pair, python, stdlib_pair, until_sent
+from ..platforms import needs_full_buffers, needs_interrupts, needs_recvmsg
 
 Record = Callable[..., list[bool]]
 
@@ -114,3 +117,108 @@ async def test_no_interrupt_comes_before_a_send_waits(args: tuple[object, ...], 
         fill(ours)
         await sock.send(bytes(1000))
         await assert_protected(record, getattr(sock, str(name)), *rest)
+
+
+@pytest.mark.parametrize("kind", ["stream", "channel"])
+async def test_no_interrupt_comes_inside_aclose(kind: str, record: Record) -> None:
+    """A stream, or a datagram channel, is closed whole, leases and all, before a KeyboardInterrupt is raised."""
+    sock = trio.socket.socket(type=trio.socket.SOCK_STREAM if kind == "stream" else trio.socket.SOCK_DGRAM)
+    await sock.bind(("127.0.0.1", 0))
+    seen = record(LeaseBook, "end_those_of")
+    await (trio_rio.RioStream(sock) if kind == "stream" else trio_rio.DatagramChannel(sock)).aclose()
+    assert seen == [True]
+
+
+# Interrupts a main task before each of its instructions in turn, and counts how its runs end.
+INTERRUPTED = """
+import collections, ctypes, gc, signal, sys, warnings
+import trio
+
+provider = sys.argv[1]
+run = trio.run
+if provider != "stock":
+    import trio_rio
+    run = lambda main: trio_rio.run(main, config=trio_rio.RioConfig(provider=provider))
+
+# As a trace function: Python's handler of SIGINT runs at the next instruction that looks for signals.
+interrupt = ctypes.PYFUNCTYPE(None, *[ctypes.py_object] * 3)(("PyErr_SetInterrupt", ctypes.pythonapi))
+
+
+async def echo(stream):
+    async for data in stream:
+        await stream.send_all(data)
+
+
+async def main():
+    async with trio.open_nursery() as outer:
+        listeners = await outer.start(trio.serve_tcp, echo, 0)
+        port = listeners[0].socket.getsockname()[1]
+        async with trio.open_nursery() as inner:
+            inner.start_soon(trio.sleep, 0)
+            async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+                await stream.send_all(b"x")
+                await stream.receive_some(1)
+        outer.cancel_scope.cancel()
+
+
+def leaves(error):
+    inner = getattr(error, "exceptions", None)
+    return [error] if inner is None else [leaf for one in inner for leaf in leaves(one)]
+
+
+def interrupted_before(number):
+    count, of_trio = 0, None
+
+    def trace(frame, event, _):
+        nonlocal count
+        count += event == "opcode"
+        return interrupt if count == number else trace
+
+    def begin(frame, event, _):  # and go on, each time that the task is resumed
+        nonlocal of_trio
+        if frame.f_code is not main.__code__:
+            return None
+        if of_trio is None:
+            frame.f_trace_opcodes = True
+            of_trio = signal.signal(signal.SIGINT, once)
+        return trace
+
+    def once(_, interrupted):
+        sys.settrace(None)
+        while interrupted is not None and interrupted.f_code is not main.__code__:
+            interrupted = interrupted.f_back
+        if interrupted is not None:
+            interrupted.f_trace = None
+        of_trio(signal.SIGINT, sys._getframe(1))
+
+    sys.settrace(begin)
+    try:
+        run(main)
+        return "returned" if count >= number else None  # it has no more instructions
+    except BaseException as error:
+        assert count >= number, error
+        return " ".join(sorted({f"{type(leaf).__name__}: {leaf}"[:40] for leaf in leaves(error)}))
+    finally:
+        sys.settrace(None)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+warnings.simplefilter("ignore")
+sys.unraisablehook = lambda _: None
+ends = collections.Counter()
+number = 1
+while (end := interrupted_before(number)) is not None:
+    ends[end] += 1
+    number += 1
+    gc.collect()
+print(sorted(ends.items()))
+"""
+
+
+@needs_interrupts
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="about the instructions of CPython")
+def test_an_interrupt_ends_a_run_as_on_stock_trio(rio_provider: str) -> None:
+    """Whatever instruction of the main task Ctrl-C comes before, a run ends as it does on stock Trio."""
+    ends = {name: python(INTERRUPTED, name, provider=rio_provider).stdout for name in ("stock", rio_provider)}
+    assert "KeyboardInterrupt" in ends["stock"]
+    assert ends[rio_provider] == ends["stock"]
