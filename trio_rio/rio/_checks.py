@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Protocol
 
 from .addresses import SOCKADDR_INET_SIZE_BYTES
 from .errors import RioCallError, RioError, Status
-from .types import ALL_FLAGS, RIO_MAX_CQ_SIZE, RIO_MSG_COMMIT_ONLY, RIO_MSG_WAITALL, BufferSlice, CompletionQueue
+from .types import (
+    ALL_FLAGS,
+    NO_BUFFER,
+    RIO_MAX_CQ_SIZE,
+    RIO_MSG_COMMIT_ONLY,
+    RIO_MSG_WAITALL,
+    BufferSlice,
+    CompletionQueue,
+    RequestQueue,
+)
 
 if TYPE_CHECKING:
     from .api import Provider
@@ -136,3 +145,31 @@ def problem_with(
 def leak(memory: object) -> None:
     """Keep ``memory`` for the rest of the process: the kernel may still write to it, freeing it would corrupt."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(memory))
+
+
+def post_or_commit(
+    function: str,
+    request_queue: RequestQueue,
+    data: BufferSlice | None,
+    data_count: int,
+    address: BufferSlice | None,
+    flags: int,
+    context: int,
+) -> None:
+    """RIOReceive, RIOSend and their Ex forms, by the flat calls of a request queue; raises where they say a code."""
+    is_send = function.startswith("RIOSend")
+    problem = problem_with(is_send, data, data_count, address, flags, context)
+    if problem:
+        raise RioCallError(function, Status.EINVAL, problem)
+    if flags & RIO_MSG_COMMIT_ONLY:
+        code = request_queue.commit_sends() if is_send else request_queue.commit_receives()
+    else:
+        buffer_id, offset, length = data or (NO_BUFFER, 0, 0)
+        if address is None:
+            post = request_queue.post_send if is_send else request_queue.post_receive
+            code = post(buffer_id, offset, length, flags, context)
+        else:
+            post_ex = request_queue.post_send_to if is_send else request_queue.post_receive_from
+            code = post_ex(buffer_id, offset, length, address.buffer_id, address.offset, flags, context)
+    if code:
+        request_queue.provider.raise_for(function, code)

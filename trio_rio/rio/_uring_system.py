@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from .errors import RioUnavailableError
 
 # RIO_INTERFACE of native/rio.h.
-INTERFACE = 4
+INTERFACE = 5
 
 
 class _Feature(NamedTuple):
@@ -31,7 +31,9 @@ FEATURES = (
     _Feature("FAST_POLL", "Linux 5.7", "receives wait without a thread", ring_feature=1 << 5),
     _Feature("SUBMIT_ALL", "Linux 5.18", "a bad request does not hold up a batch", setup_flag=1 << 7),
     _Feature("COOP_TASKRUN", "Linux 5.19", "no interrupt for a completion", setup_flag=1 << 8),
-    _Feature("RECV_POLL_FIRST", "Linux 5.19", "a receive that must wait does not try first", setup_flag=1 << 8),
+    _Feature(
+        "RECV_POLL_FIRST", "Linux 5.19", "a receive of a datagram that must wait does not try first", setup_flag=1 << 8
+    ),
     _Feature("NO_IOWAIT", "Linux 6.15", "an idle program is not shown as waiting for I/O", ring_feature=1 << 17),
 )
 

@@ -12,8 +12,8 @@ Decision. :class:`Provider` has the thirteen functions under their own names in 
 arguments in RIO's order; a call that the table would fail raises :class:`RioCallError` with the code that the
 table would give. A few functions stand *beside* the thirteen, because on Windows they belong to Winsock or to
 the port, and because some providers can do more: :meth:`Provider.close_socket`, :meth:`Provider.cancel`,
-:meth:`Provider.create_port`, :meth:`Provider.create_event`, :meth:`Provider.commit_all`, and
-:meth:`Provider.post_receives` and :meth:`Provider.post_sends`, which are many calls in one.
+:meth:`Provider.try_sends`, :meth:`Provider.create_port`, :meth:`Provider.create_event`, :meth:`Provider.commit_all`,
+and :meth:`Provider.post_receives` and :meth:`Provider.post_sends`, which are many calls in one.
 
 Two speeds. The methods of :class:`Provider` check everything and are for people. A :class:`RequestQueue` and a
 :class:`CompletionQueue` carry the same operations with flat integer arguments and an error code as the result
@@ -30,7 +30,7 @@ import sys
 from array import array
 from typing import ClassVar, NoReturn
 
-from ._checks import problem_with
+from ._checks import post_or_commit
 from ._rows import post_receives, post_sends
 from .addresses import SOCKADDR_INET_SIZE_BYTES, Address, pack_address, unpack_address
 from .errors import RioCallError, Status, status_from_errno, status_name
@@ -347,9 +347,17 @@ class Provider(abc.ABC):
         """Ask that the outstanding request with this context end now (only where :attr:`can_cancel`).
 
         It still completes exactly once: aborted (``bytes_transferred`` says how much of a stream send had
-        gone), or with its result if that came first. A request that the kernel has not seen is aborted
-        untouched. An unknown context is ignored.
+        gone), or with its result if that came first: what comes later is not for it. A request that the kernel
+        has not seen is aborted untouched. An unknown context is ignored.
         """
+
+    def try_sends(self, request_queue: RequestQueue) -> bool:
+        """Let the queue's sends go as far as they go now. Whether one is left that has to wait for its socket.
+
+        One that was cancelled does not count. False where that cannot be known: where a send completes only when the
+        peer has acknowledged it, and in a thread that may not submit.
+        """
+        return False
 
     def post_receives(
         self, request_queue: RequestQueue, slots: SlotRow, first_context: int, count: int, flags: int
@@ -431,32 +439,7 @@ class Provider(abc.ABC):
             )
         self._request(function, request_queue, data, data_count, remote, flags, context)
 
-    @staticmethod
-    def _request(
-        function: str,
-        request_queue: RequestQueue,
-        data: BufferSlice | None,
-        data_count: int,
-        address: BufferSlice | None,
-        flags: int,
-        context: int,
-    ) -> None:
-        is_send = function.startswith("RIOSend")
-        problem = problem_with(is_send, data, data_count, address, flags, context)
-        if problem:
-            raise RioCallError(function, Status.EINVAL, problem)
-        if flags & RIO_MSG_COMMIT_ONLY:
-            code = request_queue.commit_sends() if is_send else request_queue.commit_receives()
-        else:
-            buffer_id, offset, length = data or (NO_BUFFER, 0, 0)
-            if address is None:
-                post = request_queue.post_send if is_send else request_queue.post_receive
-                code = post(buffer_id, offset, length, flags, context)
-            else:
-                post_ex = request_queue.post_send_to if is_send else request_queue.post_receive_from
-                code = post_ex(buffer_id, offset, length, address.buffer_id, address.offset, flags, context)
-        if code:
-            request_queue.provider.raise_for(function, code)
+    _request = staticmethod(post_or_commit)
 
 
 __all__ = [

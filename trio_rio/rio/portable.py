@@ -223,6 +223,13 @@ class PortableProvider(Provider):
                 queues.receives.cancel(request_context)
                 queues.sends.cancel(request_context)
 
+    def try_sends(self, request_queue: RequestQueue) -> bool:
+        """See :meth:`Provider.try_sends`."""
+        with self._driver.entry():
+            sends = self._queues("try_sends", request_queue).sends
+            sends.serve()
+            return bool(sends.pending)
+
     def commit_all(self) -> None:
         """See :meth:`Provider.commit_all`. Everything has been started already."""
         self._driver.refuse_other_process()

@@ -21,9 +21,8 @@ Decision
 ========
 - One request per direction is in the kernel, so order is RIO's. A stream send that ends short goes on by itself.
 - A deferred request is staged like any other; it starts with the next submission of the ring, which RIO allows.
-- :meth:`UringProvider.cancel` is IORING_OP_ASYNC_CANCEL for the one request, by its user_data.
-- Closing a socket cancels first and enters the kernel once: close(2) alone would send no FIN while a request
-  holds the file.
+- :meth:`UringProvider.cancel` is IORING_OP_ASYNC_CANCEL for the one request, at once. So is closing a socket, for
+  all of its requests: close(2) alone would send no FIN while a request holds the file.
 - Features are found by trying them; ``_uring_system.FEATURES`` says which kernel brought each, and what it is used for.
 """
 
@@ -65,8 +64,7 @@ _FORKED = 20001
 _CLOSED = 20002
 _MASK32 = 0xFFFF_FFFF
 
-# Entries of the submission ring: a longer batch is submitted in parts, so this is no limit. The completion ring
-# is eight times as long, and the kernel keeps what does not fit (IORING_FEAT_NODROP).
+# Entries of the submission ring; a longer batch is submitted in parts. The completion ring is eight times as long.
 DEFAULT_RING_ENTRIES = 512
 
 
@@ -368,6 +366,12 @@ class UringProvider(Provider):
         if not request_queue.is_closed:
             handle = self._request_handle("cancel", request_queue)
             self._check("cancel", self.lib.rio_cancel(self.core, handle, request_context))
+
+    def try_sends(self, request_queue: RequestQueue) -> bool:
+        """See :meth:`Provider.try_sends`."""
+        left = int(self.lib.rio_try_sends(self.core, self._request_handle("try_sends", request_queue)))
+        self._check("try_sends", max(0, -left))
+        return left > 0
 
     def post_receives(
         self, request_queue: RequestQueue, slots: SlotRow, first_context: int, count: int, flags: int

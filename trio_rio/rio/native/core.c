@@ -128,7 +128,7 @@ struct op *op_new(rio_core *core, enum kind kind) {
     }
     op->next = op->previous = op->behind = NULL;
     op->kind = kind;
-    op->is_cancel_sent = false;
+    op->is_cancel_sent = op->is_tried_again = false;
     return op;
 }
 

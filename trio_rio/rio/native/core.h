@@ -35,6 +35,7 @@ struct op {
     uint32_t index, generation;
     uint8_t kind, state, direction;
     bool is_cancel_sent; /* the cancellation is in the kernel */
+    bool is_tried_again; /* it is cancelled only to be staged again */
     uint32_t flags;
     int fd;
     uint32_t poll_mask;
@@ -81,7 +82,8 @@ struct request_queue {
     uint32_t index, generation;
     int fd;
     bool is_stream, is_closed, is_live;
-    bool is_drained; /* the last receive took all there was: the next will have to wait */
+    bool is_drained; /* of datagrams: there was none just now, so the next receive will have to wait */
+    int reader_error; /* what ended the connection, and is the next receive's to tell */
     uint64_t socket_context;
     struct completion_queue *cq[2];
     uint32_t max[2], outstanding[2];
@@ -205,7 +207,7 @@ int request_submit_soon(rio_core *core);
 void request_complete(rio_core *core, struct op *op, int32_t status);
 void request_prepare(const rio_core *core, const struct op *op, struct uring_sqe *sqe);
 void request_cancel(rio_core *core, struct op *op);
-void request_finish(rio_core *core, struct op *op, int32_t result, uint32_t flags); /* the kernel's answer */
+void request_finish(rio_core *core, struct op *op, int32_t result); /* the kernel's answer */
 
 /* datagrams.c */
 bool datagrams_move(rio_core *core, struct op *head); /* what can go now goes; whether anything did */

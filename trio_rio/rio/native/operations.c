@@ -84,7 +84,7 @@ int ring_flush(rio_core *core) {
     }
 }
 
-static void answer(rio_core *core, uint64_t user_data, int32_t result, uint32_t flags) {
+static void answer(rio_core *core, uint64_t user_data, int32_t result) {
     struct op *op = slab_at(&core->ops, (uint32_t)user_data);
     if (user_data >> 60 == KIND_CANCEL)
         return;
@@ -93,7 +93,7 @@ static void answer(rio_core *core, uint64_t user_data, int32_t result, uint32_t 
     core->own_in_kernel -= op->kind == KIND_SET;
     core->completions++;
     if (op->kind == KIND_REQUEST) {
-        request_finish(core, op, result, flags);
+        request_finish(core, op, result);
         return;
     }
     if (op->state == OP_CANCELLING && !op->is_cancel_sent)
@@ -111,7 +111,7 @@ void ring_withdraw(rio_core *core, const struct request_queue *rq) {
         if (user_data >> 60 == KIND_CANCEL || (rq && (user_data >> 60 != KIND_REQUEST || op->queue != rq)))
             continue;
         *sqe = (struct uring_sqe){.opcode = URING_OP_NOP, .user_data = (uint64_t)KIND_CANCEL << 60};
-        answer(core, user_data, -ECANCELED, 0);
+        answer(core, user_data, -ECANCELED);
     }
 }
 
@@ -142,9 +142,8 @@ uint32_t ring_reap(rio_core *core) {
     for (; (cqe = ring_peek(&core->ring)); count++) {
         uint64_t user_data = cqe->user_data;
         int32_t result = cqe->result;
-        uint32_t flags = cqe->flags;
         ring_advance(&core->ring);
-        answer(core, user_data, result, flags);
+        answer(core, user_data, result);
     }
     return count;
 }

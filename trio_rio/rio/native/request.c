@@ -5,10 +5,18 @@
  * operation ends with ECANCELED, with EINTR, or with its result if that was first [io_uring_cancelation(7)]. A
  * datagram that is longer than its slice is reported by a length beyond the slice (MSG_TRUNC in a plain
  * receive) or by a flag (recvmsg).
- * Consequence. One request may be several operations in a row; only the last of them is a completion.
- * Decision. request_finish() decides from the answer: again, or complete. A request that has not reached the
- * kernel is aborted without touching its socket. Once a part of a send with RIO_FLAG_PART has gone, its further
- * operations do not wait: it completes, as send(2) does, when the socket takes no more for now.
+ * A socket tells once that its connection is gone: to the operation that looks first. After that a receive ends as at
+ * the end of the stream, and a send with EPIPE. A receive waits until as much is there as SO_RCVLOWAT says, but its
+ * first try takes what there is. A send that waits goes on when a good part of the buffer is free; a new one takes any
+ * room.
+ * Consequence. One request may be several operations in a row; only the last of them is a completion. Of a receive and
+ * a send that wait when a connection breaks off, the receive could take that for a proper end. No receive of a stream
+ * may skip its first try. Whether a send would have to wait is known only when it has been tried just now.
+ * Decision. request_finish() decides from the answer: again, or complete. A request that has not reached the kernel is
+ * aborted without touching its socket; one that has, at once. Once a part of a send with RIO_FLAG_PART has gone, its
+ * further operations do not wait: it completes, as send(2) does, when the socket takes no more for now. The error of a
+ * connection goes to the receive, if one is posted. rio_try_sends() takes the first send back from the kernel, and
+ * stages it again.
  *
  *             post          submit             answer
  *   (none) ─┬──────▶ STAGED ──────▶ IN_KERNEL ────────▶ complete ─▶ completion queue
@@ -78,7 +86,7 @@ void request_prepare(const rio_core *core, const struct op *op, struct uring_sqe
         sqe->address = (uint64_t)(uintptr_t)(op->data + op->done);
         sqe->length = left < AT_ONCE_MAX ? left : AT_ONCE_MAX;
     }
-    /* A try that must fail costs as much as one that succeeds. The kernel that brought COOP_TASKRUN has this too. */
+    /* A datagram has been tried for already. The kernel that brought COOP_TASKRUN has this too. */
     if (!is_send && op->queue->is_drained && core->ring.setup_flags & URING_SETUP_COOP_TASKRUN)
         sqe->ioprio = URING_RECV_POLL_FIRST;
     if (is_send)
@@ -91,13 +99,36 @@ static bool is_wanted_whole(const struct op *op) {
     return op->queue->is_stream && (op->direction == SEND || op->flags & RIO_FLAG_WAITALL);
 }
 
-void request_finish(rio_core *core, struct op *op, int32_t result, uint32_t flags) {
-    bool is_cancelled = op->state == OP_CANCELLING;
+static bool is_end_of_connection(int32_t status) {
+    return status == ECONNRESET || status == ECONNABORTED || status == ETIMEDOUT || status == EHOSTUNREACH ||
+           status == ENETUNREACH;
+}
+
+/* What a request of a stream ends with: the receive tells what ended the connection, also if a send was told. */
+static int32_t told_to_reader(const struct op *op, int32_t status) {
+    struct request_queue *rq = op->queue;
+    const struct op *reader = rq->head[RECEIVE];
+    if (op->direction == SEND && is_end_of_connection(status) && reader && reader->state != OP_CANCELLING) {
+        rq->reader_error = status;
+        return EPIPE;
+    }
+    if (op->direction == RECEIVE && !status && !op->done) {
+        status = rq->reader_error;
+        rq->reader_error = 0;
+    }
+    return status;
+}
+
+void request_finish(rio_core *core, struct op *op, int32_t result) {
+    bool is_cancelled = op->state == OP_CANCELLING && !op->is_tried_again;
     int32_t status = 0;
-    if (op->direction == RECEIVE) /* of datagrams the kernel does not say whether there are more */
-        op->queue->is_drained = op->queue->is_stream && result > 0 && !(flags & URING_CQE_SOCK_NONEMPTY);
-    if (is_cancelled && !op->is_cancel_sent)
+    if (op->direction == RECEIVE)
+        op->queue->is_drained = false; /* of datagrams the kernel does not say whether there are more */
+    if (op->state == OP_CANCELLING && !op->is_cancel_sent)
         list_remove(&core->cancels, op);
+    if (op->is_tried_again && result == -ECANCELED)
+        result = -EINTR;
+    op->is_tried_again = op->is_cancel_sent = false;
     if (result >= 0) {
         bool is_truncated = !op->queue->is_stream && ((uint32_t)result > op->length ||
                                                       (op->address && op->message.msg_flags & MSG_TRUNC));
@@ -122,6 +153,8 @@ void request_finish(rio_core *core, struct op *op, int32_t result, uint32_t flag
         status = -result;
     }
     struct request_queue *rq = op->queue;
+    if (rq->is_stream)
+        status = told_to_reader(op, status);
     bool may_have_more = !rq->is_stream && op->direction == RECEIVE && !rq->is_closed;
     request_complete(core, op, status);
     if (may_have_more && rq->head[RECEIVE])
@@ -143,6 +176,7 @@ void request_cancel(rio_core *core, struct op *op) {
         core->must_submit = true;
         break;
     default: /* cancelling already */
+        op->is_tried_again = false;
         break;
     }
 }
@@ -309,10 +343,42 @@ int rio_cancel(rio_core *core, uint64_t handle, uint64_t context) {
         for (struct op *op = rq->head[direction]; op; op = op->behind)
             if (op->context == context) {
                 request_cancel(core, op);
+                if (core->cancels.first && core_is_owner(core))
+                    ring_flush(core); /* what the kernel does not take now goes with the next submission */
                 nudge_owner(core);
                 core_leave(core);
                 return 0;
             }
     core_leave(core);
     return 0;
+}
+
+/* A peer that reads while we try may let a long send go on and on: that is not one which has to wait. */
+#define TRIES_MAX 64
+
+static bool is_send_left(rio_core *core, const struct request_queue *rq) {
+    struct op *head = rq->head[SEND];
+    if (head && head->state == OP_IN_KERNEL) {
+        request_cancel(core, head);
+        head->is_tried_again = true;
+    }
+    for (int tries = 0; tries < TRIES_MAX && rq->head[SEND]; tries++) {
+        if (ring_flush(core) < 0)
+            return false;
+        ring_reap(core);
+        head = rq->head[SEND];
+        if (head && head->state == OP_IN_KERNEL)
+            return true;
+    }
+    return false;
+}
+
+int rio_try_sends(rio_core *core, uint64_t handle) {
+    int error = core_enter(core);
+    if (error)
+        return -error;
+    struct request_queue *rq = rq_find(core, handle);
+    int result = !rq ? -RIO_E_INVAL : core_is_owner(core) && is_send_left(core, rq);
+    core_leave(core);
+    return result;
 }

@@ -12,7 +12,7 @@
 
 /* Changes whenever this file does in a way that Python notices: an extension that was built from another one is
  * refused. */
-#define RIO_INTERFACE 4
+#define RIO_INTERFACE 5
 
 /* Codes of the function table [winsock2.h]. */
 #define RIO_E_FAULT 10014
@@ -104,7 +104,11 @@ int rio_send_to(rio_core *core, uint64_t handle, uint64_t buffer_id, uint32_t of
                 uint64_t address_buffer_id, uint32_t address_offset, uint32_t flags, uint64_t context);
 int rio_commit(rio_core *core, uint64_t handle);
 int rio_commit_all(rio_core *core);
+/* In the owner's thread the kernel knows of it on return, and has answered, unless it is short of memory. */
 int rio_cancel(rio_core *core, uint64_t handle, uint64_t context);
+/* Lets the sends of a socket go as far as they go now. 1: one that is not cancelled is left, and has to wait; 0: none,
+ * or this is not the owner's thread; else a negative code. */
+int rio_try_sends(rio_core *core, uint64_t handle);
 
 /* ---- datagrams.c ---- */
 /* Many posts in one call. How many were posted, or the negative code that the first of them was refused with. */

@@ -61,9 +61,6 @@
 /* Of a receive, in ioprio. */
 #define URING_RECV_POLL_FIRST (1u << 0) /* 5.19: wait for data before the first try */
 
-/* Of a completion. */
-#define URING_CQE_SOCK_NONEMPTY (1u << 2) /* 5.19: there was more to receive */
-
 struct uring_sqe {
     uint8_t opcode;
     uint8_t flags;
