@@ -20,6 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "_channel",
         "_collector",
         "_config",
+        "_conflicts",
         "_copies",
         "_datagram_addresses",
         "_datagram_arguments",

@@ -12,7 +12,7 @@ Two ways to send
 
 Which of them is the run's configuration. Where one request can be cancelled it is on demand, and one by one.
 
-Rules. One reader at a time. The busy mark ends with the completion, not when the task runs. After
+Rules. One reader at a time (``_conflicts.py``). The busy mark ends with the completion, not when the task runs. After
 :meth:`Channel.close` no request of the socket reaches the kernel."""
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import trio
 
-from . import _taking
+from . import _conflicts, _taking
 from ._ahead import DATAGRAM_BYTES_MAX, ReadAhead
 from ._copies import is_ordinary
 from ._requests import POSTED, WAITED, Event, Request, closed_error, raise_refused
@@ -43,9 +43,6 @@ if TYPE_CHECKING:
 
 # A receive that fills its slice makes a connection busy; this many small ones in a row make it quiet again.
 _SMALL_RECEIVES_UNTIL_QUIET = 4
-
-# How many ticks of the run a send may take before it counts as blocked: one to be submitted, one to be handed out.
-_TICKS_UNTIL_BLOCKED = 2
 
 # What a send takes of a caller's own memory: a registration, and the system's own send, have less than 4 and 2 GiB. No
 # datagram is so long, so that what is left of one fails as the whole would.
@@ -71,6 +68,7 @@ class Channel:
     fileno: Callable[[], int] = attrs.field(init=False)  # of the socket now: another number if it was closed
     waits: Container[int] = attrs.field(init=False)  # the manager's readiness waits
     read_key: int = attrs.field(init=False)  # in the manager's table of readiness waits
+    write_key: int = attrs.field(init=False)
     is_stream: bool = attrs.field(init=False)
     starts_at_post: bool = attrs.field(init=False)
     part_flags: int = attrs.field(init=False)  # of a send that is done when the system takes no more for now
@@ -80,6 +78,7 @@ class Channel:
     is_bulk: bool = False
     quiet: int = 0
     reader: Request | None = None  # on demand: the receive that a task waits for
+    cancelled_readers: tuple[Request, ...] = ()  # receives before it that have not ended
     sends: set[Request] = attrs.field(factory=set)
     ahead: ReadAhead | None = None  # None: receives are made on demand
     window: SendWindow | None = None  # None: each send is waited for
@@ -92,7 +91,7 @@ class Channel:
         self.fileno = self.sock.fileno
         self.fd = self.fileno()
         self.waits = self.engine.manager.waits
-        self.read_key = self.fd << 1
+        self.read_key, self.write_key = self.fd << 1, self.fd << 1 | 1
         self.is_stream = raw_type(self.sock) == socket.SOCK_STREAM
         engine = self.engine
         self.starts_at_post = engine.provider.starts_at_post
@@ -142,7 +141,7 @@ class Channel:
         if task._runner is not engine.runner or self.fileno() != self.fd:
             return None
         if self.reader is not None or self.read_key in self.waits:
-            raise trio.BusyResourceError("another task is already reading from this socket")
+            _conflicts.check_not_receiving(self)
         large = size > engine.small_size_bytes and (self.is_busy or not self.is_stream)
         request = None
         if large and self.is_bulk and size > engine.arena.large_size_bytes:
@@ -257,13 +256,13 @@ class Channel:
           flags: of the post; :attr:`part_flags` if a part of a stream's data is enough.
 
         Raises:
-          BusyResourceError: another task's send on this stream is blocked.
+          BusyResourceError: another task's send on this socket has to wait.
         """
         engine, task = self.engine, getattr(GLOBAL_RUN_CONTEXT, "task", NO_TASK)
         if task._runner is not engine.runner or self.fileno() != self.fd:
             return None
-        if self.sends:
-            self._check_not_blocked()
+        if wait and (self.sends or self.write_key in self.waits) and not _conflicts.may_post_send(self):
+            return None
         size, is_copied = len(data), True  # here; else the kernel does
         if type(data) is memoryview:
             is_copied = is_ordinary(data) or engine.leases.has_lent(data.obj)
@@ -294,7 +293,6 @@ class Channel:
             size, buffer_id = request.registered.length, request.registered.buffer_id  # type: ignore[union-attr]
             offset = address_offset = 0
         request.channel, request.is_receive, request.length = self, False, size
-        request.tick = engine.manager.ticks
         request.task = task if wait else None
         request.state = WAITED if wait else POSTED  # TRANSITIONS[FREE][POST_AND_WAIT], or [POST]
         try:
@@ -325,13 +323,11 @@ class Channel:
         The current task will wait for the completion, unless there is a window.
 
         Raises:
-          BusyResourceError: another task's send on this stream is blocked. As when RIO refuses the post, and when
+          BusyResourceError: another task's send on this socket has to wait. As when RIO refuses the post, and when
             False is returned, the request is still the caller's.
         """
-        if not self.is_usable():
+        if not self.is_usable() or (self.window is None and not _conflicts.may_post_send(self)):
             return False
-        if self.sends:
-            self._check_not_blocked()
         slice_: Slice = request.slice  # type: ignore[assignment]
         code = self.request_queue.post_send(slice_.buffer_id, slice_.offset, size, RIO_MSG_DEFER, request.context)
         if code == Status.ENOBUFS:
@@ -339,7 +335,6 @@ class Channel:
         if code:
             raise_refused(self, code)
         request.channel, request.is_receive, request.length = self, False, size
-        request.tick = self.engine.manager.ticks
         if self.window is None:
             request.happen(Event.POST_AND_WAIT)
             request.task = GLOBAL_RUN_CONTEXT.task
@@ -348,14 +343,6 @@ class Channel:
             self.window.bytes_in_flight += size
         self.sends.add(request)
         return True
-
-    def _check_not_blocked(self) -> None:
-        """Trio lets two tasks send on one stream as long as neither is blocked; so do we."""
-        if not self.is_stream or self.window is not None:
-            return
-        latest = self.engine.manager.ticks - _TICKS_UNTIL_BLOCKED
-        if any(request.tick <= latest for request in self.sends):
-            raise trio.BusyResourceError("another task is already sending on this socket")
 
     def take_sent(self, request: Request) -> int:
         """How many bytes a send took; gives its memory back."""
@@ -379,10 +366,13 @@ class Channel:
         """A request has completed, and is not the channel's any more."""
         if self.reader is request:
             self.reader = None
+        elif request in self.cancelled_readers:
+            self.cancelled_readers = tuple(one for one in self.cancelled_readers if one is not request)
         self.sends.discard(request)
 
     def _waiting_requests(self) -> list[Request]:
         requests = [] if self.reader is None else [self.reader]
+        requests += self.cancelled_readers
         return [*requests, *self.sends, *(self.ahead.posted if self.ahead is not None else ())]
 
     def close(self) -> bool:
@@ -423,7 +413,7 @@ class Channel:
         for request in requests:
             request.task = None
             request.happen(Event.CLOSE)
-        self.reader = None
+        self.reader, self.cancelled_readers = None, ()
         tasks += [] if self.ahead is None else self.ahead.end()
         return tasks if self.window is None else [*tasks, *self.window.end()]
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
-from . import _books, _trio
+from . import _books, _conflicts, _trio
 from ._buffers import NO_MEMORY, Arena, Slice, unless_without_memory
 from ._channel import Channel
 from ._collector import Collectors
@@ -62,7 +62,7 @@ _LOOK_AGAIN_SECONDS = 0.05
 class Manager(Protocol):
     """What the engine needs of the I/O manager that it belongs to."""
 
-    #: Ticks of the run loop so far: a request that was posted two ticks ago has been tried by the kernel.
+    #: Ticks of the run loop so far.
     ticks: int
 
     @property
@@ -289,11 +289,17 @@ class Engine:
         channel = self.channels.get(fd)
         if channel is None or channel.fileno() != fd:  # or its socket was closed behind our back
             return False
-        if channel.reader is not None:
+        if _conflicts.is_receiving(channel):
             raise trio.BusyResourceError("another task is already reading from this socket")
         if channel.ahead is None or not channel.ahead.is_ahead:
             return False
         return await channel.ahead.receive(0) is not None
+
+    def check_writable_wait(self, fd: int) -> None:
+        """Raise BusyResourceError if a task's send on the socket has to wait: then none may wait for writability."""
+        channel = self.channels.get(fd)
+        if channel is not None and channel.fileno() == fd:
+            _conflicts.check_no_send_waits(channel)
 
     async def wait_elsewhere(self, fd: int) -> None:
         """Wait until a socket has news that no receive brings. As :func:`trio.lowlevel.wait_readable`, it may be wrong.
@@ -301,7 +307,7 @@ class Engine:
         Raises BusyResourceError when a task receives on the socket.
         """
         channel = self.channels.get(fd)
-        if channel is not None and (channel.reader is not None or (channel.ahead and channel.ahead.waiter)):
+        if channel is not None and (_conflicts.is_receiving(channel) or (channel.ahead and channel.ahead.waiter)):
             raise trio.BusyResourceError("another task is already reading from this socket")
         await self.manager.wait_elsewhere(fd)
 
@@ -320,7 +326,7 @@ class Engine:
         return self.runner is not None
 
     def cancel(self, request: Request, channel: Channel) -> None:
-        """Ask the provider to end a request early."""
+        """Ask the provider to end a request early. What comes later is not for it."""
         self.provider.cancel(channel.request_queue, request.context)
         self.manager.commit_from_outside()
 

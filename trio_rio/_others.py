@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import attrs
 import trio
 
+from ._conflicts import is_receiving
+
 if TYPE_CHECKING:
     from ._engine import Engine
     from ._statistics import Ledger, RioStatistics
@@ -91,7 +93,7 @@ class Others:
         channel = engine.channels.get(sock.fileno())
         if channel is not None:
             if channel.sock is sock:
-                if channel.reader is not None or (channel.ahead is not None and channel.ahead.is_ahead):
+                if is_receiving(channel) or (channel.ahead is not None and channel.ahead.is_ahead):
                     raise trio.BusyResourceError("the socket is in use: make the channel before you use its socket")
                 if channel.sends:
                     return False

@@ -133,7 +133,6 @@ class Request:
     length: int = 0
     status: int = 0
     count: int = 0
-    tick: int = 0  # of the I/O manager, when it was posted
     raise_cancel: Callable[[], NoReturn] = no_cancel
     message: Any = attrs.field(init=False)  # what the waiting task yields to Trio
 

@@ -292,8 +292,12 @@ class RioSocket(_trio.StockSocketType):
     async def _let_window_pass(self) -> None:
         """Trio's own way of sending must not overtake what is in flight."""
         channel = self._channel
-        if channel is not None and channel.window is not None:
+        if channel is None or not channel.sends:
+            return
+        if channel.window is not None:
             await channel.window.wait_until_sent()
+        elif channel.is_usable():
+            channel.engine.provider.try_sends(channel.request_queue)
 
     @staticmethod
     async def _send_on(channel: Channel, data: bytes | bytearray | memoryview, address: bytes | None) -> int | None:

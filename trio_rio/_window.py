@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import trio
 
+from . import _conflicts
 from ._errors import error_from_status
 from .rio import Status
 
@@ -43,6 +44,7 @@ class SendWindow:
         A checkpoint. Cancelled while waiting, nothing of ``data`` is sent.
 
         Raises:
+          BusyResourceError: it would have to wait, and another task does so.
           OSError: of an earlier send on this socket.
           ClosedResourceError: the socket was closed meanwhile.
         """
@@ -80,6 +82,7 @@ class SendWindow:
         return len(channel.sends) < channel.limits[1] or channel.engine.grow_sends(channel)
 
     async def _wait_for_change(self) -> None:
+        _conflicts.check_may_wait_to_send(self.channel)
         task = trio.lowlevel.current_task()
         self.waiters.append(task)
 
@@ -90,7 +93,10 @@ class SendWindow:
         await trio.lowlevel.wait_task_rescheduled(abort)
 
     async def wait_for_room(self) -> None:
-        """Wait until a send would not have to, or would fail at once. A checkpoint; cancelling it changes nothing."""
+        """Wait until a send would not have to, or would fail at once. A checkpoint; cancelling it changes nothing.
+
+        Raises BusyResourceError as :meth:`send`.
+        """
         await trio.lowlevel.checkpoint_if_cancelled()
         while self.channel.is_usable() and not (self.is_shut_down or self.error_status or self._has_room()):
             await self._wait_for_change()

@@ -165,6 +165,7 @@ class ReadinessIOManager(StockIOManager):
         """See :func:`trio.lowlevel.wait_writable`."""
         self.engine.check_process()
         fd = number_of(fd)
+        self.engine.check_writable_wait(fd)
         self.waits[fd << 1 | 1] += 1
         try:
             await super().wait_writable(fd)

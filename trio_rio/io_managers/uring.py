@@ -188,6 +188,8 @@ class UringIOManager:
         """See :func:`trio.lowlevel.wait_writable`."""
         if type(fd) is not int or not 0 <= fd <= NUMBER_MAX:
             fd = number_of(fd)
+        if fd in self._channels:
+            self.engine.check_writable_wait(fd)
         (await async_yield(self._begin_wait(fd, fd << 1 | 1, POLLOUT))).unwrap()
 
     async def wait_elsewhere(self, fd: int) -> None:

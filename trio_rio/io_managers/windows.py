@@ -174,6 +174,7 @@ class WindowsRioManager(StockIOManager):
     async def wait_writable(self, sock: Any) -> None:
         """See :func:`trio.lowlevel.wait_writable`."""
         number = _number_of(sock)
+        self.engine.check_writable_wait(number)
         await self._wait(super().wait_writable, sock, number << 1 | 1)
 
     def notify_closing(self, sock: Any) -> None:
