@@ -1,16 +1,19 @@
 """Receiving ahead: receives that stay posted, and what they brought that nobody has read yet.
 
 Facts. Where one request cannot be cancelled, a receive outlives the task that wanted it. What it brings belongs
-to the socket, and must reach the next reader, in order, once.
+to the socket, and must reach the next reader, in order, once. A posted receive waits until as much has come as
+SO_RCVLOWAT says, where a call that is made now takes what there is.
 
 Decision. Receives are posted for no task in particular. What completes is kept in order; a task reads from the
 front, or waits until there is something. A task that is cancelled leaves nothing behind but a posted receive.
-The number of slices that one socket holds, posted and unread, is bounded by ``read_ahead``, so a reader that
-stops reading stops its peer. Where others are to receive from the socket, another run among them, posted receives are
-taken back first: what they have brought by then stays here, and is known."""
+Where that option is set, a call that finds nothing lets the receive start anew. The number of slices that one socket
+holds, posted and unread, is bounded by ``read_ahead``, so a reader that stops reading stops its peer. Where others are
+to receive from the socket, another run among them, posted receives are taken back first: what they have brought by then
+stays here, and is known."""
 
 from __future__ import annotations
 
+import socket
 import time
 from collections import deque
 from functools import partial
@@ -113,12 +116,13 @@ class ReadAhead:
             self.posted.append(request)
         return code
 
-    async def receive(self, size: int, take: Callable[[], Any] | None = None) -> Any:
+    async def receive(self, size: int, take: Callable[[], Any] | None = None, *, tries: bool = True) -> Any:
         """What came first, at most ``size`` bytes of it; 0 waits until something is there and takes nothing.
 
-        ``take`` takes it in another way than :meth:`read`, in the same moment. ``None``: nothing is posted, and nothing
-        can be, since memory is used up, the run is ending, or the socket's number has another file. Then the next bytes
-        may be received without us.
+        ``take`` takes it in another way than :meth:`read`, in the same moment. ``tries``: as a receive does; a wait for
+        readability ends only when as much is there as SO_RCVLOWAT says. ``None``: nothing is posted, and nothing can
+        be, since memory is used up, the run is ending, or the socket's number has another file. Then the next bytes may
+        be received without us.
 
         A checkpoint; cancelling it takes nothing. Raises BusyResourceError, and the OSError of the receive.
         """
@@ -130,12 +134,20 @@ class ReadAhead:
             self.is_outdated = True
             self.channel.abandon(wakes=True)
             return None
+        if tries and self.posted and not (self.unread or self.is_at_eof) and self._waits_for_more():
+            self.take_back()  # the first try of the next one takes what there is
         if not (self.unread or self.is_at_eof):
             return await self._wait(take or partial(self.read, size)) if self.top_up(1) else None
         try:
             return self.read(size) if take is None else take()
         finally:
             await trio.lowlevel.cancel_shielded_checkpoint()
+
+    def _waits_for_more(self) -> bool:
+        """Whether what is posted may wait although there is something."""
+        channel = self.channel
+        has_mark = channel.is_stream and channel.engine.provider.can_cancel  # Windows has none
+        return has_mark and channel.sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT) > 1
 
     async def _wait(self, take: Callable[[], Any]) -> Any:
         self.waiter = (trio.lowlevel.current_task(), take)

@@ -293,7 +293,7 @@ class Engine:
             raise trio.BusyResourceError("another task is already reading from this socket")
         if channel.ahead is None or not channel.ahead.is_ahead:
             return False
-        return await channel.ahead.receive(0) is not None
+        return await channel.ahead.receive(0, tries=False) is not None
 
     def check_writable_wait(self, fd: int) -> None:
         """Raise BusyResourceError if a task's send on the socket has to wait: then none may wait for writability."""
