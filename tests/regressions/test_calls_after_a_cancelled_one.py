@@ -12,11 +12,12 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from trio_rio import RioStream
+from trio_rio import RioConfig, RioStream
 from trio_rio._trio import engine_of_run
 from trio_rio.testing import assert_ledger_balanced
 
 from ..engine.harness import PATIENCE_SECONDS, WAYS_OPTIONS, stdlib_pair
+from ..engine.test_guest import run_on_asyncio
 
 MODES = pytest.mark.parametrize(
     "mode", ["request", pytest.param("detach", marks=pytest.mark.rio_config(cancellation="detach"))]
@@ -227,3 +228,10 @@ async def test_closing_tells_a_cancelled_receive_that_the_kernel_still_has(
                 sock.close()
     assert (closed, len(held)) == (2, 1)
     assert_ledger_balanced()
+
+
+def test_the_next_call_gets_it_in_another_loop_too(rio_provider: str) -> None:
+    """As a guest, while the host's thread waits elsewhere."""
+    config = RioConfig(provider=rio_provider)
+    received = run_on_asyncio(received_after_a_cancelled, "recv", "recv", config=config)
+    assert received == ([], b"hi")
