@@ -208,7 +208,9 @@ class ReadAhead:
         # Where a datagram is not cut, the system does not even say who sent one that was too long.
         is_cut = request.status == Status.EMSGSIZE and channel.engine.provider.cuts_datagrams
         if request.status and not is_cut:
-            self._drop()
+            self.unread.popleft().finish()
+            if self.is_on_demand or not channel.is_stream:
+                self._go_on()  # else only when asked for: it might fail at once, and its error be out of date then
             raise error_from_status(request.status)
         end = min(request.count, self.offset + size)
         data = copy(request.view[self.offset : end])
