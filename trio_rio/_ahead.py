@@ -23,6 +23,7 @@ import attrs
 import outcome
 import trio
 
+from . import _conflicts
 from ._copies import copy_to_all
 from ._errors import error_from_status
 from ._requests import Event, Request
@@ -127,7 +128,7 @@ class ReadAhead:
         A checkpoint; cancelling it takes nothing. Raises BusyResourceError, and the OSError of the receive.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
-        if self.waiter is not None or self.channel.read_key in self.channel.engine.manager.waits:
+        if _conflicts.is_receiving(self.channel) or self.channel.read_key in self.channel.engine.manager.waits:
             raise trio.BusyResourceError("another task is already reading from this socket")
         if self.is_ahead and file_of(self.channel.sock) != self._file:
             # What is here, or will come, is of the earlier file. The channel ends, and the socket is attached anew.

@@ -134,14 +134,14 @@ class Channel:
         there may be no slice, and only :meth:`take_bytes` will do.
 
         Raises:
-          BusyResourceError: another task receives, or waits for readability.
+          BusyResourceError: another task's receive has to wait, or it waits for readability.
         """
         engine = self.engine
         task = getattr(GLOBAL_RUN_CONTEXT, "task", NO_TASK)
         if task._runner is not engine.runner or self.fileno() != self.fd:
             return None
-        if self.reader is not None or self.read_key in self.waits:
-            _conflicts.check_not_receiving(self)
+        if (self.reader is not None or self.read_key in self.waits) and not _conflicts.may_post_receive(self):
+            return None
         large = size > engine.small_size_bytes and (self.is_busy or not self.is_stream)
         request = None
         if large and self.is_bulk and size > engine.arena.large_size_bytes:

@@ -4,12 +4,11 @@ Facts. Trio tries each call at once, and only a task that has to wait is in the 
 have to wait for the same direction of the socket gets BusyResourceError. A call that is done at once disturbs nobody,
 and a task that was cancelled waits no more from that very moment.
 
-Consequence. A receive that a task has posted counts until it completes or is cancelled; a cancelled one may still be in
-the kernel, and end with bytes. A send that has been posted counts only if the socket takes no more, and nobody knows
-that before it was tried.
+Consequence. A request that a task has posted counts only if it has to wait, and nobody knows that before it was tried.
+A receive that is cancelled may still be in the kernel, and end with bytes.
 
 Decision. A cancelled receive does not count; the next one is posted behind it, so that bytes stay in order. The
-provider tries a socket's sends when a second one comes, and only then.
+provider tries a socket's receives, or sends, when a second one comes, and only then.
 """
 
 from __future__ import annotations
@@ -19,26 +18,48 @@ from typing import TYPE_CHECKING
 import trio
 
 from ._requests import CANCELLED
+from ._trio import must_cancel
 
 if TYPE_CHECKING:
     from ._channel import Channel
 
 
 def is_receiving(channel: Channel) -> bool:
-    """Whether a task waits for a receive on demand. One that is cancelled makes way for the next."""
-    reader = channel.reader
-    if reader is not None and reader.state is CANCELLED:
+    """Whether a task waits for a receive. One that is cancelled makes way for the next."""
+    reader, ahead = channel.reader, channel.ahead
+    if ahead is not None and ahead.waiter is not None:
+        try_receives(channel)
+        if ahead.waiter is not None:
+            return True
+    if reader is None:
+        return False
+    if reader.state is CANCELLED:
         channel.engine.collectors.poll()  # the kernel was told at once, and has answered; unless it has no memory
         if channel.reader is reader:
             channel.reader = None
             channel.cancelled_readers += (reader,)
+    else:
+        try_receives(channel)
     return channel.reader is not None
 
 
-def check_not_receiving(channel: Channel) -> None:
-    """Raise BusyResourceError if a task receives, or waits for readability."""
+def try_receives(channel: Channel) -> None:
+    """Let posted receives have what is there: those that are done then are in nobody's way."""
+    channel.engine.manager.enter()
+    channel.engine.collectors.poll()
+
+
+def may_post_receive(channel: Channel) -> bool:
+    """Whether a task may post a receive that it waits for. False: it is cancelled, which Trio's own way says first.
+
+    Raises:
+      BusyResourceError: another task's receive has to wait, or it waits for readability.
+    """
+    if must_cancel():
+        return False
     if is_receiving(channel) or channel.read_key in channel.waits:
         raise trio.BusyResourceError("another task is already reading from this socket")
+    return True
 
 
 def check_no_send_waits(channel: Channel) -> None:
@@ -49,12 +70,14 @@ def check_no_send_waits(channel: Channel) -> None:
 
 
 def may_post_send(channel: Channel) -> bool:
-    """Whether a task may post a send that it waits for. False: a task waits for writability, so Trio's own way is to be
-    gone, on which a send that would have to wait fails.
+    """Whether a task may post a send that it waits for. False: it is cancelled, or a task waits for writability, so
+    Trio's own way is to be gone, on which a cancelled send says so, and one that would have to wait fails.
 
     Raises:
       BusyResourceError: another task's send has to wait.
     """
+    if must_cancel():
+        return False
     check_no_send_waits(channel)
     if len(channel.sends) >= channel.limits[1]:
         channel.engine.collectors.poll()  # all of them are done, and have not been looked at

@@ -307,7 +307,7 @@ class Engine:
         Raises BusyResourceError when a task receives on the socket.
         """
         channel = self.channels.get(fd)
-        if channel is not None and (_conflicts.is_receiving(channel) or (channel.ahead and channel.ahead.waiter)):
+        if channel is not None and _conflicts.is_receiving(channel):
             raise trio.BusyResourceError("another task is already reading from this socket")
         await self.manager.wait_elsewhere(fd)
 
