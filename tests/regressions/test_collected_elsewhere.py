@@ -26,6 +26,7 @@ from trio_rio.testing import current_ledger, ledgers_of_runs
 from ..conftest import RioRun
 from ..engine.datagrams import stdlib_peer
 from ..engine.harness import BOTH_MODES, PATIENCE_SECONDS, WAYS_OPTIONS, settled, stdlib_pair, tcp_pair
+from ..platforms import IS_WINDOWS
 
 Collect = Callable[[], object]
 
@@ -225,7 +226,8 @@ def test_after_a_run(collect: Collect, rio_run: RioRun) -> None:
         kept.clear()
         collect()
         assert theirs.recv(1) == b""
-    assert [warning.category for warning in caught] == [ResourceWarning] * 2
+    # On Windows the end of the run has closed the channel's socket: nothing else ends its receives.
+    assert [warning.category for warning in caught] == [ResourceWarning] * (1 if IS_WINDOWS else 2)
 
 
 @pytest.mark.parametrize("mode", ["request", "detach"])

@@ -11,8 +11,9 @@ late. It cannot look all the time, nor may a look that finds nothing end a wait.
 Decision. While requests are in flight the run looks when it has heard nothing for 50 ms; then after twice that time,
 and so on up to 6.4 s. A packet, or a new request, brings it back to 50 ms. So a request that has just been posted is
 looked after at once, and an idle run wakes nine times a minute, for microseconds. What a look finds stays where it was;
-if it is there 1 ms later, and the run has taken no packet for it, then its notification is lost. The run says so, once,
-gives the notification in place of Windows, and from then on looks every 50 ms without doubling. Nothing else is
+if it is there 50 ms later, and the run has taken no packet for it, then its notification is lost: where other programs
+want the CPU, one may be some milliseconds behind its result. The run says so, once, gives the notification in place of
+Windows, and from then on looks every 50 ms without doubling. Nothing else is
 different: the packet comes as any other, in guest runs too, and a wait in which none came has lasted its full time.
 """
 
@@ -32,7 +33,7 @@ FIRST_SECONDS = 0.05
 LAST_SECONDS = 6.4
 
 # How far a notification may be behind its result.
-_GRACE_SECONDS = 0.001
+_GRACE_SECONDS = 0.05
 
 _log = logging.getLogger("trio_rio")
 

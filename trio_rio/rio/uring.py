@@ -479,7 +479,7 @@ class UringProvider(Provider):
         if held and not forked:
             # The kernel still owns memory: freeing it would corrupt whatever comes next, so it is kept for good.
             leak(self._memory)
-            self.leaked_bytes = sum(len(memory) for memory in self._memory.values())
+            self.leaked_bytes: int = sum(len(memory) for memory in self._memory.values())
             if self.drain_seconds:
                 warnings.warn(
                     f"{held} requests or waits did not end; what they use is leaked on purpose",

@@ -458,7 +458,7 @@ class WinsockProvider(Provider):
         if books.requests:
             # The kernel still owns memory: freeing it would corrupt whatever comes next, so it is kept for good.
             leak((held, books))
-            self.leaked_bytes = sum(memory.length for memory in set(held))
+            self.leaked_bytes: int = sum(memory.length for memory in set(held))
             if self.drain_seconds:
                 warnings.warn(
                     f"{len(books.requests)} requests did not end within {self.drain_seconds} s; "
