@@ -122,13 +122,16 @@ class ReadAhead:
 
         ``take`` takes it in another way than :meth:`read`, in the same moment. ``tries``: as a receive does; a wait for
         readability ends only when as much is there as SO_RCVLOWAT says. ``None``: nothing is posted, and nothing can
-        be, since memory is used up, the run is ending, or the socket's number has another file. Then the next bytes may
-        be received without us.
+        be, since memory is used up, the run is ending, a task waits for readability, or the socket's number has another
+        file. Then the next bytes may be received without us.
 
         A checkpoint; cancelling it takes nothing. Raises BusyResourceError, and the OSError of the receive.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
-        if _conflicts.is_receiving(self.channel) or self.channel.read_key in self.channel.engine.manager.waits:
+        is_waited_for = self.channel.read_key in self.channel.engine.manager.waits
+        if is_waited_for and tries and not self.is_ahead:
+            return None
+        if is_waited_for or _conflicts.is_receiving(self.channel):
             raise trio.BusyResourceError("another task is already reading from this socket")
         if self.is_ahead and file_of(self.channel.sock) != self._file:
             # What is here, or will come, is of the earlier file. The channel ends, and the socket is attached anew.

@@ -134,7 +134,7 @@ class Channel:
         there may be no slice, and only :meth:`take_bytes` will do.
 
         Raises:
-          BusyResourceError: another task's receive has to wait, or it waits for readability.
+          BusyResourceError: another task's receive has to wait.
         """
         engine = self.engine
         task = getattr(GLOBAL_RUN_CONTEXT, "task", NO_TASK)

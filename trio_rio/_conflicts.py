@@ -50,16 +50,17 @@ def try_receives(channel: Channel) -> None:
 
 
 def may_post_receive(channel: Channel) -> bool:
-    """Whether a task may post a receive that it waits for. False: it is cancelled, which Trio's own way says first.
+    """Whether a task may post a receive that it waits for. False: it is cancelled, or a task waits for readability, so
+    Trio's own way is to be gone, on which a cancelled receive says so, and one that would have to wait fails.
 
     Raises:
-      BusyResourceError: another task's receive has to wait, or it waits for readability.
+      BusyResourceError: another task's receive has to wait.
     """
     if must_cancel():
         return False
-    if is_receiving(channel) or channel.read_key in channel.waits:
+    if is_receiving(channel):
         raise trio.BusyResourceError("another task is already reading from this socket")
-    return True
+    return channel.read_key not in channel.waits
 
 
 def check_no_send_waits(channel: Channel) -> None:

@@ -133,6 +133,9 @@ class SendWindow:
                 sock.shutdown(socket.SHUT_RD)
             self.is_shutdown_put_off = True
         self.is_shut_down |= is_of_sending
+        if is_of_sending:
+            for task in self.end():
+                trio.lowlevel.reschedule(task)
 
     def leave_descriptor(self) -> bool:
         """Others close the socket's descriptor: what is in flight goes on by a duplicate. False: there can be none."""

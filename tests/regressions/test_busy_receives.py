@@ -113,3 +113,17 @@ async def test_a_wait_is_busy_before_it_is_cancelled() -> None:
                 with pytest.raises(trio.BusyResourceError):
                     await trio.lowlevel.wait_readable(sock)
             nursery.cancel_scope.cancel()
+
+
+async def test_a_receive_that_need_not_wait_minds_no_wait_for_readability(receive: Receive) -> None:
+    """While a task waits for readability another receives what has just come; with nothing there it is busy."""
+    ours, theirs = stdlib_pair()
+    with trio.socket.from_stdlib_socket(ours) as sock, theirs:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.lowlevel.wait_readable, sock)
+            await wait_all_tasks_blocked()
+            with pytest.raises(trio.BusyResourceError):
+                await receive(sock)
+            theirs.sendall(b"a")
+            await receive(sock)
+            nursery.cancel_scope.cancel()

@@ -71,3 +71,21 @@ async def test_nothing_is_sent_after_shutdown() -> None:
         theirs.setblocking(False)
         with trio.socket.from_stdlib_socket(theirs) as server, trio.fail_after(PATIENCE_SECONDS):
             assert (await receive_all(server))[count:] == b"before"
+
+
+async def test_a_task_that_waits_for_room_is_told_of_a_shutdown() -> None:
+    """Another task shuts sending down: a send that waits for room will never be made, and fails at once."""
+    ours, theirs = stdlib_pair()
+    with trio.socket.from_stdlib_socket(ours) as sock, theirs:
+        fill(ours)
+        await sock.send(b"x")  # in the window, as much as there may be
+
+        async def send() -> None:
+            with pytest.raises(BrokenPipeError):
+                await sock.send(b"x")
+
+        with trio.fail_after(PATIENCE_SECONDS):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(send)
+                await wait_all_tasks_blocked()
+                sock.shutdown(socket.SHUT_WR)
