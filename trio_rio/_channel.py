@@ -475,6 +475,9 @@ class Channel:
             finally:
                 if self.close():
                     sock.close()
+        elif ahead is not None or self.window is not None:
+            self.abandon()
+            self.ahead = self.window = None  # they refer to the channel, and would keep the socket open
 
     def __del__(self) -> None:
         # The socket was dropped without being closed. No request is in flight: each holds the channel.

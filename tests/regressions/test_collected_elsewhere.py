@@ -114,6 +114,25 @@ class TestBothModes:
         with socket.socket(type=socket.SOCK_DGRAM) as other:
             other.bind(address)
 
+    @pytest.mark.parametrize("is_at_eof", [False, True], ids=["quiet", "ended"])
+    async def test_a_connection_on_which_nothing_is_posted(self, is_at_eof: bool, mode: str) -> None:
+        """A socket that is dropped when its last receive has ended is closed at once, without a collection."""
+        sock, theirs = await used_socket()
+        with theirs:
+            theirs.send(b"x")
+            if is_at_eof:
+                theirs.shutdown(socket.SHUT_WR)
+            assert await sock.recv(1) == b"x"
+            await wait_all_tasks_blocked(0.001)
+            gc.collect()
+            gc.disable()
+            try:
+                async with warned(1):
+                    del sock
+                assert theirs.recv(1) == b""
+            finally:
+                gc.enable()
+
     @COLLECTS
     @pytest.mark.parametrize("is_stream", [False, True], ids=["socket", "stream"])
     async def test_a_connection(self, is_stream: bool, collect: Collect, mode: str) -> None:
