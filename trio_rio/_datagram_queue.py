@@ -338,7 +338,7 @@ class DatagramQueue:
     def _let_go(self) -> None:
         """Nobody has the channel any more. Where the socket does not close by itself, say what it would say."""
         try:
-            if not self.engine.provider.can_cancel:
+            if not self.engine.provider.can_cancel and self.sock.fileno() != -1:
                 warnings.warn(f"unclosed {self.sock!r}", ResourceWarning, stacklevel=2, source=self.sock)
         finally:
             self.end(closes_socket=True)

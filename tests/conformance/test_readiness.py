@@ -14,7 +14,10 @@ import pytest
 
 from trio_rio.rio.readiness import SelectorWaits
 
+from ..platforms import IS_WINDOWS
 from .harness import PATIENCE_SECONDS, running
+
+another_file = pytest.mark.skipif(IS_WINDOWS, reason="the number of a socket is no descriptor there: no dup2")
 
 
 @pytest.fixture
@@ -96,6 +99,7 @@ def test_the_descriptor_of_waits() -> None:
         without.close()
 
 
+@another_file
 def test_watching_a_number_that_has_another_file(
     selector_waits: SelectorWaits, pair: tuple[socket.socket, socket.socket]
 ) -> None:
@@ -113,6 +117,7 @@ def test_watching_a_number_that_has_another_file(
             pass
 
 
+@another_file
 def test_a_number_that_is_known_otherwise(pair: tuple[socket.socket, socket.socket]) -> None:
     """A file that was unwatched when its number was another's, and has the number again, is watched as any other."""
     waits = SelectorWaits()

@@ -10,6 +10,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from ..engine.harness import BOTH_MODES, PATIENCE_SECONDS, open_pair, udp_socket
+from ..platforms import IS_WINDOWS
 
 # <linux/net_tstamp.h>; the socket module has no names for them.
 SO_TIMESTAMPING = 37
@@ -17,7 +18,9 @@ TIMESTAMP_OF_SEND = struct.pack("=I", 1 << 1 | 1 << 4)
 
 pytestmark = BOTH_MODES
 
-needs_error_queue = pytest.mark.skipif(not hasattr(socket, "MSG_ERRQUEUE"), reason="this system has no error queue")
+needs_error_queue = pytest.mark.skipif(
+    IS_WINDOWS or not hasattr(socket, "MSG_ERRQUEUE"), reason="this system has no error queue"
+)
 
 
 async def socket_with_receive_posted() -> trio.socket.SocketType:

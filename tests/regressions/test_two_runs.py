@@ -17,6 +17,7 @@ import trio_rio
 
 from ..conftest import RioRun
 from ..engine.harness import PATIENCE_SECONDS, stdlib_pair
+from ..platforms import IS_WINDOWS
 
 WAYS: dict[str, dict[str, Any]] = {
     "detach": {"cancellation": "detach"},
@@ -26,6 +27,7 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 
 pytestmark = [
+    pytest.mark.skipif(IS_WINDOWS, reason="a stdlib socket that is given to Trio goes Trio's own way there"),
     pytest.mark.usefixtures("way"),
     pytest.mark.parametrize(
         "way",
