@@ -35,7 +35,7 @@ class OwnSockets:
 
     def adopt_accepted(self, listener: socket.socket, accepted: socket.socket) -> None:
         """``listener`` has accepted a connection: if RIO serves the one it serves the other."""
-        if listener in self._own:
+        if self.provider.serves_own_sockets_only and listener in self._own:
             self._own.add(accepted)
 
     def forget(self, sock: socket.socket) -> None:

@@ -47,6 +47,8 @@ from .._trio import WaitTaskRescheduled, async_yield
 from ._numbers import NUMBER_MAX, number_of, number_to_close
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Container
+
     from .._trio import Task
     from ..rio.types import Port
     from ..rio.uring import UringProvider
@@ -78,7 +80,7 @@ class UringIOManager:
         self.provider: UringProvider = provider
         self._core = self.provider.core
         self._lib = self.provider.lib
-        self._wait = self._lib.rio_wait
+        self._wait: Callable[..., int] = self._lib.rio_wait
         self._poll_add = self._lib.rio_poll_add
         self._events = self.provider.ffi.new("rio_event[]", _EVENTS_AT_ONCE)
         self._events_view = memoryview(self.provider.ffi.buffer(self._events))
@@ -90,7 +92,8 @@ class UringIOManager:
         port: Port = self.provider.own_port()
         self.engine: Engine = Engine(self, self.provider, port, config, because)
         self.engine.start_notifier = start_notifier
-        self._channels = self.engine.channels
+        channels: Any = self.engine.channels
+        self._channels: Container[int] = channels.data  # some may have gone; but a look costs a tenth
         self._collectors = self.engine.collectors
         self._is_polling = self._collectors.is_polling
         event: Any = self._collectors.event
@@ -121,7 +124,8 @@ class UringIOManager:
             return self._watch_ring(timeout)
         self.ticks += 1
         if self._is_simple:
-            return self._look(timeout)
+            count = self._wait(self._core, 0, ceil(timeout * _NANOSECONDS), self._events, _EVENTS_AT_ONCE)
+            return count if count >= 0 else self._nothing(count)
         if self._is_polling:
             count, is_found = self._collectors.look_or_wait(self._look, timeout)
         else:
@@ -134,12 +138,14 @@ class UringIOManager:
 
     def _look(self, timeout: float) -> int:
         count: int = self._wait(self._core, 0, ceil(timeout * _NANOSECONDS), self._events, _EVENTS_AT_ONCE)
-        if count >= 0:
-            return count
-        if count == -errno.EINTR:
+        return count if count >= 0 else self._nothing(count)
+
+    @staticmethod
+    def _nothing(code: int) -> int:
+        if code == -errno.EINTR:
             return _NOTHING
-        reason = "for seconds the kernel has had no memory for requests" if -count in _NO_MEMORY else "unexpected"
-        raise OSError(-count, f"io_uring_enter failed with {errno.errorcode.get(-count, -count)}: {reason}")
+        reason = "for seconds the kernel has had no memory for requests" if -code in _NO_MEMORY else "unexpected"
+        raise OSError(-code, f"io_uring_enter failed with {errno.errorcode.get(-code, -code)}: {reason}")
 
     def _watch_ring(self, timeout: float) -> int:
         return _LOOK if self._watch.poll(ceil(timeout * 1000)) else 0
@@ -151,7 +157,9 @@ class UringIOManager:
         count: int = self.get_events(0) if events == _LOOK else events
         if count <= 0:
             return
-        for kind, result, key in _EVENT.iter_unpack(self._events_view[: count * _EVENT.size]):
+        view = self._events_view
+        events = _EVENT.iter_unpack(view[: count * _EVENT.size]) if count > 1 else (_EVENT.unpack_from(view),)
+        for kind, result, key in events:
             if kind == _PACKET:
                 self._collectors.serve_packet(key)
             else:

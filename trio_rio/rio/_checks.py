@@ -31,6 +31,8 @@ CONTEXT_MAX = (1 << 63) - 1
 # Family and type as plain numbers: the properties of socket.socket make an enum member of each, every time.
 raw_family: Callable[[socket.socket], int] = _socket.socket.family.__get__
 raw_type: Callable[[socket.socket], int] = _socket.socket.type.__get__
+_FAMILIES = {int(socket.AF_INET), int(socket.AF_INET6)}
+_TYPES = {int(socket.SOCK_STREAM), int(socket.SOCK_DGRAM)}
 _OUTSTANDING_MAX = (1 << 32) - 1
 
 
@@ -89,10 +91,7 @@ def check_room(function: str, states: tuple[HasRoom, HasRoom], more: tuple[int, 
 
 def can_serve(sock: socket.socket) -> bool:
     """Whether RIO has such sockets at all."""
-    return raw_family(sock) in (socket.AF_INET, socket.AF_INET6) and raw_type(sock) in (
-        socket.SOCK_STREAM,
-        socket.SOCK_DGRAM,
-    )
+    return raw_family(sock) in _FAMILIES and raw_type(sock) in _TYPES
 
 
 def file_of(sock: socket.socket) -> object:
