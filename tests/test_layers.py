@@ -57,6 +57,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "_socket",
         "_socket_arguments",
         "_socket_module",
+        "_sole",
         "_stream",
         "_stream_leases",
         "pytest_plugin",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from typing import TYPE_CHECKING, Any
 
 from .rio import pack_address
@@ -17,12 +18,19 @@ _DESTINATIONS_MAX = 1024
 class Destinations(dict[Any, bytes]):
     """Of one socket: SOCKADDR_INET by address."""
 
+    def __init__(self, family: int) -> None:
+        self._length = 4 if family == socket.AF_INET6 else 2
+
     def known(self, address: object) -> bytes | None:
         """The packed form, if it is remembered."""
         try:
             return self.get(address)
         except TypeError:  # not hashable: let the inherited code find what is wrong with it
             return None
+
+    def has_whole(self, address: Any) -> bool:
+        """Whether it is remembered, and as long as the system's own form, so that the system takes it as it is."""
+        return self.known(address) is not None and len(address) == self._length
 
     async def resolve(self, sock: RioSocket, address: Any) -> bytes | None:
         """The packed form; ``None`` leaves it to the inherited code to say what is wrong."""

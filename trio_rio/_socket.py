@@ -28,9 +28,10 @@ from ._destinations import Destinations
 from ._leftovers import close_in_its_thread
 from ._receive_flags import ELSEWHERE, receive_elsewhere
 from ._socket_arguments import flat_data, room_in, size_of, views_of
+from ._sole import is_sole
 from ._taking import take_datagram, take_into
 from ._trio import async_yield, current_engine, engine_to_use, must_cancel
-from .rio._checks import raw_family
+from .rio._checks import can_serve, raw_family
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,26 +51,41 @@ class RioSocket(_trio.StockSocketType):
     _destinations: Destinations | None = None
     _is_shared: bool = False  # with another socket, by dup()
 
+    def __new__(cls, sock: socket.socket) -> Any:
+        """One of Trio's own, where RIO has no such sockets."""
+        if type(sock) is not socket.socket or can_serve(sock):
+            return super().__new__(cls)
+        plain: Any = _trio.StockSocketType.__new__(_trio.StockSocketType)
+        plain._sock = sock
+        sock.setblocking(False)
+        plain._did_shutdown_SHUT_WR = False
+        return plain
+
     def __init__(self, sock: socket.socket) -> None:
-        # Trio's own asks its global for the class, where SocketModule may stand.
         if type(sock) is not socket.socket:
             raise TypeError(f"expected object of type 'socket.socket', not '{type(sock).__name__}'")
+        # Trio's own asks its global for the class, where SocketModule may stand.
         self._sock = sock
-        self._sock.setblocking(False)
+        sock.setblocking(False)
         self._did_shutdown_SHUT_WR = False
-        self._address_length = 4 if raw_family(sock) == socket.AF_INET6 else 2
 
     # -- the channel -----------------------------------------------------------------------------------------
 
     def _attach(self) -> Channel | None:
         """The channel of this run, made if need be; ``None`` where RIO cannot serve."""
-        engine = engine_to_use()
+        engine = current_engine()
         if engine is None or type(self._sock) is not socket.socket or self._sock.fileno() == -1:
             return None
         channel = self._channel
-        is_outdated = channel is not None and channel.ahead is not None and channel.ahead.is_outdated
-        if channel is not None and channel.engine is engine and channel.sock is self._sock and not is_outdated:
-            return None if channel.is_closed or self._sock.fileno() != channel.fd else channel
+        if channel is not None:
+            engine.check_process()
+            is_outdated = channel.ahead is not None and channel.ahead.is_outdated
+            if channel.engine is engine and channel.sock is self._sock and not is_outdated:
+                return None if channel.is_closed or self._sock.fileno() != channel.fd else channel
+            channel = self._channel = None  # one of an earlier run has the socket too
+        if engine.provider.holds_files and not is_sole(self):
+            return None
+        engine.check_process()
         channel = self._channel = engine.attach(self._sock)
         if channel is not None:
             channel.users += 1
@@ -107,6 +123,8 @@ class RioSocket(_trio.StockSocketType):
                 if woken is not request or request.status:
                     woken.unwrap()
                 return channel.take_bytes(request)
+        if channel is None and not flags and self._attach() is None:
+            return await super().recv(bufsize, flags)
         return await self._recv_otherwise(bufsize, flags)
 
     async def _recv_otherwise(self, bufsize: int, flags: int) -> bytes:
@@ -276,6 +294,8 @@ class RioSocket(_trio.StockSocketType):
                     if woken is not request or request.status:
                         woken.unwrap()
                     return channel.take_sent(request)
+        if channel is None and not flags and self._attach() is None:
+            return await super().send(data, flags)
         return await self._send_otherwise(data, flags)
 
     async def _send_otherwise(self, data: Buffer, flags: int) -> int:
@@ -286,7 +306,8 @@ class RioSocket(_trio.StockSocketType):
                 sent = await self._send_on(channel, flat, None)
                 if sent is not None:
                     return sent
-        await self._let_window_pass()
+        if self._channel is not None:
+            await self._let_window_pass()
         return await super().send(data, flags)
 
     async def _let_window_pass(self) -> None:
@@ -321,7 +342,7 @@ class RioSocket(_trio.StockSocketType):
             channel = self._channel
             if type(data) is bytes and channel is not None and channel.is_free_for_datagrams() and not channel.sends:
                 known = self._destinations
-                is_known = bool(known and known.known(address)) and len(address) == self._address_length
+                is_known = known is not None and known.has_whole(address)
                 if is_known:  # likewise
                     if must_cancel():
                         await checkpoint()
@@ -335,7 +356,7 @@ class RioSocket(_trio.StockSocketType):
             channel = self._usable_channel()
             flat = flat_data(data)
             if channel is not None and not channel.is_stream and flat is not None:
-                known = self._destinations = self._destinations or Destinations()
+                known = self._destinations = self._destinations or Destinations(raw_family(self._sock))
                 packed = known.known(address) or await known.resolve(self, address)
                 if packed is not None and channel.is_usable():
                     sent = await self._send_on(channel, flat, packed)

@@ -90,8 +90,10 @@ class Provider(abc.ABC):
     #: receive on another one may be taken and never complete.
     serves_own_sockets_only: ClassVar[bool] = False
 
-    #: How long :meth:`close` waits until the kernel has let go of all memory. That takes microseconds; this is for a
-    #: machine that is swapping. 0: it neither waits nor warns.
+    #: A request in flight keeps the file of its socket open, though its descriptor is closed.
+    holds_files: ClassVar[bool] = False
+
+    #: How long :meth:`close` waits until the kernel has let go of all memory: it may be swapping. 0: it never warns.
     drain_seconds: float = 5.0
 
     #: Memory that the kernel did not let go of in time at :meth:`close`; kept for good.

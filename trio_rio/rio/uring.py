@@ -94,6 +94,7 @@ class UringProvider(Provider):
     can_cancel: ClassVar[bool] = True
     starts_at_post: ClassVar[bool] = False
     registers_cheaply: ClassVar[bool] = True
+    holds_files: ClassVar[bool] = True
 
     def __init__(self, ring_entries: int = DEFAULT_RING_ENTRIES, withhold_setup_flags: int = 0) -> None:
         if ring_entries < 1:

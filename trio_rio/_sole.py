@@ -1,0 +1,37 @@
+"""Whether a Trio socket is the only one that has its stdlib socket.
+
+Facts. ``from_stdlib_socket`` leaves a program with a name of its own for the stdlib socket. ``close()`` by that name
+tells nobody; the descriptor is closed, and on stock Trio the peer sees it at once, whatever waits. Where a request in
+flight keeps its file open (:attr:`Provider.holds_files`) the peer would not. Python counts references to an object; how
+many of them are the question's own differs by version.
+
+Decision. A socket that somebody else can close goes Trio's own way, in which nothing of it is in the kernel, as long as
+he can: it gets no channel before. One that has a channel was found to be nobody else's, and new names come only from
+inside of a Trio socket. What the count is for a socket that is nobody else's is found by trying. The first call in
+another run still finds what the run before had of the socket.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+# Not every Python counts references.
+_count_references = getattr(sys, "getrefcount", None)
+
+
+class _Holder:
+    def __init__(self, sock: object) -> None:
+        self._sock = sock
+
+
+def _references(holder: Any) -> int:
+    return 0 if _count_references is None else _count_references(holder._sock)
+
+
+_REFERENCES_IF_SOLE = _references(_Holder(object()))
+
+
+def is_sole(holder: Any) -> bool:
+    """Whether nobody but ``holder``, a Trio socket without a channel, has the socket inside it."""
+    return _references(holder) <= _REFERENCES_IF_SOLE
