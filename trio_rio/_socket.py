@@ -300,13 +300,13 @@ class RioSocket(_trio.StockSocketType):
 
     async def _send_otherwise(self, data: Buffer, flags: int) -> int:
         channel = self._usable_channel()
-        if channel is not None and not flags:
-            flat = flat_data(data)
-            if flat is not None and (flat or not channel.is_stream):
-                sent = await self._send_on(channel, flat, None)
-                if sent is not None:
-                    return sent
-        if self._channel is not None:
+        flat = flat_data(data)
+        is_nothing = flat is not None and not flat and channel is not None and channel.is_stream
+        if channel is not None and not flags and flat is not None and not is_nothing:
+            sent = await self._send_on(channel, flat, None)
+            if sent is not None:
+                return sent
+        if self._channel is not None and not is_nothing:  # which overtakes nothing
             await self._let_window_pass()
         return await super().send(data, flags)
 

@@ -15,7 +15,7 @@ from trio.testing import wait_all_tasks_blocked
 from trio_rio import RioStream
 from trio_rio.testing import assert_ledger_balanced
 
-from ..engine.harness import PATIENCE_SECONDS, WAYS_OPTIONS, fill, open_pair, receive_exactly, stdlib_pair
+from ..engine.harness import PATIENCE_SECONDS, WAYS_OPTIONS, fill, open_pair, receive_exactly, send_all, stdlib_pair
 from ..platforms import needs_full_buffers
 
 WAYS = pytest.mark.parametrize(
@@ -300,3 +300,39 @@ async def test_sending_fails_as_ever_while_a_task_waits_for_writability() -> Non
                 for _ in range(3):
                     await sock.send(b"x")
     assert caught.value.errno in (errno.ECONNRESET, errno.EPIPE)
+
+
+@needs_full_buffers
+@in_both_modes
+async def test_sending_nothing_minds_nobody(mode: str) -> None:
+    """Another task's send has to wait: sending no bytes of a stream has not, and returns at once."""
+    ours, theirs = stdlib_pair()
+    with trio.socket.from_stdlib_socket(ours) as sock, theirs:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send_all, sock, bytes(50_000_000))
+            await wait_all_tasks_blocked()
+            with trio.fail_after(PATIENCE_SECONDS):
+                assert await sock.send(b"") == 0
+            nursery.cancel_scope.cancel()
+
+
+@can_tell
+@needs_full_buffers
+async def test_a_send_waits_where_the_kernel_has_it() -> None:
+    """A send on a full narrow socket may wait in a worker thread of the kernel: a second one is busy all the same."""
+    for _ in range(40):
+        ours, theirs = stdlib_pair()
+        with trio.socket.from_stdlib_socket(ours) as sock, theirs:
+            for end in (ours, theirs):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(send_all, sock, bytes(300_000))
+                await wait_all_tasks_blocked()
+                theirs.sendall(b"abc")
+                await wait_all_tasks_blocked()
+                theirs.shutdown(socket.SHUT_WR)
+                await wait_all_tasks_blocked()
+                with pytest.raises(trio.BusyResourceError), trio.move_on_after(PATIENCE_SECONDS):
+                    await sock.send(b"x")
+                nursery.cancel_scope.cancel()

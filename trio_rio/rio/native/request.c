@@ -370,7 +370,9 @@ static bool is_send_left(rio_core *core, const struct request_queue *rq) {
         if (head && head->state == OP_IN_KERNEL)
             return true;
     }
-    return false;
+    /* A worker thread of the kernel may have it, which gives it back later: it has to wait there. */
+    head = rq->head[SEND];
+    return head && head->state == OP_CANCELLING && head->is_tried_again;
 }
 
 int rio_try_sends(rio_core *core, uint64_t handle) {
