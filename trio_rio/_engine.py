@@ -17,6 +17,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable, Container
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import trio
@@ -29,7 +30,7 @@ from ._config import SENDS_AT_FIRST
 from ._copies import copy
 from ._errors import RioCallError, RioError, RioResourceError
 from ._lease import LeaseBook
-from ._leftovers import Leftovers
+from ._leftovers import Leftovers, report
 from ._others import Others
 from ._own_sockets import OwnSockets
 from ._requests import FREE, GENERATION, Request, no_cancel
@@ -390,12 +391,12 @@ class Engine:
             self.provider.close()
             self.collectors.close()
         for lease in held:
-            lease.warn("the run ended while a lease was held")
+            report(partial(lease.warn, "the run ended while a lease was held"))
         for sock in lost:
             text = (
                 "a socket was closed: the run ended with something in it that was received ahead and that nobody read"
             )
-            warnings.warn(text, ResourceWarning, stacklevel=2, source=sock)
+            report(partial(warnings.warn, text, ResourceWarning, stacklevel=2, source=sock))
 
     def _must_linger(self) -> bool:
         """Whether something that was promised to be sent is in flight, on closed sockets or on open ones."""

@@ -82,6 +82,11 @@ class Leftovers:
         self.works.clear()
 
 
+def report(work: Work) -> None:
+    """Do something whose error, as a warning's where warnings are errors, must not end who asks: it is unraisable."""
+    _Finalised(work)
+
+
 def close_in_its_thread(channel: Channel) -> bool:
     """Close a channel; in another thread than its run's, leave that to the run.
 

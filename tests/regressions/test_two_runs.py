@@ -6,6 +6,8 @@ What a receive took and nobody read is gone with its run. A stream goes on witho
 from __future__ import annotations
 
 import socket
+import sys
+import warnings
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -100,6 +102,26 @@ def test_a_socket_is_closed_with_what_nobody_read(
             rio_run(receive_in_time, sock)
         with pytest.raises(OSError, match="Bad file descriptor"):
             trio.run(receive_in_time, sock)
+
+
+def test_a_warning_that_is_an_error_does_not_end_the_run_otherwise(
+    rio_run: RioRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where warnings are errors, that of a closed socket is reported as a finaliser's; the run has its result."""
+    reported: list[BaseException | None] = []
+    ours, theirs = stdlib_pair()
+
+    async def first() -> int:
+        await post(sock.recv)
+        theirs.send(b"AAAA")
+        await wait_all_tasks_blocked(0.001)
+        return 5
+
+    with theirs, rio_run(adopt, ours) as sock, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        monkeypatch.setattr(sys, "unraisablehook", lambda said: reported.append(said.exc_value))
+        assert rio_run(first) == 5
+    assert [type(one) for one in reported] == [ResourceWarning]
 
 
 def test_a_socket_is_closed_with_the_rest_of_what_was_read(rio_run: RioRun) -> None:
