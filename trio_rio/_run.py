@@ -30,7 +30,7 @@ import trio
 from . import _trio
 from ._config import RioConfig
 from ._errors import RioCallError, RioUnavailableError
-from ._socket import RioSocket
+from ._socket import SocketOfRun
 from ._socket_module import SocketModule
 from .io_managers.forked import leave_to_parent
 from .io_managers.readiness import ReadinessIOManager
@@ -122,7 +122,7 @@ class _Binding:
     def bind_sockets(self) -> None:
         with self.lock:
             self.wishes += 1
-            _trio.SOCKET_MODULE._SocketType = RioSocket
+            _trio.SOCKET_MODULE._SocketType = SocketOfRun
             if sys.platform == "win32":  # where a socket must be made for RIO
                 _trio.SOCKET_MODULE._stdlib_socket = SocketModule()
 

@@ -44,22 +44,15 @@ if TYPE_CHECKING:
     from ._requests import Request
 
 
-class RioSocket(_trio.StockSocketType):
-    """A Trio socket whose receives and sends are RIO requests wherever they can be."""
+class SocketOfRun(_trio.StockSocketType):
+    """What Trio makes while trio_rio is in place: a RioSocket where RIO has the kind, else a socket that is Trio's own.
 
-    _channel: Channel | None = None
-    _destinations: Destinations | None = None
-    _is_shared: bool = False  # with another socket, by dup()
+    Programs ask ``isinstance`` of the class that is bound, so all of them are of this one.
+    """
 
     def __new__(cls, sock: socket.socket) -> Any:
-        """One of Trio's own, where RIO has no such sockets."""
-        if type(sock) is not socket.socket or can_serve(sock):
-            return super().__new__(cls)
-        plain: Any = _trio.StockSocketType.__new__(_trio.StockSocketType)
-        plain._sock = sock
-        sock.setblocking(False)
-        plain._did_shutdown_SHUT_WR = False
-        return plain
+        is_ours = cls is SocketOfRun and (type(sock) is not socket.socket or can_serve(sock))
+        return super().__new__(RioSocket if is_ours else cls)
 
     def __init__(self, sock: socket.socket) -> None:
         if type(sock) is not socket.socket:
@@ -68,6 +61,14 @@ class RioSocket(_trio.StockSocketType):
         self._sock = sock
         sock.setblocking(False)
         self._did_shutdown_SHUT_WR = False
+
+
+class RioSocket(SocketOfRun):
+    """A Trio socket whose receives and sends are RIO requests wherever they can be."""
+
+    _channel: Channel | None = None
+    _destinations: Destinations | None = None
+    _is_shared: bool = False  # with another socket, by dup()
 
     # -- the channel -----------------------------------------------------------------------------------------
 

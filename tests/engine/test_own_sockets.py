@@ -77,7 +77,7 @@ async def test_a_number_of_a_descriptor_makes_a_plain_socket() -> None:
 
 def test_in_a_run_of_stock_trio_sockets_are_plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """While the stand-ins are bound, Trio's socket() makes a socket there as ever, from the arguments given."""
-    monkeypatch.setattr(_trio.SOCKET_MODULE, "_SocketType", _socket.RioSocket)
+    monkeypatch.setattr(_trio.SOCKET_MODULE, "_SocketType", _socket.SocketOfRun)
 
     async def main() -> None:
         with trio.socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
@@ -103,4 +103,4 @@ def test_only_a_stdlib_socket_is_adopted() -> None:
         pass
 
     with Other() as other, pytest.raises(TypeError, match="Other"):
-        _socket.RioSocket(other)
+        _socket.SocketOfRun(other)

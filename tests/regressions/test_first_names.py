@@ -12,7 +12,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 import trio_rio
-from trio_rio import RioStream
+from trio_rio import RioStream, _trio
 from trio_rio._sole import is_sole
 
 from ..conftest import RioRun
@@ -170,10 +170,19 @@ def test_other_names_are_found() -> None:
 
 @pytest.mark.skipif(IS_WINDOWS, reason="this system has no socketpair() of UNIX sockets")
 async def test_what_rio_never_serves_is_trios_own() -> None:
-    """UNIX sockets are of the class that stock Trio has for all, and cost what they cost there."""
+    """UNIX sockets have the methods that stock Trio has for all, and cost what they cost there."""
     for sock in trio.socket.socketpair():
         with sock:
-            assert type(sock).__module__ == "trio._socket"
+            assert type(sock).recv is _trio.StockSocketType.recv
             copy = sock.dup()
             assert type(copy) is type(sock)
             copy.close()
+
+
+@pytest.mark.skipif(IS_WINDOWS, reason="this system has no socketpair() of UNIX sockets")
+async def test_every_socket_is_of_the_class_that_is_bound() -> None:
+    """Who asks isinstance() of Trio's class while RIO serves finds every socket to be one, of whatever kind."""
+    bound = _trio.SOCKET_MODULE._SocketType
+    for sock in (*trio.socket.socketpair(), trio.socket.socket()):
+        with sock:
+            assert isinstance(sock, bound)
