@@ -1,4 +1,4 @@
-"""``python -m tests.differential``: play many programs. See docs/reference/differential.md."""
+"""``python -m tests.differential``: play many programs. See CONTRIBUTING.md."""
 
 from __future__ import annotations
 
