@@ -28,7 +28,7 @@ from ._destinations import Destinations
 from ._leftovers import close_in_its_thread
 from ._receive_flags import ELSEWHERE, receive_elsewhere
 from ._socket_arguments import flat_data, room_in, size_of, views_of
-from ._sole import is_sole
+from ._sole import is_sole, refuse_to_share
 from ._taking import take_datagram, take_into
 from ._trio import async_yield, current_engine, engine_to_use, must_cancel
 from .rio._checks import can_serve, raw_family
@@ -110,6 +110,15 @@ class RioSocket(SocketOfRun):
         if engine is not None and isinstance(accepted, RioSocket):
             engine.own_sockets.adopt_accepted(self._sock, accepted._sock)
         return accepted, address
+
+    @enable_ki_protection
+    async def connect(self, address: Any) -> None:
+        """See :meth:`socket.socket.connect`. A checkpoint. Cancelled, it closes the socket; who waits on it is told."""
+        try:
+            await super().connect(address)
+        except trio.Cancelled:
+            self._end_channel()  # it is the stdlib socket that Trio closes then, and tells nobody
+            raise
 
     # -- receiving -------------------------------------------------------------------------------------------
 
@@ -369,7 +378,10 @@ class RioSocket(SocketOfRun):
     @enable_ki_protection
     async def sendmsg(self, *args: Any) -> int:
         """See :meth:`socket.socket.sendmsg`. Trio's own way, after what is in flight."""
-        await self._let_window_pass()
+        buffers = args[0] if args else None
+        is_nothing = isinstance(buffers, (list, tuple)) and not any(map(len, buffers))
+        if not (is_nothing and self._channel is not None and self._channel.is_stream):  # which overtakes nothing
+            await self._let_window_pass()
         return await super().sendmsg(*args)
 
     @enable_ki_protection
@@ -429,7 +441,7 @@ class RioSocket(SocketOfRun):
           OSError: bytes were received ahead, or are being sent, or a receive is posted that cannot be taken back, or
             the socket is that of a DatagramChannel.
         """
-        self._refuse_to_share("detach()", ends=True)
+        refuse_to_share(self._sock, self._channel, "detach()", ends=True)
         channel, self._channel = self._channel, None
         if channel is not None:
             close_in_its_thread(channel)
@@ -442,7 +454,7 @@ class RioSocket(SocketOfRun):
         On Windows the new socket goes Trio's own way. Raises as :meth:`detach`, and while a task receives from what
         comes ahead.
         """
-        self._refuse_to_share("dup()")
+        refuse_to_share(self._sock, self._channel, "dup()")
         made = super().dup()
         for sock in (self, made):
             if isinstance(sock, RioSocket):
@@ -460,26 +472,8 @@ class RioSocket(SocketOfRun):
     @enable_ki_protection
     def share(self, process_id: int) -> bytes:
         """See :meth:`socket.socket.share`. The other process does without RIO; raises as :meth:`detach`."""
-        self._refuse_to_share("share()")
+        refuse_to_share(self._sock, self._channel, "share()")
         return super().share(process_id)  # type: ignore[no-any-return,misc,unused-ignore]
-
-    def _refuse_to_share(self, name: str, *, ends: bool = False) -> None:
-        """Another handle of the socket must not miss what ours has taken, or will take unless it ends."""
-        engine = current_engine()
-        if engine is not None and engine.others.owner_of(self._sock) is not None:
-            raise OSError(f"{name} would lose datagrams: the socket is that of a DatagramChannel")
-        channel = self._channel
-        if channel is None or channel.is_closed or channel.engine.is_closed:
-            return
-        ahead = channel.ahead
-        is_in_use = channel.window is not None and bool(channel.sends)
-        if ahead is not None and not is_in_use:
-            is_waited_for = ahead.waiter is not None and not ends
-            # What has come is known only when no receive is posted any more.
-            is_taken_back = channel.is_usable() and not is_waited_for and ahead.take_back()
-            is_in_use = bool(ahead.posted or ahead.has_unread()) or not is_taken_back
-        if is_in_use:
-            raise OSError(f"{name} would lose bytes that are received ahead, or that are being sent")
 
     @enable_ki_protection
     def __exit__(

@@ -1,4 +1,4 @@
-"""Whether a Trio socket is the only one that has its stdlib socket.
+"""Whether a Trio socket is the only one that has its stdlib socket, and whether another may get its file.
 
 Facts. ``from_stdlib_socket`` leaves a program with a name of its own for the stdlib socket. ``close()`` by that name
 tells nobody; the descriptor is closed, and on stock Trio the peer sees it at once, whatever waits. Where a request in
@@ -13,8 +13,14 @@ another run still finds what the run before had of the socket.
 
 from __future__ import annotations
 
+import socket
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from ._trio import current_engine
+
+if TYPE_CHECKING:
+    from ._channel import Channel
 
 # Not every Python counts references.
 _count_references = getattr(sys, "getrefcount", None)
@@ -35,3 +41,25 @@ _REFERENCES_IF_SOLE = _references(_Holder(object()))
 def is_sole(holder: Any) -> bool:
     """Whether nobody but ``holder``, a Trio socket without a channel, has the socket inside it."""
     return _references(holder) <= _REFERENCES_IF_SOLE
+
+
+def refuse_to_share(sock: socket.socket, channel: Channel | None, name: str, *, ends: bool = False) -> None:
+    """Another handle of the socket must not miss what this one has taken, or will take unless it ``ends``.
+
+    Raises:
+      OSError: it would, if it were made, says ``name``, the call that makes it.
+    """
+    engine = current_engine()
+    if engine is not None and engine.others.owner_of(sock) is not None:
+        raise OSError(f"{name} would lose datagrams: the socket is that of a DatagramChannel")
+    if channel is None or channel.is_closed or channel.engine.is_closed:
+        return
+    ahead = channel.ahead
+    is_in_use = channel.window is not None and bool(channel.sends)
+    if ahead is not None and not is_in_use:
+        is_waited_for = ahead.waiter is not None and not ends
+        # What has come is known only when no receive is posted any more.
+        is_taken_back = channel.is_usable() and not is_waited_for and ahead.take_back()
+        is_in_use = bool(ahead.posted or ahead.has_unread()) or not is_taken_back
+    if is_in_use:
+        raise OSError(f"{name} would lose bytes that are received ahead, or that are being sent")

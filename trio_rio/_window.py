@@ -104,6 +104,8 @@ class SendWindow:
 
     async def wait_until_sent(self) -> None:
         """Wait until nothing is in flight. A checkpoint if it has to wait; cancelling it changes nothing."""
+        if self.channel.sends:
+            await trio.lowlevel.checkpoint_if_cancelled()
         while self.channel.sends and not self.channel.is_closed:
             await self._wait_for_change()
 

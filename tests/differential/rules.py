@@ -78,7 +78,7 @@ def is_same_tick(program: Program, expected: Trace, line: str) -> bool:
 
 def is_answered(program: Program) -> bool:
     """Whether a send may have something come to the task's own sockets: bytes, or an error."""
-    return any(kind in ("both", "datagrams") for kind in program.links) or program.has(*BREAKING)
+    return any(kind in ("both", "datagrams") for kind in program.links) or program.has(*BREAKING, "shutdown")
 
 
 def bytes_in(outcome: str) -> bytes:
@@ -142,6 +142,10 @@ ALWAYS: tuple[Alike | Cut, ...] = (
         "the other sees nothing, or waits on.",
         has(r"\.wait_readable\(.*Cancelled$"),
         calls=("dup",),
+    ),
+    Cut(
+        "A connect that is cancelled closes the socket. Stock leaves tasks that wait on it waiting.",
+        has(r"\.connect\(.* -> Cancelled$"),
     ),
     Alike(
         "A send that waits goes on in the kernel, as long as it is not cancelled.",

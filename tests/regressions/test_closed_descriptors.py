@@ -14,7 +14,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from ..conftest import RioRun
-from ..engine.harness import BOTH_MODES, PATIENCE_SECONDS
+from ..engine.harness import BOTH_MODES, PATIENCE_SECONDS, tcp_pair
 from ..platforms import IS_WINDOWS, needs_full_buffers
 
 pytestmark = [*BOTH_MODES, pytest.mark.skipif(IS_WINDOWS, reason="about descriptors")]
@@ -116,6 +116,25 @@ async def test_the_port_of_a_cancelled_connect_is_free(mode: str) -> None:
             sock.close()
             with socket.socket() as again:
                 again.bind(address)
+
+
+async def test_a_cancelled_connect_closes_a_socket_that_receives(mode: str) -> None:
+    """Trio closes a socket whose connect is cancelled: the peer sees the end, and who receives is told."""
+    sock, peer = await tcp_pair()
+    with sock, peer, trio.fail_after(PATIENCE_SECONDS):
+        async with trio.open_nursery() as nursery:
+
+            async def receive() -> None:
+                with pytest.raises(trio.ClosedResourceError):
+                    await sock.recv(10)
+
+            nursery.start_soon(receive)
+            await wait_all_tasks_blocked()
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                await sock.connect(peer.getsockname())
+            assert scope.cancelled_caught
+        assert await peer.recv(10) == b""
 
 
 async def test_a_file_that_takes_a_number_is_waited_for(mode: str) -> None:

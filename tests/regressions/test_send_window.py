@@ -11,7 +11,7 @@ from trio.testing import wait_all_tasks_blocked
 from trio_rio._trio import engine_of_run
 
 from ..engine.harness import PATIENCE_SECONDS, fill, receive_all, stdlib_pair
-from ..platforms import RESET_AT_CLOSE, needs_full_buffers
+from ..platforms import RESET_AT_CLOSE, needs_full_buffers, needs_recvmsg
 
 pytestmark = [needs_full_buffers, pytest.mark.rio_config(cancellation="detach", send_window_bytes=1)]
 
@@ -89,3 +89,23 @@ async def test_a_task_that_waits_for_room_is_told_of_a_shutdown() -> None:
                 nursery.start_soon(send)
                 await wait_all_tasks_blocked()
                 sock.shutdown(socket.SHUT_WR)
+
+
+@needs_recvmsg
+async def test_sendmsg_behind_sends_in_flight() -> None:
+    """While another task waits for them to go out: without bytes it is done, cancelled it says so, else it is busy."""
+    ours, theirs = stdlib_pair()
+    with trio.socket.from_stdlib_socket(ours) as sock, theirs, trio.fail_after(PATIENCE_SECONDS):
+        fill(ours)
+        await sock.send(b"x")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(sock.sendmsg, [b"x"])
+            await wait_all_tasks_blocked()
+            assert await sock.sendmsg([b""]) == 0
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                await sock.sendmsg([b"x"])
+            assert scope.cancelled_caught
+            with pytest.raises(trio.BusyResourceError):
+                await sock.sendmsg([b"x"])
+            nursery.cancel_scope.cancel()
