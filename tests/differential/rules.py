@@ -183,7 +183,7 @@ OF_DETACH: tuple[Alike | Cut, ...] = (
     ),
     Alike(
         "A reset is told once, to the call that is first: a posted receive may be.",
-        rf"(b''|\(0, b''.*\)|\(b'', \[\], 0, None\)|{RESET}| then {RESET}| then the end)$",
+        rf"(b''|\(0, b''.*\)|\(b'', None\)|\(b'', \[\], 0, None\)|{RESET}| then {RESET}| then the end)$",
         "over",
         calls=BREAKING,
     ),
@@ -233,7 +233,7 @@ def is_excused(program: Program, mode: Mode, line: str) -> bool:
     is_shared = len(users) > len({link for link, _ in users})
     is_of_the_system = "errno" in line  # told once, to the call that is first
     is_of_another_task = is_shared and "raises BusyResourceError" in line
-    is_closed = "raises ClosedResourceError" in line and program.has("send_eof", "shutdown", *ENDINGS)
+    is_closed = "raises ClosedResourceError" in line and program.has("send_eof", "shutdown", "connect", *ENDINGS)
     # A call in a scope that is cancelled already is over a tick earlier on uring: what its task does next, a close, may
     # come before another task's call. To ask a closed socket whether it is readable, or to detach it, is a ValueError.
     is_asked_late = (
