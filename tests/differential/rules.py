@@ -77,8 +77,12 @@ def is_same_tick(program: Program, expected: Trace, line: str) -> bool:
 
 
 def is_answered(program: Program) -> bool:
-    """Whether a send may have something come to the task's own sockets: bytes, or an error."""
-    return any(kind in ("both", "datagrams") for kind in program.links) or program.has(*BREAKING, "shutdown")
+    """Whether a send may have something come to the task's own sockets, bytes or an error, or may have to wait."""
+    return (
+        is_large(program)
+        or any(kind in ("both", "datagrams") for kind in program.links)
+        or program.has(*BREAKING, "shutdown")
+    )
 
 
 def bytes_in(outcome: str) -> bytes:
@@ -116,6 +120,13 @@ def is_refusal(program: Program, expected: Trace, line: str) -> bool:
     return any(REFUSED in text for text in [line, *told])
 
 
+def is_after_wait(program: Program, expected: Trace, line: str) -> bool:
+    """A line from the phase on in which stock has ended a wait for readability."""
+    ended = [phase for other in expected if "wait_readable" in other if (phase := phase_of(other)) is not None]
+    phase = phase_of(line)
+    return bool(ended) and (phase is None or phase >= min(ended))
+
+
 def is_large(program: Program) -> bool:
     """Whether a program sends more than a narrow link, or a window, takes."""
     return any(step.size >= LARGE_SIZE for steps in program.phases for step in steps)
@@ -140,7 +151,7 @@ ALWAYS: tuple[Alike | Cut, ...] = (
     Cut(
         "Of two names of a file, the one whose receive is in the kernel takes what comes: who waits for readability of "
         "the other sees nothing, or waits on.",
-        has(r"\.wait_readable\(.*Cancelled$"),
+        is_after_wait,
         calls=("dup",),
     ),
     Cut(
@@ -189,7 +200,7 @@ OF_DETACH: tuple[Alike | Cut, ...] = (
     ),
     Cut(
         "The same: what a peer does with a connection that stock has reset is done, here, with one that has ended.",
-        has(r"^ *\d+ t\d+: p\d+\.peer_"),
+        has(r"^ *\d+ t\d+: (p\d+\.peer_|\w+\.shutdown\()"),
         calls=("close", "aclose"),
     ),
     Cut(
