@@ -23,7 +23,7 @@ from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
-BUILD_SCRIPT = "trio_rio/rio/_uring_build.py"
+BUILD_SCRIPT = "trio_rio/rio/uring/build.py"
 ABI3_SINCE = "cp310"  # requires-python
 
 IS_LINUX = sys.platform.startswith("linux")

@@ -210,9 +210,12 @@ def differences(descriptors: dict[int, str], threads: set[threading.Thread]) -> 
 
 @pytest.fixture(autouse=True)
 def first_names(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let RIO serve the sockets that tests have names for, though they could close them so (:mod:`trio_rio._sole`)."""
+    """Let RIO serve the sockets that tests have names for, though they could close them so.
+
+    See :mod:`trio_rio._sockets.sole`.
+    """
     if request.node.get_closest_marker("first_names") is None:
-        monkeypatch.setattr(trio_rio._socket, "is_sole", lambda _: True)
+        monkeypatch.setattr(trio_rio._sockets.socket, "is_sole", lambda _: True)
 
 
 @pytest.fixture(autouse=True)

@@ -13,62 +13,15 @@ PACKAGE = Path(__file__).resolve().parent.parent / "trio_rio"
 # From the bottom to the top. A name stands for a module, or for a package with all in it.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("rio",),
-    (
-        "_ahead",
-        "_books",
-        "_buffers",
-        "_channel",
-        "_collector",
-        "_config",
-        "_conflicts",
-        "_copies",
-        "_datagram_addresses",
-        "_datagram_arguments",
-        "_datagram_batches",
-        "_datagram_plain",
-        "_datagram_queue",
-        "_datagram_sends",
-        "_datagram_statistics",
-        "_engine",
-        "_errors",
-        "_lease",
-        "_leftovers",
-        "_notifier",
-        "_others",
-        "_own_sockets",
-        "_requests",
-        "_statistics",
-        "_taking",
-        "_trio",
-        "_window",
-    ),
-    ("io_managers",),
-    (
-        "__init__",
-        "_datagram",
-        "_datagram_leases",
-        "_datagram_open",
-        "_destinations",
-        "_lease_block",
-        "_listener",
-        "_open",
-        "_receive_flags",
-        "_run",
-        "_socket",
-        "_socket_arguments",
-        "_socket_module",
-        "_sole",
-        "_stream",
-        "_stream_leases",
-        "pytest_plugin",
-        "testing",
-    ),
-    ("__main__", "_demo", "_demo_clients", "_demo_http", "_demo_server", "_selftest"),
+    ("_config", "_engine", "_errors", "_statistics", "_trio"),
+    ("_managers",),
+    ("__init__", "_datagrams", "_run", "_sockets", "_streams", "pytest_plugin", "testing"),
+    ("__main__", "_cli"),
 )
 RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 # Where the platform may be asked for.
-PLATFORM_AWARE = ("rio", "io_managers", "_run", "_selftest")
+PLATFORM_AWARE = ("rio", "_managers", "_run", "_cli")
 PLATFORM_QUESTIONS = {("sys", "platform"), ("os", "name"), ("platform", "system")}
 
 
@@ -155,7 +108,7 @@ def test_the_inside_of_trio_is_touched_in_one_place() -> None:
 
 
 def test_only_the_lower_layers_ask_for_the_platform() -> None:
-    """``sys.platform`` and its like stand in ``rio``, ``io_managers``, ``_run`` and the self-test only."""
+    """``sys.platform`` and its like stand in ``rio``, ``_managers``, ``_run`` and ``_cli`` only."""
     found = [
         f"{path.relative_to(PACKAGE)}:{node.lineno}"
         for path in modules()

@@ -5,17 +5,17 @@ queues. :mod:`trio_rio.rio` is the RIO API by itself.
 """
 
 from ._config import RioConfig
-from ._datagram import DatagramChannel
-from ._datagram_leases import DatagramLease
-from ._datagram_open import open_datagram_channel
-from ._datagram_statistics import DatagramStatistics
+from ._datagrams.channel import DatagramChannel
+from ._datagrams.lease import DatagramLease
+from ._datagrams.open import open_datagram_channel
+from ._datagrams.statistics import DatagramStatistics
 from ._errors import RioError, RioInternalError, RioResourceError, RioUnavailableError, TruncatedDatagramError
-from ._listener import RioListener
-from ._open import open_tcp_listeners, open_tcp_stream, open_unix_socket, serve_tcp
 from ._run import current_statistics, install, run, start_guest_run, uninstall
 from ._statistics import RioIOStatistics, RioStatistics
-from ._stream import RioStream
-from ._stream_leases import ReceiveLease, SendLease
+from ._streams.lease import ReceiveLease, SendLease
+from ._streams.listener import RioListener
+from ._streams.open import open_tcp_listeners, open_tcp_stream, open_unix_socket, serve_tcp
+from ._streams.stream import RioStream
 from .rio.chooser import Feature, ProbeReport, ProviderProbe, probe
 
 __version__ = "0.1.0"

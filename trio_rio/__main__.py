@@ -263,11 +263,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "run":
         return run(options)
     if options.command == "selftest":
-        from . import _selftest
+        from ._cli import selftest as _selftest
 
         return _selftest.main(options.provider, as_json=options.json, only=options.probe)
     try:
-        from . import _demo
+        from ._cli.demo import main as _demo
     except ModuleNotFoundError as error:
         if error.name not in DEMO_NEEDS:
             raise

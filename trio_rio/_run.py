@@ -30,10 +30,10 @@ import trio
 from . import _trio
 from ._config import RioConfig
 from ._errors import RioCallError, RioUnavailableError
-from ._socket import SocketOfRun
-from ._socket_module import SocketModule
-from .io_managers.forked import leave_to_parent
-from .io_managers.readiness import ReadinessIOManager
+from ._managers.forked import leave_to_parent
+from ._managers.readiness import ReadinessIOManager
+from ._sockets.socket import SocketOfRun
+from ._sockets.stdlib_socket import SocketModule
 from .rio.chooser import Forced, choose_provider, forced_provider, is_news
 
 if TYPE_CHECKING:
@@ -59,11 +59,11 @@ def _manager_class(provider: str) -> type[Any]:
     if provider == "portable":
         return ReadinessIOManager
     if provider == "uring":
-        from .io_managers.uring import UringIOManager
+        from ._managers.uring import UringIOManager
 
         return UringIOManager
     if provider == "winsock":
-        from .io_managers import windows
+        from ._managers import windows
 
         windows_manager: type[Any] = windows.WindowsRioManager  # type: ignore[attr-defined,unused-ignore]
         return windows_manager

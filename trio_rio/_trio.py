@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from trio._core._io_epoll import EpollIOManager as StockIOManager
     from trio.socket import SocketType
 
-    from ._engine import Engine
-    from ._requests import Request
+    from ._engine.engine import Engine
+    from ._engine.requests import Request
 
 #: The module whose globals ``TheIOManager`` and ``_SocketType`` are bound in.
 RUN_MODULE: Any = _run

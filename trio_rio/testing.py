@@ -18,7 +18,7 @@ import contextlib
 from collections.abc import Iterator
 
 from . import _trio
-from ._engine import Engine
+from ._engine.engine import Engine
 from ._statistics import Ledger
 
 

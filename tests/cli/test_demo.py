@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 import psutil
 import pytest
 
-from trio_rio import _demo, _demo_clients
+from trio_rio._cli.demo import clients as _demo_clients, main as _demo
 
 # One that serves everywhere; but on Windows sockets go Trio's own way without RIO.
 PROVIDER = "winsock" if sys.platform == "win32" else "portable"

@@ -6,8 +6,8 @@ import pytest
 import trio
 from trio.testing import memory_stream_pair
 
-from trio_rio._demo_clients import MALFORMED
-from trio_rio._demo_http import (
+from trio_rio._cli.demo.clients import MALFORMED
+from trio_rio._cli.demo.http import (
     BODY_MAX_BYTES,
     HEAD_MAX_BYTES,
     REQUEST_TIMEOUT_SECONDS,

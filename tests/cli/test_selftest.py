@@ -10,9 +10,9 @@ from typing import Literal
 import pytest
 
 import trio_rio
-from trio_rio import _selftest
 from trio_rio.__main__ import EXIT_USAGE, main
-from trio_rio._selftest import _bench, _runs
+from trio_rio._cli import selftest as _selftest
+from trio_rio._cli.selftest import _bench, _runs
 from trio_rio.rio import types
 
 from ..platforms import IS_WINDOWS, is_wine

@@ -14,13 +14,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from trio_rio.rio import (
-    RIO_MSG_DONT_NOTIFY,
-    CompletionQueue,
-    PortNotification,
-    RequestQueue,
-    Status,
-)
+from trio_rio.rio import RIO_MSG_DONT_NOTIFY, CompletionQueue, PortNotification, RequestQueue, Status
 
 from .harness import PATIENCE_SECONDS, Block, Signal, SignalKind, Table, open_table, refused, running
 

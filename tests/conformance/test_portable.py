@@ -15,19 +15,11 @@ from collections.abc import Iterator
 import attrs
 import pytest
 
-from trio_rio.rio import (
-    CompletionQueue,
-    PortNotification,
-    RequestQueue,
-    RioError,
-    Status,
-    _portable_requests,
-    pack_address,
-    unpack_address,
-)
-from trio_rio.rio._portable_queues import AddressBook, CompletionState
-from trio_rio.rio.portable import PortablePort, PortableProvider
-from trio_rio.rio.readiness import SelectorWaits
+from trio_rio.rio import CompletionQueue, PortNotification, RequestQueue, RioError, Status, pack_address, unpack_address
+from trio_rio.rio.portable import requests as _portable_requests
+from trio_rio.rio.portable.provider import PortablePort, PortableProvider
+from trio_rio.rio.portable.queues import AddressBook, CompletionState
+from trio_rio.rio.portable.readiness import SelectorWaits
 
 from .harness import PATIENCE_SECONDS, Block, Table, in_a_child, refused, running
 

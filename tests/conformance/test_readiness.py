@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import pytest
 
-from trio_rio.rio.readiness import SelectorWaits
+from trio_rio.rio.portable.readiness import SelectorWaits
 
 from ..platforms import IS_WINDOWS
 from .harness import PATIENCE_SECONDS, running

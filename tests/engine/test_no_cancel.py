@@ -9,7 +9,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 import trio_rio
-from trio_rio.rio.portable import PortableProvider
+from trio_rio.rio.portable.provider import PortableProvider
 
 from ..platforms import IS_WINDOWS
 from .harness import dropping, open_pair, tcp_pair

@@ -9,9 +9,10 @@ import pytest
 import trio
 
 import trio_rio
-from trio_rio import _socket, _trio
-from trio_rio._socket_module import SocketModule
-from trio_rio.rio.portable import PortableProvider
+from trio_rio import _trio
+from trio_rio._sockets import socket as _socket
+from trio_rio._sockets.stdlib_socket import SocketModule
+from trio_rio.rio.portable.provider import PortableProvider
 
 from ..platforms import IS_WINDOWS
 from .harness import open_pair, stdlib_pair

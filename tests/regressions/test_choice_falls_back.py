@@ -22,9 +22,9 @@ import trio
 
 import trio_rio
 from trio_rio import _trio
-from trio_rio._engine import Engine
+from trio_rio._engine.engine import Engine
 from trio_rio.rio import Provider, RioCallError, RioUnavailableError, Status, chooser
-from trio_rio.rio.portable import PortableProvider
+from trio_rio.rio.portable.provider import PortableProvider
 
 from ..platforms import IS_WINDOWS, needs_linux
 
@@ -37,7 +37,7 @@ OWN = "winsock" if IS_WINDOWS else "uring"
 PROGRAM = """
 import os, resource, sys, threading
 import trio, trio_rio
-import trio_rio.io_managers.uring, trio_rio.rio.portable, trio_rio.rio.uring
+import trio_rio._managers.uring, trio_rio.rio.portable.provider, trio_rio.rio.uring.provider
 import _strptime, concurrent.futures, linecache, traceback
 
 locked_bytes, runs, is_threaded, is_installed = map(int, sys.argv[1:])
@@ -137,7 +137,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(name)
         make(*args, **kwargs)
 
-    own = importlib.import_module(f"trio_rio.rio.{OWN}")
+    own = importlib.import_module(f"trio_rio.rio.{OWN}.provider")
     for provider in (PortableProvider, getattr(own, f"{OWN.capitalize()}Provider")):
         init = functools.partialmethod(functools.partial(noted, provider.__init__, provider.name))
         monkeypatch.setattr(provider, "__init__", init)

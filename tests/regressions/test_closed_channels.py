@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from trio_rio import DatagramChannel, RioError
-from trio_rio._channel import Channel
+from trio_rio._engine.channel import Channel
 from trio_rio.testing import assert_ledger_balanced
 
 from ..engine.datagrams import stdlib_peer

@@ -9,8 +9,8 @@ import pytest
 import trio
 
 from trio_rio._trio import current_engine
-from trio_rio.rio.portable import PortableProvider
-from trio_rio.rio.readiness import SelectorWaits
+from trio_rio.rio.portable.provider import PortableProvider
+from trio_rio.rio.portable.readiness import SelectorWaits
 
 from ..engine.harness import PATIENCE_SECONDS, open_pair, stdlib_pair
 from ..platforms import needs_linux

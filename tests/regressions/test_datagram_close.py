@@ -9,7 +9,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from trio_rio import DatagramChannel
-from trio_rio._datagram_queue import DatagramQueue
+from trio_rio._datagrams.queue import DatagramQueue
 
 from ..engine.datagrams import ALL_CARRIERS, address_of, open_local, stdlib_peer
 from ..engine.harness import PATIENCE_SECONDS, SetWhenWoken

@@ -13,7 +13,7 @@ from trio.testing import wait_all_tasks_blocked
 
 import trio_rio
 from trio_rio import RioStream, _trio
-from trio_rio._sole import is_sole
+from trio_rio._sockets.sole import is_sole
 
 from ..conftest import RioRun
 from ..engine.harness import BOTH_MODES, PATIENCE_SECONDS, WAYS_OPTIONS, stdlib_pair, tcp_pair

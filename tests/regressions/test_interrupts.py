@@ -14,9 +14,9 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 import trio_rio
-from trio_rio._channel import Channel
-from trio_rio._lease import LeaseBook
-from trio_rio._window import SendWindow
+from trio_rio._engine.channel import Channel
+from trio_rio._engine.lease import LeaseBook
+from trio_rio._engine.send_window import SendWindow
 
 from ..engine.harness import fill, open_pair, python, stdlib_pair, until_sent
 from ..platforms import needs_full_buffers, needs_interrupts, needs_recvmsg

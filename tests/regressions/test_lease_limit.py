@@ -10,7 +10,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 import trio_rio
-from trio_rio._lease_block import leases_of_run
+from trio_rio._engine.lease_block import leases_of_run
 
 from ..engine.datagrams import address_of, open_local, stdlib_peer
 from ..engine.harness import BOTH_MODES, PATIENCE_SECONDS, stdlib_pair

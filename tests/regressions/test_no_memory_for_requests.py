@@ -116,7 +116,7 @@ async def test_a_channel_without_address_space(monkeypatch: pytest.MonkeyPatch) 
             raise error
 
         with monkeypatch.context() as patch, trio.fail_after(10):
-            patch.setattr("trio_rio._datagram_queue.mmap.mmap", fail)
+            patch.setattr("trio_rio._datagrams.queue.mmap.mmap", fail)
             async with await trio_rio.open_datagram_channel(("127.0.0.1", 0)) as channel:
                 with stdlib_peer() as peer:
                     peer.sendto(b"in", address_of(channel))

@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
 from trio_rio import RioInternalError
-from trio_rio._buffers import ADDRESS_ROOM_BYTES, Arena, Slice
+from trio_rio._engine.arena import ADDRESS_ROOM_BYTES, Arena, Slice
 from trio_rio.rio import SOCKADDR_INET_SIZE_BYTES, RegisteredBuffer
 
 from ..engine.harness import scaled

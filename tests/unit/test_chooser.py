@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import pytest
 
 import trio_rio
-from trio_rio.rio import Provider, RioCallError, RioUnavailableError, Status, _trial, chooser, open_provider
+from trio_rio.rio import Provider, RioCallError, RioUnavailableError, Status, chooser, open_provider, trial as _trial
 
 PATIENCE_SECONDS = 0.1
 
@@ -220,7 +220,7 @@ def test_no_descriptors_are_no_reason_to_refuse(rio_provider: str, monkeypatch: 
 
     monkeypatch.setattr(Provider, "make_socket", fail)
     with contextlib.suppress(AttributeError):
-        from trio_rio.rio.winsock import WinsockProvider
+        from trio_rio.rio.winsock.provider import WinsockProvider
 
         monkeypatch.setattr(WinsockProvider, "make_socket", fail)
     open_provider(rio_provider).close()

@@ -9,8 +9,8 @@ import pytest
 import trio
 from hypothesis import given, strategies
 
-from trio_rio import _datagram_addresses
-from trio_rio._datagram_addresses import AddressBook, pack_numeric
+from trio_rio._datagrams import addresses as _datagram_addresses
+from trio_rio._datagrams.addresses import AddressBook, pack_numeric
 
 PORTS = strategies.integers(0, 0xFFFF)
 FOUR = strategies.tuples(strategies.ip_addresses(v=4).map(str), PORTS)

@@ -16,9 +16,9 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from trio_rio import _trio
-from trio_rio._datagram_addresses import AddressBook
-from trio_rio._datagram_batches import SENDS_MAX, Batch, SendBatches
-from trio_rio._datagram_queue import DatagramQueue
+from trio_rio._datagrams.addresses import AddressBook
+from trio_rio._datagrams.batches import SENDS_MAX, Batch, SendBatches
+from trio_rio._datagrams.queue import DatagramQueue
 from trio_rio.testing import assert_ledger_balanced
 
 pytestmark = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no UNIX sockets")
@@ -29,8 +29,8 @@ COUNT = 100
 @contextlib.contextmanager
 def queue_to(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[DatagramQueue, socket.socket]]:
     """A queue on a UNIX datagram socket with little room, and the other end."""
-    monkeypatch.setattr("trio_rio.rio._checks.can_serve", lambda _: True)
-    monkeypatch.setattr("trio_rio.rio.portable._FAMILIES", (socket.AF_UNIX,))
+    monkeypatch.setattr("trio_rio.rio.checks.can_serve", lambda _: True)
+    monkeypatch.setattr("trio_rio.rio.portable.provider._FAMILIES", (socket.AF_UNIX,))
     engine = _trio.current_engine()
     assert engine is not None
     assert engine.is_taking()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from trio_rio._requests import TRANSITIONS
+from trio_rio._engine.requests import TRANSITIONS
 
 DESIGN = Path(__file__).parents[2] / "docs" / "design"
 

@@ -14,7 +14,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 import trio_rio
-from trio_rio._lease import Lease, LeaseBook, Place, place_of_caller
+from trio_rio._engine.lease import Lease, LeaseBook, Place, place_of_caller
 
 
 @attrs.define(eq=False)

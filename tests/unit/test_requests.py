@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 from trio.lowlevel import Abort
 
 from trio_rio import RioInternalError
-from trio_rio._requests import (
+from trio_rio._engine.requests import (
     ACTION_ON_COMPLETE,
     GENERATION,
     SLOT_MASK,

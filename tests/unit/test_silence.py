@@ -8,8 +8,8 @@ from typing import Any
 import attrs
 import pytest
 
-from trio_rio.io_managers import _silence
-from trio_rio.io_managers._silence import FIRST_SECONDS, LAST_SECONDS, Silence
+from trio_rio._managers import silence as _silence
+from trio_rio._managers.silence import FIRST_SECONDS, LAST_SECONDS, Silence
 
 
 @attrs.define(eq=False)

@@ -6,7 +6,8 @@ import uuid
 
 import pytest
 
-from trio_rio.rio import RIO_CORRUPT_CQ, RIO_INVALID_BUFFERID, RIO_MAX_CQ_SIZE, _winsock_ffi as ffi
+from trio_rio.rio import RIO_CORRUPT_CQ, RIO_INVALID_BUFFERID, RIO_MAX_CQ_SIZE
+from trio_rio.rio.winsock import ffi
 
 pytestmark = pytest.mark.skipif(ffi.ffi.sizeof("void *") != 8, reason="offsets are those of a 64-bit system")
 

@@ -30,10 +30,10 @@ import sys
 from array import array
 from typing import ClassVar, NoReturn
 
-from ._checks import post_or_commit
-from ._rows import post_receives, post_sends
 from .addresses import SOCKADDR_INET_SIZE_BYTES, Address, pack_address, unpack_address
+from .checks import post_or_commit
 from .errors import RioCallError, Status, status_from_errno, status_name
+from .rows import post_receives, post_sends
 from .types import (
     NO_BUFFER,
     RIO_CORRUPT_CQ,

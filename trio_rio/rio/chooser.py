@@ -23,10 +23,10 @@ from typing import TypeAlias, get_args
 
 import attrs
 
-from ._trial import NothingCameError, move_bytes
 from .api import Provider, ProviderName
 from .errors import RioUnavailableError
-from .portable import PortableProvider
+from .portable.provider import PortableProvider
+from .trial import NothingCameError, move_bytes
 
 ENVIRONMENT_VARIABLE = "TRIO_RIO_PROVIDER"
 
@@ -67,7 +67,7 @@ class ProbeReport:
 @functools.cache
 def _provider_class(name: str) -> type[Provider]:
     """Import a provider, once: programs, Trio's own tests among them, take modules out of ``sys.modules``."""
-    module = importlib.import_module(f".{name}", __package__)
+    module = importlib.import_module(f".{name}.provider", __package__)
     provider: type[Provider] = getattr(module, f"{name.capitalize()}Provider")
     return provider
 

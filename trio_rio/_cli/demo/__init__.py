@@ -1,0 +1,1 @@
+"""The demonstration: a server under load, measured against stock Trio."""

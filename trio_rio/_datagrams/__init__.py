@@ -1,0 +1,1 @@
+"""Datagram channels, one by one and in batches."""

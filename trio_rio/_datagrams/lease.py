@@ -1,0 +1,53 @@
+"""Leases on the memory of a datagram channel: a bunch, to be looked at in place.
+
+Facts and rules of leases are in ``lease.py`` of the engine; this file gets the memory. On a queue it is the slots: one
+that is lent has no receive posted, and gets one when it is back. The last slot that has a receive is never lent, so
+that the channel goes on receiving whatever is held. Elsewhere, and for what was received before, it is plain memory,
+which follows the same rules.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from trio.lowlevel import enable_ki_protection
+
+from .._engine.lease_block import LeaseBlock, leases_of_run
+from .queue import DatagramQueue
+
+if TYPE_CHECKING:
+    from .._engine.lease import Lease, Place
+    from ..rio import Address
+    from .channel import DatagramChannel
+
+
+class DatagramLease(LeaseBlock["DatagramChannel"]):
+    """See :meth:`DatagramChannel.receive_lease`. An async context manager; to be entered once."""
+
+    __slots__ = ("_datagrams_max",)
+
+    def __init__(self, channel: DatagramChannel, datagrams_max: int | None, place: Place) -> None:
+        super().__init__(channel, place)
+        self._datagrams_max = datagrams_max
+
+    @enable_ki_protection
+    async def __aenter__(self) -> list[tuple[memoryview, Address]]:
+        self._check_fresh()
+        await leases_of_run().wait_for_room()
+        received = await self._holder._receive_for_lease(self._datagrams_max)
+        lease = self._open()
+        if isinstance(received, list):
+            return [(lease.lend(memoryview(bytearray(data)), len(data), _nothing), from_) for data, from_ in received]
+        queue, slots = received
+        return [(self._lend_slot(lease, queue, slot, count), address) for slot, count, address in slots]
+
+    @staticmethod
+    def _lend_slot(lease: Lease, queue: DatagramQueue, slot: int, count: int) -> memoryview:
+        offset = slot * queue.row.stride
+        memory = memoryview(queue.memory)[offset : offset + count]
+        return lease.lend(memory, queue.row.length, functools.partial(queue.take_back, slot))
+
+
+def _nothing() -> None:
+    """Memory of its own needs no giving back."""

@@ -1,0 +1,1 @@
+"""The engine of a run: requests, memory, channels, completions, notifier."""

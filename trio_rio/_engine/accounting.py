@@ -1,0 +1,89 @@
+"""The bookkeeping of an engine: what it says of itself, counted when it is asked and not before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._statistics import Ledger, RioStatistics
+from .requests import ABANDONED, CANCELLED, DONE, FREE, LEASED, POSTED, WAITED
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+
+def ledger(engine: Engine, *, is_over: bool) -> Ledger:
+    """The books: what was given out, as the engine and as the provider count it."""
+    provider, requests, collectors = engine.provider, engine.requests, engine.collectors
+    room, charged = collectors.usage()
+    pooled = [*engine.small, *engine.large, *engine.bulk, *engine.bare]
+    busy = [request for request in requests if request.state is not FREE]
+    books = Ledger(
+        provider=provider.name,
+        is_over=is_over,
+        requests_used=sum(request.context >> 32 for request in requests) - len(requests) + len(busy),
+        requests_in_flight=sum(request.state not in (DONE, LEASED) for request in busy),
+        requests_outstanding=provider.outstanding(),
+        requests_untaken=sum(request.state is DONE for request in busy),
+        requests_leased=sum(request.state is LEASED for request in busy),
+        requests_lost=len(requests) - len(busy) - len(set(pooled) - set(busy)),
+        requests_doubled=len(pooled) - len(set(pooled) - set(busy)),
+        slices_leased=engine.arena.leases_outstanding,
+        slices_held=sum(request.slice is not None for request in requests),
+        registered_bytes=engine.arena.registered_bytes,
+        credits_charged=charged,
+        credits_room=room,
+        sockets_open=len(engine.channels),
+        is_notifier_waiting=collectors.is_notifier_waiting and not collectors.is_polling,
+        completion_queues=len(collectors.all),
+        completion_queues_armed=sum(collector.is_armed for collector in collectors.all),
+    )
+    return engine.others.add_to_ledger(books)
+
+
+def tasks_waiting(engine: Engine, *, receive: bool) -> int:
+    """Tasks that wait for a request now."""
+    waiting = engine.others.tasks_waiting(receive=receive)
+    waiting += sum(one.state in (WAITED, CANCELLED) and one.is_receive is receive for one in engine.requests)
+    channels = engine.channels.values()
+    if receive:
+        return waiting + sum(one.ahead is not None and one.ahead.waiter is not None for one in channels)
+    return waiting + sum(len(one.window.waiters) for one in channels if one.window is not None)
+
+
+def _in_flight(engine: Engine, *, receive: bool) -> int:
+    states = (WAITED, CANCELLED, POSTED, ABANDONED)
+    return sum(request.state in states and request.is_receive is receive for request in engine.requests)
+
+
+def statistics(engine: Engine) -> RioStatistics:
+    """A snapshot."""
+    counters = engine.counters
+    capacity, charged = (0, 0) if engine.is_closed else engine.collectors.usage()
+    mean = counters.completions / counters.dequeues_with_results if counters.dequeues_with_results else 0.0
+    snapshot = RioStatistics(
+        provider=engine.provider.name,
+        provider_because=engine.because,
+        notification=engine.config.notification,
+        tasks_waiting_read=tasks_waiting(engine, receive=True),
+        tasks_waiting_write=tasks_waiting(engine, receive=False),
+        sockets_open=len(engine.channels),
+        receives_in_flight=_in_flight(engine, receive=True),
+        sends_in_flight=_in_flight(engine, receive=False),
+        sockets_lingering=len(engine.lingering),
+        completions_dequeued=counters.completions,
+        dequeue_calls=counters.dequeues,
+        notifications_armed=counters.armed,
+        notifications_received=counters.received,
+        results_per_dequeue_min=counters.results_min,
+        results_per_dequeue_mean=mean,
+        results_per_dequeue_max=counters.results_max,
+        commits=engine.manager.ticks,
+        registered_bytes=engine.arena.registered_bytes,
+        leases_outstanding=engine.arena.leases_outstanding - len(engine.small) - len(engine.large) - len(engine.bulk),
+        completion_queues=len(engine.collectors.all),
+        completion_queue_capacity=capacity,
+        completion_queue_used=charged,
+        drained_late=counters.drained_late,
+        leaked_bytes=engine.provider.leaked_bytes,
+    )
+    return engine.others.add_to_statistics(snapshot)

@@ -1,0 +1,486 @@
+"""A channel: the requests of one socket.
+
+Two ways to receive
+===================
+*On demand*: a task posts one receive and waits for just that one. The kernel buffers what nobody asked for, so back
+pressure and other readers of the file are exactly as with plain sockets. *Ahead* (``read_ahead.py``): receives stay
+posted.
+
+Two ways to send
+================
+*One by one*: a task posts a send and waits for its completion, so an error reaches the call that it belongs to.
+*Inside a window* (``send_window.py``): a task waits for room, posts, and goes on.
+
+Which of them is the run's configuration. Where one request can be cancelled it is on demand, and one by one.
+
+Rules. One reader at a time (``conflicts.py``). The busy mark ends with the completion, not when the task runs. After
+:meth:`Channel.close` no request of the socket reaches the kernel."""
+
+from __future__ import annotations
+
+import socket
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import trio
+
+from .._trio import GLOBAL_RUN_CONTEXT, NO_TASK
+from ..rio import RIO_MSG_DEFER, Address, CompletionQueue, RequestQueue, Status, unpack_address
+from ..rio.checks import raw_type
+from ..rio.types import MSG_PART
+from . import conflicts as _conflicts, taking as _taking
+from .copies import is_ordinary
+from .read_ahead import DATAGRAM_BYTES_MAX, ReadAhead
+from .requests import POSTED, WAITED, Event, Request, closed_error, raise_refused
+from .send_window import SendWindow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container
+
+    from ..rio import RegisteredBuffer
+    from .arena import Slice
+    from .engine import Engine
+
+# A receive that fills its slice makes a connection busy; this many small ones in a row make it quiet again.
+_SMALL_RECEIVES_UNTIL_QUIET = 4
+
+# What a send takes of a caller's own memory: a registration, and the system's own send, have less than 4 and 2 GiB. No
+# datagram is so long, so that what is left of one fails as the whole would.
+_REGISTERED_MAX_BYTES = 1 << 30
+
+# The number of a channel that is closed: no socket has it, and -1 is that of a closed socket.
+_NO_FD = -2
+
+# Addresses in text, by their packed form, that a channel remembers: as many as a busy server has peers.
+_ADDRESSES_MAX = 4096
+
+
+@attrs.define(eq=False)
+class Channel:
+    """See the module's docstring. Made by :meth:`Engine.attach`; belongs to that engine's run."""
+
+    engine: Engine
+    sock: socket.socket
+    request_queue: RequestQueue
+    limits: tuple[int, int]  # of the request queue: receives, sends
+    send_queue: CompletionQueue  # where results of sends go
+    fd: int = attrs.field(init=False)  # _NO_FD: no request is posted any more
+    fileno: Callable[[], int] = attrs.field(init=False)  # of the socket now: another number if it was closed
+    waits: Container[int] = attrs.field(init=False)  # the manager's readiness waits
+    read_key: int = attrs.field(init=False)  # in the manager's table of readiness waits
+    write_key: int = attrs.field(init=False)
+    is_stream: bool = attrs.field(init=False)
+    starts_at_post: bool = attrs.field(init=False)
+    part_flags: int = attrs.field(init=False)  # of a send that is done when the system takes no more for now
+    is_direct: bool = attrs.field(init=False)  # nothing but a post and a wait stands between a task and its result
+    receive_size_bytes: int = attrs.field(init=False)  # of a stream's receive that names no size
+    is_busy: bool = False
+    is_bulk: bool = False
+    quiet: int = 0
+    reader: Request | None = None  # on demand: the receive that a task waits for
+    cancelled_readers: tuple[Request, ...] = ()  # receives before it that have not ended
+    sends: set[Request] = attrs.field(factory=set)
+    ahead: ReadAhead | None = None  # None: receives are made on demand
+    window: SendWindow | None = None  # None: each send is waited for
+    users: int = 0  # Trio sockets that have it
+    is_lingering: bool = False
+    lingered: trio.Event | None = None  # set when a socket that lingers is closed for good
+    addresses: dict[bytes, Address] = attrs.field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        self.fileno = self.sock.fileno
+        self.fd = self.fileno()
+        self.waits = self.engine.manager.waits
+        self.read_key, self.write_key = self.fd << 1, self.fd << 1 | 1
+        self.is_stream = raw_type(self.sock) == socket.SOCK_STREAM
+        engine = self.engine
+        self.starts_at_post = engine.provider.starts_at_post
+        if not engine.cancels_requests or engine.read_ahead_of(self.sock):
+            self.ahead = ReadAhead(self)
+        if engine.send_window_bytes:
+            self.window = SendWindow(self, engine.send_window_bytes)
+        # Windows sends all of a slice; what does not fit into one is the part.
+        takes_parts = self.is_stream and engine.provider.can_cancel
+        self.part_flags = RIO_MSG_DEFER | MSG_PART if takes_parts else RIO_MSG_DEFER
+        self.is_direct = self._may_be_direct()
+        self.receive_size_bytes = max(engine.arena.large_size_bytes, engine.arena.bulk_size_bytes)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the channel is done with its socket, for good."""
+        return self.fd == _NO_FD
+
+    def is_usable(self) -> bool:
+        """Whether a request may be posted: this run, still taking requests, and the socket is the one it was."""
+        return getattr(GLOBAL_RUN_CONTEXT, "runner", None) is self.engine.runner and self.sock.fileno() == self.fd
+
+    def is_free_for_datagrams(self) -> bool:
+        """Whether a plain call of the socket overtakes nothing: datagrams, on demand, and no task waits for one."""
+        return (
+            self.is_direct
+            and not self.is_stream
+            and self.reader is None
+            and self.is_usable()
+            and self.read_key not in self.engine.manager.waits
+        )
+
+    # -- receiving on demand -------------------------------------------------------------------------------
+
+    def post_receive(self, size: int, may_make_bytes: bool = False) -> Request | None:
+        """Post a receive of at most ``size`` bytes for the current task, or say ``None`` when RIO cannot serve.
+
+        That of a datagram brings its address.
+        The task then waits with ``wait_task_rescheduled(request.abort)`` and takes the result. With ``may_make_bytes``
+        there may be no slice, and only :meth:`take_bytes` will do.
+
+        Raises:
+          BusyResourceError: another task's receive has to wait.
+        """
+        engine = self.engine
+        task = getattr(GLOBAL_RUN_CONTEXT, "task", NO_TASK)
+        if task._runner is not engine.runner or self.fileno() != self.fd:
+            return None
+        if (self.reader is not None or self.read_key in self.waits) and not _conflicts.may_post_receive(self):
+            return None
+        large = size > engine.small_size_bytes and (self.is_busy or not self.is_stream)
+        request = None
+        if large and self.is_bulk and size > engine.arena.large_size_bytes:
+            request = (engine.take_to_fill_bytes() if may_make_bytes else None) or engine.take_bulk()
+        if request is None:
+            pool = engine.large if large else engine.small
+            request = pool.pop() if pool else engine.take(large=large)
+            if request is None:
+                return None
+        slice_: Slice = request.slice  # type: ignore[assignment]
+        if request.memory is None:
+            buffer_id, offset, room = slice_.buffer_id, slice_.offset, slice_.size_bytes
+        else:
+            registered: RegisteredBuffer = request.registered  # type: ignore[assignment]
+            buffer_id, offset, room = registered.buffer_id, 0, registered.length
+        if size > room:
+            if not self.is_stream and room < DATAGRAM_BYTES_MAX:
+                engine.finish(request)  # it would cut what the caller has room for
+                return None
+            size = room
+        request.channel = self
+        request.task = task
+        request.is_receive = True
+        request.length = size
+        request.state = WAITED  # TRANSITIONS[FREE][POST_AND_WAIT]
+        queue = self.request_queue
+        try:
+            if self.is_stream:
+                code = queue.post_receive(buffer_id, offset, size, RIO_MSG_DEFER, request.context)
+            else:
+                code = queue.post_receive_from(
+                    buffer_id, offset, size, buffer_id, slice_.address_offset, RIO_MSG_DEFER, request.context
+                )
+            if code and code != Status.ENOBUFS:
+                raise_refused(self, code)
+        except BaseException:
+            engine.finish(request)
+            raise
+        if code:
+            engine.finish(request)
+            return None
+        self.reader = request
+        return request
+
+    def take_bytes(self, request: Request) -> bytes:
+        """The bytes that a receive brought; gives its memory back.
+
+        Raises:
+          MemoryError: there is no memory for them: the next reader has them.
+        """
+        if self.ahead is not None and self.ahead.unread:
+            return _taking.take_after_others(self, request)
+        count = request.count
+        data: bytes
+        try:
+            if request.memory is None:
+                data = request.slice.view[:count].tobytes()  # type: ignore[union-attr]
+            else:
+                data = request.memory if count == len(request.memory) else request.memory[:count]
+        except MemoryError:
+            _taking.put_back(self, request)
+            raise
+        if count == request.length or self.is_busy:
+            self.note_received(request)
+        self.engine.finish(request)
+        return data
+
+    def end_put_back(self) -> None:
+        """What was put back is read: receives are on demand again."""
+        self.ahead = None
+        self.is_direct = not self.is_closed and self._may_be_direct()
+
+    def _may_be_direct(self) -> bool:
+        return self.ahead is None and self.window is None and not self.starts_at_post
+
+    def address_of(self, request: Request) -> Address:
+        """Where a datagram came from; before it is taken."""
+        packed = bytes(request.slice.address)  # type: ignore[union-attr]
+        address = self.addresses.get(packed)
+        if address is None:
+            if len(self.addresses) >= _ADDRESSES_MAX:
+                self.addresses.clear()
+            address = self.addresses[packed] = unpack_address(packed)
+        return address
+
+    def note_received(self, request: Request) -> None:
+        """Learn from a receive how large the slice of the next one should be."""
+        count = request.count
+        self.is_bulk = count >= self.engine.arena.large_size_bytes
+        if count == request.length:
+            self.is_busy = True
+            self.quiet = 0
+        elif count > self.engine.small_size_bytes:
+            self.quiet = 0
+        else:
+            self.quiet += 1
+            if self.quiet >= _SMALL_RECEIVES_UNTIL_QUIET:
+                self.is_busy = False
+
+    # -- sending -------------------------------------------------------------------------------------------
+
+    def post_send(
+        self, data: bytes | bytearray | memoryview, address: bytes | None, *, wait: bool, flags: int = RIO_MSG_DEFER
+    ) -> Request | None:
+        """Post a send; ``None`` when RIO cannot serve it now. Only a datagram may be empty.
+
+        Args:
+          data: bytes, a bytearray, or a flat memoryview of bytes. A long view, or one of other than ordinary memory,
+            belongs to the request until its completion if ``wait`` is true; all else is copied.
+          address: a SOCKADDR_INET, for a datagram.
+          wait: the current task will wait for the completion.
+          flags: of the post; :attr:`part_flags` if a part of a stream's data is enough.
+
+        Raises:
+          BusyResourceError: another task's send on this socket has to wait.
+        """
+        engine, task = self.engine, getattr(GLOBAL_RUN_CONTEXT, "task", NO_TASK)
+        if task._runner is not engine.runner or self.fileno() != self.fd:
+            return None
+        if wait and (self.sends or self.write_key in self.waits) and not _conflicts.may_post_send(self):
+            return None
+        size, is_copied = len(data), True  # here; else the kernel does
+        if type(data) is memoryview:
+            is_copied = is_ordinary(data) or engine.leases.has_lent(data.obj)
+        request: Request | None = None
+        if (size <= engine.copy_bytes_max and is_copied) or not wait:
+            pool = engine.large if size > engine.small_size_bytes else engine.small
+            request = pool.pop() if pool else engine.take(large=pool is engine.large)
+        if request is not None and size > (room := request.slice.size_bytes):  # type: ignore[union-attr]
+            if self.is_stream:
+                size, data = room, data[:room]
+            else:
+                engine.finish(request)
+                request = None
+        if request is not None:
+            slice_: Slice = request.slice  # type: ignore[assignment]
+            if not is_copied:
+                engine.fill_by_kernel(request, data)
+            else:
+                slice_.view[:size] = data
+            buffer_id, offset, address_offset = slice_.buffer_id, slice_.offset, slice_.address_offset
+            if address is not None:
+                slice_.address[:] = address
+        else:
+            is_apt = address is None and wait and type(data) is not bytearray
+            request = engine.take_to_send_from(memoryview(data)[:_REGISTERED_MAX_BYTES]) if is_apt else None
+            if request is None:
+                return None
+            size, buffer_id = request.registered.length, request.registered.buffer_id  # type: ignore[union-attr]
+            offset = address_offset = 0
+        request.channel, request.is_receive, request.length = self, False, size
+        request.task = task if wait else None
+        request.state = WAITED if wait else POSTED  # TRANSITIONS[FREE][POST_AND_WAIT], or [POST]
+        try:
+            if address is None:
+                code = self.request_queue.post_send(buffer_id, offset, size, flags, request.context)
+            else:
+                code = self.request_queue.post_send_to(
+                    buffer_id, offset, size, buffer_id, address_offset, flags, request.context
+                )
+            if code and code != Status.ENOBUFS:
+                raise_refused(self, code)
+        except BaseException:
+            engine.finish(request)
+            raise
+        if code:
+            engine.finish(request)
+            return None
+        self.sends.add(request)
+        return request
+
+    def take_to_fill(self, size: int) -> Request | None:
+        """A request with a slice of at least ``size`` bytes for a task to fill; ``None``: there is no memory for it."""
+        return self.engine.take(large=size > self.engine.small_size_bytes, least_bytes=size)
+
+    def post_filled(self, request: Request, size: int) -> bool:
+        """Post the first ``size`` bytes of a slice that a task has filled. False: RIO cannot serve it now.
+
+        The current task will wait for the completion, unless there is a window.
+
+        Raises:
+          BusyResourceError: another task's send on this socket has to wait. As when RIO refuses the post, and when
+            False is returned, the request is still the caller's.
+        """
+        if not self.is_usable() or (self.window is None and not _conflicts.may_post_send(self)):
+            return False
+        slice_: Slice = request.slice  # type: ignore[assignment]
+        code = self.request_queue.post_send(slice_.buffer_id, slice_.offset, size, RIO_MSG_DEFER, request.context)
+        if code == Status.ENOBUFS:
+            return False
+        if code:
+            raise_refused(self, code)
+        request.channel, request.is_receive, request.length = self, False, size
+        if self.window is None:
+            request.happen(Event.POST_AND_WAIT)
+            request.task = GLOBAL_RUN_CONTEXT.task
+        else:
+            request.happen(Event.POST)
+            self.window.bytes_in_flight += size
+        self.sends.add(request)
+        return True
+
+    def take_sent(self, request: Request) -> int:
+        """How many bytes a send took; gives its memory back."""
+        count = request.count
+        self.engine.finish(request)
+        return count
+
+    # -- completions that no task waits for, and the end ---------------------------------------------------
+
+    def keep(self, request: Request) -> None:
+        """A request that no task waits for has completed."""
+        if request.is_receive:
+            assert self.ahead is not None
+            self.ahead.keep(request)
+        else:
+            assert self.window is not None
+            self.sends.discard(request)
+            self.window.keep(request)
+
+    def forget(self, request: Request) -> None:
+        """A request has completed, and is not the channel's any more."""
+        if self.reader is request:
+            self.reader = None
+        elif request in self.cancelled_readers:
+            self.cancelled_readers = tuple(one for one in self.cancelled_readers if one is not request)
+        self.sends.discard(request)
+
+    def _waiting_requests(self) -> list[Request]:
+        requests = [] if self.reader is None else [self.reader]
+        requests += self.cancelled_readers
+        return [*requests, *self.sends, *(self.ahead.posted if self.ahead is not None else ())]
+
+    def close(self) -> bool:
+        """The socket is being closed: wake who waits, and end its requests. Twice is allowed.
+
+        Returns whether the socket itself may be closed now. False: sends are in flight, and the channel took the
+        descriptor over and closes it when they have completed.
+        """
+        if self.is_closed:
+            return True
+        lingers = self._must_linger()
+        self._be_closed()
+        if self.engine.is_foreign:
+            return True
+        requests = self._waiting_requests()
+        for request in requests if lingers and self.engine.provider.can_cancel else ():
+            if request.is_receive:
+                self.engine.cancel(request, self)
+        for task in self._end_requests(requests):
+            trio.lowlevel.reschedule(task, closed_error())
+        if lingers:
+            self._linger()
+            return False
+        self.sends.clear()
+        self.request_queue.provider.release_socket(self.request_queue)
+        self.engine.manager.commit_from_outside()
+        return True
+
+    def _be_closed(self) -> None:
+        if self.engine.channels.get(self.fd) is self:  # one that is finalised late may have a successor
+            del self.engine.channels[self.fd]
+        self.fd = _NO_FD
+        self.is_direct = False
+
+    def _end_requests(self, requests: list[Request]) -> list[Any]:
+        """Drop what was received ahead, and what these will bring. Returns the tasks that wait for something."""
+        tasks = [request.task for request in requests if request.task is not None]
+        for request in requests:
+            request.task = None
+            request.happen(Event.CLOSE)
+        self.reader, self.cancelled_readers = None, ()
+        tasks += [] if self.ahead is None else self.ahead.end()
+        return tasks if self.window is None else [*tasks, *self.window.end()]
+
+    def _must_linger(self) -> bool:
+        return bool(self.window and self.sends) and not self.engine.is_closed and self.sock.fileno() == self.fd
+
+    def _linger(self) -> None:
+        self.sock = own = socket.socket(self.sock.family, self.sock.type, self.sock.proto, self.sock.detach())
+        self.fileno = own.fileno
+        self.request_queue.provider.rebind_socket(self.request_queue, own)
+        self.is_lingering = True
+        self.lingered = trio.Event()
+        self.engine.begin_linger(self)
+
+    def end_linger(self) -> None:
+        """All is sent, or the time is over: close the socket for good."""
+        if self.is_lingering and self.lingered is not None:
+            self.is_lingering = False
+            self.lingered.set()
+            self.engine.lingering.discard(self)
+            self.request_queue.provider.close_socket(self.request_queue)
+
+    def abandon(self, *, wakes: bool = False) -> bool:
+        """The run is over, or the descriptor is somebody else's now: end the requests, leave the socket alone.
+
+        Closed is a socket with requests in flight that cannot be cancelled, and one that would go on with a hole: what
+        was received and nobody read, or sends that did not go; of the former it says so. ``wakes``: others close the
+        descriptor; tasks may wait, and are told, and sends go on without it.
+        """
+        if self.is_closed or self.engine.is_foreign:
+            return False
+        provider, window = self.request_queue.provider, self.window
+        if wakes and window is not None and self._must_linger() and provider.can_cancel and window.leave_descriptor():
+            self.close()
+            return False
+        ahead = None if wakes else self.ahead
+        is_lost = ahead is not None and (ahead.take_back() or not provider.can_cancel) and ahead.has_unread()
+        self._be_closed()
+        requests = self._waiting_requests()
+        is_left = not wakes and any(request.task is None for request in requests)
+        is_closing = is_lost or is_left or (requests and not provider.can_cancel)
+        tasks = self._end_requests(requests)
+        (provider.close_socket if is_closing else provider.release_socket)(self.request_queue)
+        for task in tasks if wakes else ():
+            trio.lowlevel.reschedule(task, closed_error())
+        return is_lost
+
+    def let_go(self) -> None:
+        """A Trio socket was dropped without a close: close, where requests would keep the stdlib socket open."""
+        self.users -= 1
+        if self.users or self.is_closed or self.engine.is_foreign:
+            return
+        ahead = self.ahead
+        if self.sends or (ahead is not None and (ahead.posted or ahead.unread)):
+            sock = self.sock
+            try:
+                if sock.fileno() == self.fd:
+                    warnings.warn(f"unclosed {sock!r}", ResourceWarning, stacklevel=2, source=sock)
+            finally:
+                if self.close():
+                    sock.close()
+        elif ahead is not None or self.window is not None:
+            self.abandon()
+            self.ahead = self.window = None  # they refer to the channel, and would keep the socket open
+
+    def __del__(self) -> None:
+        # The socket was dropped without being closed. No request is in flight: each holds the channel.
+        if not self.is_closed:
+            self.engine.leftovers.do_or_leave(self.abandon)

@@ -1,0 +1,1 @@
+"""The socket class that Trio's functions make, and what it needs."""

@@ -1,0 +1,93 @@
+"""Receives with flags, while receives are posted ahead.
+
+Facts. A receive that is posted ahead takes what is in the socket's receive queue. Errors and notifications of the
+system (MSG_ERRQUEUE) and urgent bytes (MSG_OOB) are elsewhere, and no posted receive takes them.
+
+Decision. Flags that make no difference are taken off, a peek is served from what came ahead, and a receive from
+elsewhere is the system's own call. It waits for the socket itself: what comes ahead is not what it waits for."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import trio
+
+from .._trio import current_engine
+
+if TYPE_CHECKING:
+    from .._engine.read_ahead import ReadAhead
+
+T = TypeVar("T")
+
+#: What a receive with one of these takes does not come ahead.
+ELSEWHERE: int = getattr(socket, "MSG_ERRQUEUE", 0) | socket.MSG_OOB
+
+# A socket that does not block receives the same with these and without.
+_WITHOUT_EFFECT: int = 0
+if hasattr(socket, "MSG_DONTWAIT"):
+    _WITHOUT_EFFECT = socket.MSG_DONTWAIT | socket.MSG_WAITALL | getattr(socket, "MSG_NOSIGNAL", 0)
+    _WITHOUT_EFFECT |= getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+
+
+async def receive_message(ahead: ReadAhead, size: int, flags: int) -> tuple[bytes, Any, bool] | None:
+    """What came ahead, as :meth:`ReadAhead.read_message`; ``None``: go Trio's own way. A checkpoint.
+
+    Raises:
+      OSError: of the receive; or, what came ahead cannot be received with these flags.
+    """
+    message: tuple[bytes, Any, bool] | None = await _receive_ahead(ahead, partial(ahead.read_message, size), flags)
+    return message
+
+
+async def receive_message_into(ahead: ReadAhead, views: Callable[[], Any], flags: int) -> tuple[int, Any, bool] | None:
+    """As :func:`receive_message`, into memory of the caller's: see :meth:`ReadAhead.read_into`."""
+    message: tuple[int, Any, bool] | None = await _receive_ahead(ahead, partial(ahead.read_into, views), flags)
+    return message
+
+
+async def _receive_ahead(ahead: ReadAhead, read: Callable[..., Any], flags: int) -> Any:
+    flags &= ~_WITHOUT_EFFECT
+    if not flags & ~socket.MSG_PEEK:
+        return await ahead.receive(0, partial(read, peek=bool(flags)))
+    if not ahead.is_ahead:
+        return None
+    raise OSError(f"flags {flags:#x} cannot be used while receives are posted ahead: RioConfig(read_ahead=...)")
+
+
+def refuse_ancillary_data(ahead: ReadAhead, size: int) -> None:
+    """Raise OSError where ancillary data is asked for that a receive which is posted ahead has not kept."""
+    if size and not ahead.channel.is_stream:
+        raise OSError("ancillary data is lost while receives are posted ahead: RioConfig(read_ahead=...)")
+
+
+def as_of_recvmsg(received: T, address: Any, is_longer: bool) -> tuple[T, list[Any], int, Any]:
+    """What came ahead in the form that recvmsg and recvmsg_into give it."""
+    return received, [], int(socket.MSG_TRUNC) if is_longer else 0, address
+
+
+async def receive_elsewhere(sock: socket.socket, method: Callable[..., T], *args: object) -> T:
+    """A receive with one of :data:`ELSEWHERE`: the method of the stdlib socket, until it does not block."""
+    await trio.lowlevel.checkpoint_if_cancelled()
+    try:
+        result = method(sock, *args)
+    except (BlockingIOError, InterruptedError):
+        pass
+    except BaseException:
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        raise
+    else:
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        return result
+    engine = current_engine()
+    while True:
+        if engine is None:
+            await trio.lowlevel.wait_readable(sock)
+        else:
+            await engine.wait_elsewhere(sock.fileno())
+        try:
+            return method(sock, *args)
+        except (BlockingIOError, InterruptedError):
+            continue

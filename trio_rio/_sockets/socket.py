@@ -1,0 +1,493 @@
+"""The socket class that Trio's own functions make while trio_rio is in place.
+
+Facts. Trio makes every socket from one class: ``socket()``, ``from_stdlib_socket``, ``fromfd``, ``socketpair``,
+``accept`` and ``dup`` end there. Programs and tests lean on more than the documented interface: ``_sock`` is
+read, replaced and closed behind our back. RIO has neither peeking nor ancillary data, and serves neither UNIX
+nor raw sockets.
+
+Consequence. The class must adopt the very stdlib socket that it is given, must do without RIO at any moment,
+and must not mind being used outside of a run.
+
+Decision. A subclass that overrides what RIO serves and inherits the rest. A socket gets its channel at the first
+receive or send inside a run that has an engine; each call decides anew whether the channel can serve it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import trio
+from trio.lowlevel import checkpoint, checkpoint_if_cancelled, enable_ki_protection
+
+from .. import _trio
+from .._engine.copies import is_ordinary
+from .._engine.leftovers import close_in_its_thread
+from .._engine.taking import take_datagram, take_into
+from .._trio import async_yield, current_engine, engine_to_use, must_cancel
+from ..rio.checks import can_serve, raw_family
+from . import receive_flags as _receive_flags
+from .arguments import flat_data, room_in, size_of, views_of
+from .destinations import Destinations
+from .receive_flags import ELSEWHERE, receive_elsewhere
+from .sole import is_sole, refuse_to_share
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+
+    from typing_extensions import Buffer
+
+    from .._engine.channel import Channel
+    from .._engine.read_ahead import ReadAhead
+    from .._engine.requests import Request
+
+
+class SocketOfRun(_trio.StockSocketType):
+    """What Trio makes while trio_rio is in place: a RioSocket where RIO has the kind, else a socket that is Trio's own.
+
+    Programs ask ``isinstance`` of the class that is bound, so all of them are of this one.
+    """
+
+    def __new__(cls, sock: socket.socket) -> Any:
+        is_ours = cls is SocketOfRun and (type(sock) is not socket.socket or can_serve(sock))
+        return super().__new__(RioSocket if is_ours else cls)
+
+    def __init__(self, sock: socket.socket) -> None:
+        if type(sock) is not socket.socket:
+            raise TypeError(f"expected object of type 'socket.socket', not '{type(sock).__name__}'")
+        # Trio's own asks its global for the class, where SocketModule may stand.
+        self._sock = sock
+        sock.setblocking(False)
+        self._did_shutdown_SHUT_WR = False
+
+
+class RioSocket(SocketOfRun):
+    """A Trio socket whose receives and sends are RIO requests wherever they can be."""
+
+    _channel: Channel | None = None
+    _destinations: Destinations | None = None
+    _is_shared: bool = False  # with another socket, by dup()
+
+    # -- the channel -----------------------------------------------------------------------------------------
+
+    def _attach(self) -> Channel | None:
+        """The channel of this run, made if need be; ``None`` where RIO cannot serve."""
+        engine = current_engine()
+        if engine is None or type(self._sock) is not socket.socket or self._sock.fileno() == -1:
+            return None
+        channel = self._channel
+        if channel is not None:
+            engine.check_process()
+            is_outdated = channel.ahead is not None and channel.ahead.is_outdated
+            if channel.engine is engine and channel.sock is self._sock and not is_outdated:
+                return None if channel.is_closed or self._sock.fileno() != channel.fd else channel
+            channel = self._channel = None  # one of an earlier run has the socket too
+        if engine.provider.holds_files and not is_sole(self):
+            return None
+        engine.check_process()
+        channel = self._channel = engine.attach(self._sock)
+        if channel is not None:
+            channel.users += 1
+            if self._is_shared:
+                self._receive_on_demand(channel)
+        return channel
+
+    def _usable_channel(self) -> Channel | None:
+        channel = self._channel
+        if channel is None or not channel.is_usable():
+            channel = self._attach()
+            if channel is not None and not channel.is_usable():
+                return None
+        return channel
+
+    @enable_ki_protection
+    async def accept(self) -> tuple[Any, Any]:
+        """See :meth:`socket.socket.accept`. A checkpoint; cancelling it loses no connection."""
+        engine = engine_to_use()
+        accepted, address = await super().accept()
+        if engine is not None and isinstance(accepted, RioSocket):
+            engine.own_sockets.adopt_accepted(self._sock, accepted._sock)
+        return accepted, address
+
+    @enable_ki_protection
+    async def connect(self, address: Any) -> None:
+        """See :meth:`socket.socket.connect`. A checkpoint. Cancelled, it closes the socket; who waits on it is told."""
+        try:
+            await super().connect(address)
+        except trio.Cancelled:
+            self._end_channel()  # it is the stdlib socket that Trio closes then, and tells nobody
+            raise
+
+    # -- receiving -------------------------------------------------------------------------------------------
+
+    @enable_ki_protection
+    async def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
+        """See :meth:`socket.socket.recv`. A checkpoint; cancelling it takes nothing."""
+        channel = self._channel
+        if channel is not None and channel.is_direct and not flags and type(bufsize) is int and bufsize > 0:
+            request = channel.post_receive(bufsize)
+            if request is not None:
+                woken = await async_yield(request.message)
+                if woken is not request or request.status:
+                    woken.unwrap()
+                return channel.take_bytes(request)
+        if channel is None and not flags and self._attach() is None:
+            return await super().recv(bufsize, flags)
+        return await self._recv_otherwise(bufsize, flags)
+
+    async def _recv_otherwise(self, bufsize: int, flags: int) -> bytes:
+        if flags & ELSEWHERE:
+            return await receive_elsewhere(self._sock, socket.socket.recv, bufsize, flags)
+        request = await self._receive_first(bufsize, flags, with_address=False)
+        if isinstance(request, tuple):
+            return request[0]
+        if request is not None:
+            return request.channel.take_bytes(request)  # type: ignore[union-attr]
+        return await super().recv(bufsize, flags)
+
+    @enable_ki_protection
+    async def recv_into(self, /, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> int:
+        """See :meth:`socket.socket.recv_into`. A checkpoint; cancelling it takes nothing."""
+        if flags & ELSEWHERE:
+            return await receive_elsewhere(self._sock, socket.socket.recv_into, buffer, nbytes, flags)
+        received = await self._receive_into(buffer, nbytes, flags, with_address=False)
+        if received is not None:
+            return received[0]
+        return await super().recv_into(buffer, nbytes, flags)
+
+    @enable_ki_protection
+    async def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Any]:
+        """See :meth:`socket.socket.recvfrom`. A checkpoint; cancelling it takes nothing."""
+        channel = self._channel
+        if channel is not None and channel.is_free_for_datagrams() and not flags and type(bufsize) is int:
+            # A datagram is there or not, and a request for one that is there costs more than this call.
+            if must_cancel():
+                await checkpoint()
+            try:
+                return self._sock.recvfrom(bufsize)
+            except (BlockingIOError, InterruptedError):
+                channel = None
+            finally:
+                if channel is not None:
+                    await async_yield(_trio.SHIELDED_CHECKPOINT)
+        return await self._recvfrom_otherwise(bufsize, flags)
+
+    async def _recvfrom_otherwise(self, bufsize: int, flags: int) -> tuple[bytes, Any]:
+        if flags & ELSEWHERE:
+            return await receive_elsewhere(self._sock, socket.socket.recvfrom, bufsize, flags)
+        request = await self._receive_first(bufsize, flags, with_address=True)
+        if isinstance(request, tuple):
+            return request
+        if request is not None:
+            return take_datagram(request.channel, request)  # type: ignore[arg-type]
+        return await super().recvfrom(bufsize, flags)
+
+    @enable_ki_protection
+    async def recvfrom_into(self, /, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> tuple[int, Any]:
+        """See :meth:`socket.socket.recvfrom_into`. A checkpoint; cancelling it takes nothing."""
+        if flags & ELSEWHERE:
+            return await receive_elsewhere(self._sock, socket.socket.recvfrom_into, buffer, nbytes, flags)
+        received = await self._receive_into(buffer, nbytes, flags, with_address=True)
+        if received is not None:
+            return received
+        return await super().recvfrom_into(buffer, nbytes, flags)
+
+    async def _receive_into(
+        self, buffer: Any, nbytes: int, flags: int, *, with_address: bool
+    ) -> tuple[int, Any] | None:
+        """One receive into memory of the caller's, of which nothing is held while it waits; ``None`` as below."""
+        size = room_in(buffer, nbytes)
+        channel = self._usable_channel()
+        if channel is None or size < 0:
+            return None
+        views = partial(views_of, (buffer,), nbytes)
+        if channel.ahead is not None:
+            may_take = size or with_address
+            message = await _receive_flags.receive_message_into(channel.ahead, views, flags) if may_take else None
+            return None if message is None else message[:2]
+        request = await self._receive_first(size, flags, with_address=with_address) if is_ordinary(buffer) else None
+        if request is None or isinstance(request, tuple):
+            return None  # no tuple: it is on demand
+        return take_into(channel, request, views)
+
+    async def _receive_first(self, size: int, flags: int, *, with_address: bool) -> Request | tuple[bytes, Any] | None:
+        """One receive: a completed request, or what was received ahead, or ``None``: go Trio's own way.
+
+        Without an address, no bytes are none at once, without asking the system: that is how Python has it.
+        """
+        channel = self._usable_channel()
+        size = size_of(size)
+        if channel is None or size < 0 or (size == 0 and not (with_address and channel.ahead is not None)):
+            return None
+        if channel.ahead is not None:
+            if size and not flags:
+                return await channel.ahead.receive(size)  # type: ignore[no-any-return]
+            message = await _receive_flags.receive_message(channel.ahead, size, flags)
+            return None if message is None else message[:2]
+        if flags:
+            return None
+        if channel.starts_at_post:
+            await checkpoint_if_cancelled()
+        request = channel.post_receive(size)
+        if request is not None:
+            woken = await async_yield(request.message)
+            woken.unwrap()
+        return request
+
+    @enable_ki_protection
+    async def recvmsg(
+        self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /
+    ) -> tuple[bytes, list[tuple[int, int, bytes]], int, Any]:
+        """See :meth:`socket.socket.recvmsg`. What was received ahead comes first, without ancillary data."""
+        if flags & ELSEWHERE:
+            return await receive_elsewhere(self._sock, socket.socket.recvmsg, bufsize, ancbufsize, flags)
+        ahead = self._ahead_of_us()
+        size = size_of(bufsize)
+        message = None
+        if ahead is not None and size >= 0:
+            _receive_flags.refuse_ancillary_data(ahead, ancbufsize)
+            message = await _receive_flags.receive_message(ahead, size, flags)
+        if message is None:
+            return await super().recvmsg(bufsize, ancbufsize, flags)
+        return _receive_flags.as_of_recvmsg(*message)
+
+    @enable_ki_protection
+    async def recvmsg_into(
+        self, buffers: Iterable[Buffer], ancbufsize: int = 0, flags: int = 0, /
+    ) -> tuple[int, list[tuple[int, int, bytes]], int, Any]:
+        """See :meth:`socket.socket.recvmsg_into`. What was received ahead comes first, as for :meth:`recvmsg`."""
+        if flags & ELSEWHERE:
+            return await receive_elsewhere(self._sock, socket.socket.recvmsg_into, buffers, ancbufsize, flags)
+        ahead = self._ahead_of_us()
+        message = None
+        buffers = [*buffers]
+        if ahead is not None:
+            _receive_flags.refuse_ancillary_data(ahead, ancbufsize)
+            message = await _receive_flags.receive_message_into(ahead, partial(views_of, buffers), flags)
+        if message is None:
+            return await super().recvmsg_into(buffers, ancbufsize, flags)
+        return _receive_flags.as_of_recvmsg(*message)
+
+    def _ahead_of_us(self) -> ReadAhead | None:
+        """What receives ahead, if it has anything that a receive past it would overtake."""
+        channel = self._usable_channel()
+        ahead = None if channel is None else channel.ahead
+        return ahead if ahead is not None and ahead.is_ahead else None
+
+    @enable_ki_protection
+    def is_readable(self) -> bool:
+        """Whether a receive would return at once; counts what was received ahead."""
+        ahead = None if self._channel is None or self._channel.is_closed else self._channel.ahead
+        if ahead is not None and ahead.is_ahead:
+            if not (ahead.unread or ahead.is_at_eof):
+                ahead.channel.engine.collectors.poll()  # what has come may not have been looked at
+            if ahead.unread or ahead.is_at_eof:
+                return True
+        return super().is_readable()
+
+    # -- sending ---------------------------------------------------------------------------------------------
+
+    @enable_ki_protection
+    async def send(self, data: Buffer, flags: int = 0, /) -> int:
+        """See :meth:`socket.socket.send`. A checkpoint. Cancelled, it has sent nothing; else what it returns."""
+        channel = self._channel
+        flat: Any = data
+        if channel is not None and channel.is_direct and not flags:
+            kind = type(flat)
+            is_flat = kind is memoryview and flat.format == "B" and flat.ndim == 1 and flat.contiguous
+            if (kind is bytes or is_flat) and flat:
+                request = channel.post_send(flat, None, wait=True, flags=channel.part_flags)
+                if request is not None:
+                    woken = await async_yield(request.message)
+                    if woken is not request or request.status:
+                        woken.unwrap()
+                    return channel.take_sent(request)
+        if channel is None and not flags and self._attach() is None:
+            return await super().send(data, flags)
+        return await self._send_otherwise(data, flags)
+
+    async def _send_otherwise(self, data: Buffer, flags: int) -> int:
+        channel = self._usable_channel()
+        flat = flat_data(data)
+        is_nothing = flat is not None and not flat and channel is not None and channel.is_stream
+        if channel is not None and not flags and flat is not None and not is_nothing:
+            sent = await self._send_on(channel, flat, None)
+            if sent is not None:
+                return sent
+        if self._channel is not None and not is_nothing:  # which overtakes nothing
+            await self._let_window_pass()
+        return await super().send(data, flags)
+
+    async def _let_window_pass(self) -> None:
+        """Trio's own way of sending must not overtake what is in flight."""
+        channel = self._channel
+        if channel is None or not channel.sends:
+            return
+        if channel.window is not None:
+            await channel.window.wait_until_sent()
+        elif channel.is_usable():
+            channel.engine.provider.try_sends(channel.request_queue)
+
+    @staticmethod
+    async def _send_on(channel: Channel, data: bytes | bytearray | memoryview, address: bytes | None) -> int | None:
+        """One send; ``None``: go Trio's own way."""
+        if channel.window is not None:
+            return await channel.window.send(data, address)
+        if channel.starts_at_post:
+            await checkpoint_if_cancelled()
+        request = channel.post_send(data, address, wait=True, flags=channel.part_flags)
+        if request is None:
+            return None
+        woken = await async_yield(request.message)
+        woken.unwrap()
+        return channel.take_sent(request)
+
+    @enable_ki_protection
+    async def sendto(self, *args: Any) -> int:
+        """See :meth:`socket.socket.sendto`. A checkpoint. Cancelled, it has sent nothing."""
+        if len(args) == 2:
+            data, address = args
+            channel = self._channel
+            if type(data) is bytes and channel is not None and channel.is_free_for_datagrams() and not channel.sends:
+                known = self._destinations
+                is_known = known is not None and known.has_whole(address)
+                if is_known:  # likewise
+                    if must_cancel():
+                        await checkpoint()
+                    try:
+                        return self._sock.sendto(data, address)
+                    except (BlockingIOError, InterruptedError):
+                        is_known = False
+                    finally:
+                        if is_known:
+                            await async_yield(_trio.SHIELDED_CHECKPOINT)
+            channel = self._usable_channel()
+            flat = flat_data(data)
+            if channel is not None and not channel.is_stream and flat is not None:
+                known = self._destinations = self._destinations or Destinations(raw_family(self._sock))
+                packed = known.known(address) or await known.resolve(self, address)
+                if packed is not None and channel.is_usable():
+                    sent = await self._send_on(channel, flat, packed)
+                    if sent is not None:
+                        return sent
+        await self._let_window_pass()
+        return await super().sendto(*args)
+
+    @enable_ki_protection
+    async def sendmsg(self, *args: Any) -> int:
+        """See :meth:`socket.socket.sendmsg`. Trio's own way, after what is in flight."""
+        buffers = args[0] if args else None
+        is_nothing = isinstance(buffers, (list, tuple)) and not any(map(len, buffers))
+        if not (is_nothing and self._channel is not None and self._channel.is_stream):  # which overtakes nothing
+            await self._let_window_pass()
+        return await super().sendmsg(*args)
+
+    @enable_ki_protection
+    async def wait_writable(self) -> None:
+        """Wait until a send would not block; with a window, until there is room in it."""
+        channel = self._usable_channel()
+        if channel is None or channel.window is None:
+            await super().wait_writable()
+        else:
+            await channel.window.wait_for_room()
+
+    # -- the end ---------------------------------------------------------------------------------------------
+
+    @enable_ki_protection
+    def shutdown(self, flag: int) -> None:
+        """See :meth:`socket.socket.shutdown`. What is in flight is sent first."""
+        channel = self._channel
+        if channel is None or channel.window is None or channel.is_closed:
+            super().shutdown(flag)
+            return
+        channel.window.shutdown(flag)
+        if flag in (socket.SHUT_WR, socket.SHUT_RDWR):
+            self._did_shutdown_SHUT_WR = True
+
+    @enable_ki_protection
+    def close(self) -> None:
+        """Close at once; tasks that wait get ClosedResourceError. Sends in flight (of a window) go out first."""
+        if _trio.current_runner() is not None:  # or Trio's own refuses to close an open one
+            self._end_channel()
+        super().close()
+
+    def _end_channel(self) -> None:
+        engine = current_engine()
+        owner = engine.others.owner_of(self._sock) if engine is not None else None
+        if owner is not None:
+            owner.close()
+        number = self._sock.fileno()
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            if close_in_its_thread(channel) or number == -1:
+                return
+            # The channel took the descriptor over: our socket has none left to tell about.
+            with contextlib.suppress(RuntimeError, OSError):
+                trio.lowlevel.notify_closing(number)
+
+    def __del__(self) -> None:
+        # A request that stays posted would keep the socket, and itself, for the rest of the run.
+        channel = self._channel
+        if channel is not None and not channel.is_closed:
+            channel.engine.leftovers.do_or_leave(channel.let_go)
+
+    @enable_ki_protection
+    def detach(self) -> int:
+        """See :meth:`socket.socket.detach`. Tasks that wait on the socket get ClosedResourceError.
+
+        Raises:
+          OSError: bytes were received ahead, or are being sent, or a receive is posted that cannot be taken back, or
+            the socket is that of a DatagramChannel.
+        """
+        refuse_to_share(self._sock, self._channel, "detach()", ends=True)
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            close_in_its_thread(channel)
+        return super().detach()
+
+    @enable_ki_protection
+    def dup(self) -> Any:
+        """See :meth:`socket.socket.dup`. Neither socket receives ahead from now on, where that can be helped.
+
+        On Windows the new socket goes Trio's own way. Raises as :meth:`detach`, and while a task receives from what
+        comes ahead.
+        """
+        refuse_to_share(self._sock, self._channel, "dup()")
+        made = super().dup()
+        for sock in (self, made):
+            if isinstance(sock, RioSocket):
+                sock._is_shared = True
+        if self._channel is not None:
+            self._receive_on_demand(self._channel)
+        return made
+
+    @staticmethod
+    def _receive_on_demand(channel: Channel) -> None:
+        """What a socket takes ahead, the readers of its other handle would miss. Nothing is posted, or came, ahead."""
+        if channel.engine.provider.can_cancel:
+            channel.ahead = None
+
+    @enable_ki_protection
+    def share(self, process_id: int) -> bytes:
+        """See :meth:`socket.socket.share`. The other process does without RIO; raises as :meth:`detach`."""
+        refuse_to_share(self._sock, self._channel, "share()")
+        return super().share(process_id)  # type: ignore[no-any-return,misc,unused-ignore]
+
+    @enable_ki_protection
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._end_channel()
+        super().__exit__(exc_type, exc_value, traceback)
+
+
+# What this platform's sockets do not have, ours must not seem to have.
+for _name in ("recvmsg", "recvmsg_into", "sendmsg", "share"):
+    if not hasattr(_trio.StockSocketType, _name):
+        delattr(RioSocket, _name)

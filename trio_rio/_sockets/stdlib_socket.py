@@ -1,0 +1,44 @@
+"""Stands for the module ``socket`` in Trio's own, where a provider serves only sockets that it has made.
+
+Facts. ``trio.socket.socket()`` calls ``socket.socket`` of a module global and hands the result to the socket class;
+by then it is too late to make the socket otherwise. Its socket factory would replace the user's.
+
+Decision. Inside a run on such a provider ``socket()`` makes the engine's sockets, everywhere else, and with
+``fileno``, plain ones; every other name is the module's.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from .._trio import current_engine
+
+
+class SocketModule:
+    """See the module's docstring."""
+
+    def __init__(self) -> None:
+        self.socket = _SocketMaker()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(socket, name)
+
+
+class _SocketMaker:
+    """Stands for the class :class:`socket.socket`: its methods are the class's."""
+
+    def __call__(
+        self,
+        family: int = socket.AF_INET,
+        type: int = socket.SOCK_STREAM,
+        proto: int = 0,
+        fileno: int | None = None,
+    ) -> socket.socket:
+        engine = current_engine()
+        if engine is None or fileno is not None:
+            return socket.socket(family, type, proto, fileno)
+        return engine.own_sockets.make(family, type, proto)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(socket.socket, name)

@@ -1,0 +1,1 @@
+"""Byte streams: the stream, its leases, listeners, and opening them."""

@@ -1,0 +1,249 @@
+"""Leases on the memory of a stream: what came, to be looked at in place, and what goes, to be written in place.
+
+Facts and rules of leases are in ``lease.py`` of the engine; this file gets the memory. On a channel it is the slice of
+a request: the request is LEASED until the lease ends, so nothing can be posted on it and the books count it. Elsewhere
+it is plain memory, which follows the same rules, so that a program need not know where it runs.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from typing import TYPE_CHECKING, Any
+
+import trio
+from trio.lowlevel import enable_ki_protection
+
+from .._config import RioConfig
+from .._engine.lease import Lease, Place
+from .._engine.lease_block import LeaseBlock, leases_of_run
+from .._engine.requests import Event, Request
+from .._engine.taking import give_back_whole, take_whole
+from .._sockets.socket import RioSocket
+from .._trio import async_yield, current_engine
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from .._engine.channel import Channel
+    from .._engine.engine import Engine
+    from .stream import RioStream
+
+# What a receive asks for where RIO does not serve.
+_PLAIN_RECEIVE_SIZE_BYTES = 65536
+
+
+def _largest_slice_bytes() -> int:
+    engine = current_engine()
+    return (RioConfig() if engine is None else engine.config).large_slice_size_bytes
+
+
+def _usable_channel(stream: RioStream) -> Channel | None:
+    sock: Any = stream.socket
+    return sock._usable_channel() if isinstance(sock, RioSocket) else None
+
+
+class _StreamLease(LeaseBlock["RioStream"]):
+    """What both kinds have in common: memory of a stream."""
+
+    __slots__ = ()
+
+    def _lend_request(self, engine: Engine, request: Request, start: int, stop: int) -> memoryview:
+        slice_ = request.slice
+        assert slice_ is not None
+        give_back = functools.partial(engine.finish, request)
+        view = self._open().lend(slice_.view[start:stop], slice_.size_bytes, give_back)
+        request.happen(Event.LEASE)
+        request.channel = None  # who holds the memory need not hold the socket
+        return view
+
+    def _lend_plain(self, memory: memoryview, size_bytes: int) -> memoryview:
+        return self._open().lend(memory, size_bytes, lambda: None)
+
+    def _lend_copy(self, data: memoryview) -> memoryview:
+        """It takes no memory from others, so it does not count."""
+        return self._lend_plain(memoryview(bytearray(data)), 0)
+
+
+class ReceiveLease(_StreamLease):
+    """See :meth:`RioStream.receive_lease`. An async context manager; to be entered once."""
+
+    __slots__ = ()
+
+    @enable_ki_protection
+    async def __aenter__(self) -> memoryview:
+        self._check_fresh()
+        from .stream import raise_translated
+
+        try:
+            await leases_of_run().wait_for_room()
+            channel = _usable_channel(self._holder)
+            if channel is not None:
+                came = await self._receive_on(channel)
+                if came is not None:
+                    return came
+            return await self._receive_plain()
+        except OSError as error:
+            raise_translated(error)
+
+    async def _receive_on(self, channel: Channel) -> memoryview | None:
+        """What the next receive on the channel brings; ``None``: RIO cannot serve now."""
+        if channel.ahead is not None:
+            came = await channel.ahead.receive_whole()
+            if came is None:
+                return None
+            request, start = came
+        else:
+            if channel.starts_at_post:
+                await trio.lowlevel.checkpoint_if_cancelled()
+            posted = channel.post_receive(channel.receive_size_bytes)
+            if posted is None:
+                return None
+            woken = await async_yield(posted.message)
+            woken.unwrap()
+            channel.note_received(posted)
+            request, start = take_whole(channel, posted)
+        if request is None or request.count == start:  # the end of the stream
+            if request is not None:
+                request.finish()
+            return self._lend_plain(memoryview(bytearray()), 0)
+        try:
+            return self._lend_received(channel, request, start)
+        except BaseException:  # there is no memory for that
+            if request.channel is not None:
+                give_back_whole(channel, request, start)
+            raise
+
+    def _lend_received(self, channel: Channel, request: Request, start: int) -> memoryview:
+        if leases_of_run().is_full():  # others have entered while this one waited
+            assert request.slice is not None
+            copy = self._lend_copy(request.slice.view[start : request.count])
+            request.finish()
+            return copy
+        return self._lend_request(channel.engine, request, start, request.count)
+
+    async def _receive_plain(self) -> memoryview:
+        memory = bytearray(_PLAIN_RECEIVE_SIZE_BYTES)
+        count = await self._holder.socket.recv_into(memory)
+        takes_room = count > 0 and not leases_of_run().is_full()
+        return self._lend_plain(memoryview(memory)[:count], len(memory) if takes_room else 0)
+
+
+class SendLease(_StreamLease):
+    """See :meth:`RioStream.lease_send`. An async context manager; to be entered once."""
+
+    __slots__ = ("_channel", "_count", "_request", "_size_bytes")
+
+    def __init__(self, stream: RioStream, size_bytes: int, place: Place) -> None:
+        super().__init__(stream, place)
+        self._size_bytes = operator.index(size_bytes)
+        limit = _largest_slice_bytes()
+        if not 1 <= self._size_bytes <= limit:
+            raise ValueError(
+                f"a lease to send has 1 .. {limit} bytes (RioConfig.large_slice_size_bytes), not {self._size_bytes}"
+            )
+        self._count = self._size_bytes
+        self._channel: Channel | None = None  # the one that the request is to be posted on
+        self._request: Request | None = None
+
+    def send_only(self, count: int) -> None:
+        """Send only the first ``count`` bytes at the end of the block; 0 for none. Not a checkpoint.
+
+        Raises:
+          TypeError: ``count`` is no integer.
+          ValueError: more than the lease has, or less than 0.
+          RioError: the lease is not held.
+        """
+        self._held()
+        count = operator.index(count)
+        if not 0 <= count <= self._size_bytes:
+            raise ValueError(f"this lease has {self._size_bytes} bytes; it cannot send {count}")
+        self._count = count
+
+    @enable_ki_protection
+    async def __aenter__(self) -> memoryview:
+        self._check_fresh()
+        stream = self._holder
+        if stream.socket.did_shutdown_SHUT_WR:
+            raise trio.ClosedResourceError("can't send data after sending EOF")
+        stream._check_open()
+        await trio.lowlevel.checkpoint()
+        await leases_of_run().wait_for_room()
+        channel = _usable_channel(stream)
+        request = None if channel is None else channel.take_to_fill(self._size_bytes)
+        if request is None:
+            return self._lend_plain(memoryview(bytearray(self._size_bytes)), self._size_bytes)
+        self._request = request
+        assert channel is not None
+        self._channel = channel
+        view = self._lend_request(channel.engine, request, 0, self._size_bytes)
+        view[:] = bytes(self._size_bytes)  # what another connection received is not this one's to send
+        return view
+
+    @enable_ki_protection
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if exc_value is not None:
+            self._end_after_error()
+            return
+        from .stream import raise_translated
+
+        lease, stream = self._held(), self._holder
+        try:
+            stream._begin_sending()
+        except BaseException:
+            self._end_after_error()
+            raise
+        try:
+            stream._check_open()
+            if self._request is None:
+                await self._send_plain(lease)
+            else:
+                await self._send_request(lease, self._request)
+        except OSError as error:
+            raise_translated(error)
+        finally:
+            self._end_after_error()
+            stream._is_sending = False
+
+    async def _send_plain(self, lease: Lease) -> None:
+        data = bytes(lease.parts[0].memory[: self._count])  # the task may have released its view
+        lease.end()
+        if data:
+            await self._holder._send_rest(memoryview(data), 0)
+        else:
+            await trio.lowlevel.checkpoint()
+
+    async def _send_request(self, lease: Lease, request: Request) -> None:
+        channel = _usable_channel(self._holder)
+        if channel is None or channel is not self._channel or not self._count:
+            await self._send_plain(lease)  # nothing to send, or the run takes no more requests
+            return
+        if channel.window is not None:
+            await channel.window.wait_to_post()
+        elif channel.starts_at_post:
+            await trio.lowlevel.checkpoint_if_cancelled()
+        lease.take_over()
+        try:
+            is_posted = channel.post_filled(request, self._count)
+        except BaseException:
+            channel.engine.finish(request)
+            raise
+        if is_posted:
+            if channel.window is not None:
+                await trio.lowlevel.cancel_shielded_checkpoint()
+                return
+            woken = await async_yield(request.message)
+            woken.unwrap()
+            sent = request.count
+        else:
+            sent = 0
+        assert request.slice is not None
+        rest = bytes(request.slice.view[sent : self._count])  # of a send that was cancelled, or not posted
+        channel.engine.finish(request)
+        if rest:
+            await self._holder._send_rest(memoryview(rest), 0)

@@ -1,0 +1,363 @@
+"""The portable provider: the RIO function table in Python on non-blocking sockets.
+
+Facts. Every system that runs Python has non-blocking sockets and a way to wait for their readiness. RIO's
+requests are more than a readiness report: they own memory, keep an order, hold a credit, and complete exactly
+once. All of that is bookkeeping in user space, and needs no kernel.
+
+Consequence. The table can be had everywhere, at the price of a system call and a few Python frames for each
+request. It serves where the system has no completion queues or forbids them, as many containers do io_uring.
+
+Decision. Four small parts: requests and their order (``_portable_requests``), results and what they hold
+(``_portable_queues``), ports and events (``_portable_signals``), and the lock with the one thread that polls
+(``_portable_driver``). This file is the table itself. What differs from a kernel with completion queues:
+
+* A request is tried within its post, so a deferred one may start early, and a commit does nothing.
+* Somebody must drive readiness: ``Port.wait`` and ``Event.wait`` do; so does a dequeue of a queue that is
+  polled, or finds nothing; an outer loop says so by :meth:`PortableProvider.drive`, calls
+  :meth:`PortableProvider.progress` when :meth:`PortableProvider.fileno` is readable, and takes packets by
+  ``port.on_packet``.
+* One request can be cancelled.
+
+Buffer ids are counted from 2**32 upwards: never 0, never RIO_INVALID_BUFFERID, and never used twice.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+from collections.abc import Iterator
+from typing import ClassVar
+
+import attrs
+
+from ..api import (
+    CompletionQueue,
+    EventNotification,
+    Notification,
+    PortNotification,
+    Provider,
+    ProviderName,
+    RegisteredBuffer,
+    RequestQueue,
+)
+from ..checks import CONTEXT_MAX, check_queue_size, check_room
+from ..errors import RioCallError, RioError, Status
+from ..types import PROVIDER_CLOSED
+from .driver import ReadinessDriver
+from .queues import CompletionState
+from .readiness import ReadinessWaits, SelectorWaits
+from .requests import Memory, SocketQueues
+from .signals import PortableEvent, PortablePort
+
+_BUFFER_BYTES_MAX = (1 << 32) - 1
+_FIRST_BUFFER_ID = 1 << 32
+_FAMILIES = (socket.AF_INET, socket.AF_INET6)
+_TYPES = (socket.SOCK_STREAM, socket.SOCK_DGRAM)
+
+
+def _make_driver(waits: ReadinessWaits | None) -> ReadinessDriver:
+    return ReadinessDriver(SelectorWaits() if waits is None else waits)
+
+
+@attrs.define(eq=False)
+class PortableProvider(Provider):
+    """RIO on readiness.
+
+    Args:
+      waits: what to wait for readiness with; owned, and closed with the provider. ``None`` makes a
+        :class:`~trio_rio.rio.portable.readiness.SelectorWaits`.
+
+    Raises:
+      OSError: no descriptors left.
+    """
+
+    name: ClassVar[ProviderName] = "portable"
+    can_cancel: ClassVar[bool] = True
+    starts_at_post: ClassVar[bool] = True
+    registers_cheaply: ClassVar[bool] = True
+
+    _driver: ReadinessDriver = attrs.field(alias="waits", default=None, converter=_make_driver)
+    _memory: Memory = attrs.field(factory=Memory, init=False)
+    _buffer_ids: Iterator[int] = attrs.field(factory=lambda: itertools.count(_FIRST_BUFFER_ID), init=False)
+    _completion_queues: set[CompletionQueue] = attrs.field(factory=set, init=False)
+    _socket_queues: set[SocketQueues] = attrs.field(factory=set, init=False)
+
+    # ------------------------------------------------------------------------------------------------
+    # The thirteen functions
+    # ------------------------------------------------------------------------------------------------
+
+    def create_completion_queue(self, queue_size: int, notification: Notification = None) -> CompletionQueue:
+        """See :meth:`Provider.create_completion_queue`."""
+        function = "RIOCreateCompletionQueue"
+        with self._driver.entry():
+            check_queue_size(function, queue_size)
+            self._check_notification(function, notification)
+            state = CompletionState(self._driver, queue_size, notification)
+            completion_queue = CompletionQueue(self, notification, state.dequeue, state.arm, state)
+            self._completion_queues.add(completion_queue)
+            return completion_queue
+
+    def create_request_queue(
+        self,
+        sock: socket.socket,
+        max_outstanding_receive: int,
+        max_receive_data_buffers: int,
+        max_outstanding_send: int,
+        max_send_data_buffers: int,
+        receive_cq: CompletionQueue,
+        send_cq: CompletionQueue,
+        socket_context: int,
+    ) -> RequestQueue:
+        """See :meth:`Provider.create_request_queue`. Makes the socket non-blocking, and leaves it so."""
+        function = "RIOCreateRequestQueue"
+        limits = (max_outstanding_receive, max_outstanding_send)
+        with self._driver.entry():
+            completions = self._completion_state(function, receive_cq), self._completion_state(function, send_cq)
+            _check_limits(function, limits)
+            if max_receive_data_buffers != 1 or max_send_data_buffers != 1:
+                raise RioCallError(function, Status.EINVAL, "RIO takes one data buffer for each request")
+            if not 0 <= socket_context <= CONTEXT_MAX:
+                raise RioCallError(function, Status.EINVAL, "socket_context must be within 0 .. 2**63-1")
+            self._check_socket(function, sock)
+            check_room(function, completions, limits)
+            sock.setblocking(False)
+            queues = SocketQueues.make(self._driver, self._memory, sock, limits, completions, socket_context)
+            request_queue = RequestQueue(
+                self,
+                sock,
+                socket_context,
+                post_receive=queues.receives.post,
+                post_send=queues.sends.post,
+                post_receive_from=queues.receives.post_addressed,
+                post_send_to=queues.sends.post_addressed,
+                commit_receives=queues.receives.commit,
+                commit_sends=queues.sends.commit,
+                handle=queues,
+            )
+            queues.request_queue = request_queue
+            self._socket_queues.add(queues)
+            return request_queue
+
+    def deregister_buffer(self, buffer: RegisteredBuffer) -> None:
+        """See :meth:`Provider.deregister_buffer`."""
+        with self._driver.entry(is_after_end_allowed=True):
+            if buffer.provider is self:
+                self._memory.writable.pop(buffer.buffer_id, None)
+                self._memory.readable.pop(buffer.buffer_id, None)
+
+    def register_buffer(self, memory: bytearray | memoryview) -> RegisteredBuffer:
+        """See :meth:`Provider.register_buffer`."""
+        with self._driver.entry():
+            view = _bytes_of(memory)
+            if view.readonly:
+                raise RioCallError("RIORegisterBuffer", Status.EFAULT, "the memory must be writable")
+            buffer_id = next(self._buffer_ids)
+            self._memory.writable[buffer_id] = self._memory.readable[buffer_id] = view
+            return RegisteredBuffer(self, buffer_id, len(view))
+
+    def register_for_sending(self, memory: bytes | bytearray | memoryview) -> RegisteredBuffer:
+        """See :meth:`Provider.register_for_sending`."""
+        with self._driver.entry():
+            view = _bytes_of(memory)
+            buffer_id = next(self._buffer_ids)
+            self._memory.readable[buffer_id] = view
+            return RegisteredBuffer(self, buffer_id, len(view))
+
+    def resize_completion_queue(self, completion_queue: CompletionQueue, queue_size: int) -> None:
+        """See :meth:`Provider.resize_completion_queue`."""
+        function = "RIOResizeCompletionQueue"
+        with self._driver.entry():
+            state = self._completion_state(function, completion_queue)
+            check_queue_size(function, queue_size)
+            if queue_size < state.charged:
+                raise RioCallError(function, Status.ETOOMANYREFS, f"{state.charged} results are promised")
+            state.capacity = queue_size
+
+    def resize_request_queue(
+        self, request_queue: RequestQueue, max_outstanding_receive: int, max_outstanding_send: int
+    ) -> None:
+        """See :meth:`Provider.resize_request_queue`."""
+        function = "RIOResizeRequestQueue"
+        with self._driver.entry():
+            queues = self._queues(function, request_queue)
+            limits = (max_outstanding_receive, max_outstanding_send)
+            _check_limits(function, limits)
+            sides = queues.receives, queues.sends
+            for side, limit in zip(sides, limits, strict=True):
+                if limit < side.outstanding:
+                    raise RioCallError(function, Status.ETOOMANYREFS, f"{side.outstanding} requests are outstanding")
+            growth = limits[0] - sides[0].limit, limits[1] - sides[1].limit
+            check_room(function, (sides[0].completions, sides[1].completions), growth)
+            for side, limit, more in zip(sides, limits, growth, strict=True):
+                side.limit = limit
+                side.completions.charged += more
+
+    # ------------------------------------------------------------------------------------------------
+    # Beside the thirteen
+    # ------------------------------------------------------------------------------------------------
+
+    def close_socket(self, request_queue: RequestQueue) -> None:
+        """See :meth:`Provider.close_socket`."""
+        with self._driver.entry(is_after_end_allowed=True):
+            self._end(request_queue)
+            request_queue.socket.close()
+
+    def release_socket(self, request_queue: RequestQueue) -> None:
+        """See :meth:`Provider.release_socket`. The socket stays non-blocking."""
+        with self._driver.entry(is_after_end_allowed=True):
+            self._end(request_queue)
+
+    def rebind_socket(self, request_queue: RequestQueue, sock: socket.socket) -> None:
+        """See :meth:`Provider.rebind_socket`."""
+        with self._driver.entry():
+            queues = self._queues("rebind_socket", request_queue)
+            request_queue.socket = sock
+            queues.rebind(sock)
+
+    def cancel(self, request_queue: RequestQueue, request_context: int) -> None:
+        """See :meth:`Provider.cancel`. Ends every request with this context, should there be several."""
+        with self._driver.entry(is_after_end_allowed=True):
+            if not request_queue.is_closed:
+                queues = self._queues("cancel", request_queue)
+                queues.receives.cancel(request_context)
+                queues.sends.cancel(request_context)
+
+    def try_sends(self, request_queue: RequestQueue) -> bool:
+        """See :meth:`Provider.try_sends`."""
+        with self._driver.entry():
+            sends = self._queues("try_sends", request_queue).sends
+            sends.serve()
+            return bool(sends.pending)
+
+    def commit_all(self) -> None:
+        """See :meth:`Provider.commit_all`. Everything has been started already."""
+        self._driver.refuse_other_process()
+        self._driver.refuse_closed()
+
+    def create_port(self) -> PortablePort:
+        """See :meth:`Provider.create_port`."""
+        with self._driver.entry():
+            return PortablePort(self._driver)
+
+    def create_event(self) -> PortableEvent:
+        """See :meth:`Provider.create_event`."""
+        with self._driver.entry():
+            return PortableEvent(self._driver)
+
+    def completion_queue_usage(self, completion_queue: CompletionQueue) -> tuple[int, int]:
+        """See :meth:`Provider.completion_queue_usage`."""
+        with self._driver.entry():
+            state = self._completion_state("completion_queue_usage", completion_queue)
+            return state.capacity, state.charged
+
+    def outstanding(self) -> int:
+        """See :meth:`Provider.outstanding`."""
+        self._driver.refuse_other_process()
+        return self._driver.outstanding
+
+    def close(self) -> None:
+        """See :meth:`Provider.close`. In a forked child: close the copies of its descriptors, and nothing else."""
+        driver = self._driver
+        if os.getpid() != driver.pid:
+            driver.waits.close()
+            return
+        with driver.lock:
+            if driver.is_closed:
+                return
+            for queues in list(self._socket_queues):
+                request_queue = queues.request_queue
+                self._end(request_queue)
+                request_queue.mark_closed(PROVIDER_CLOSED)
+            for completion_queue in list(self._completion_queues):
+                self.close_completion_queue(completion_queue)
+                completion_queue.mark_closed(PROVIDER_CLOSED)
+            self._memory.writable.clear()
+            self._memory.readable.clear()
+            driver.close()
+
+    def drive(self) -> None:
+        """An outer loop calls :meth:`progress` from now on, so that dequeues of a queue without a port need not."""
+        self._driver.is_driven = True
+
+    def progress(self) -> None:
+        """Serve whatever is ready, without waiting: for an outer loop, when :meth:`fileno` is readable."""
+        with self._driver.entry():
+            self._driver.progress()
+
+    def fileno(self) -> int:
+        """A descriptor that is readable when :meth:`progress` has something to do; -1 where there is none."""
+        with self._driver.entry():
+            return self._driver.waits.fileno()
+
+    # ------------------------------------------------------------------------------------------------
+    # Checks; the lock is held
+    # ------------------------------------------------------------------------------------------------
+
+    def _close_completion_queue(self, completion_queue: CompletionQueue) -> None:
+        with self._driver.entry():
+            self._completion_state("RIOCloseCompletionQueue", completion_queue).close()
+            self._completion_queues.discard(completion_queue)
+
+    def _end(self, request_queue: RequestQueue) -> None:
+        if not request_queue.is_closed:
+            queues = self._queues("closesocket", request_queue)
+            request_queue.mark_closed()
+            self._socket_queues.discard(queues)
+            queues.end()
+
+    def _queues(self, function: str, request_queue: RequestQueue) -> SocketQueues:
+        if request_queue.is_closed:
+            raise RioError("the socket of this RequestQueue is closed; its queue died with it (make a new one)")
+        if request_queue.provider is not self or not isinstance(request_queue.handle, SocketQueues):
+            raise RioCallError(function, Status.EINVAL, "a request queue of another provider")
+        return request_queue.handle
+
+    def _completion_state(self, function: str, completion_queue: CompletionQueue) -> CompletionState:
+        if completion_queue.is_closed:
+            raise RioCallError(function, Status.EINVAL, "this CompletionQueue is closed")
+        if completion_queue.provider is not self or not isinstance(completion_queue.handle, CompletionState):
+            raise RioCallError(function, Status.EINVAL, "a completion queue of another provider")
+        return completion_queue.handle
+
+    def _check_notification(self, function: str, notification: Notification) -> None:
+        signal: object = None
+        if isinstance(notification, EventNotification):
+            signal = notification.event
+        elif isinstance(notification, PortNotification):
+            signal = notification.port
+            if not 0 <= notification.completion_key <= CONTEXT_MAX:
+                raise RioCallError(function, Status.EINVAL, "completion_key must be within 0 .. 2**63-1")
+        else:
+            return
+        if not isinstance(signal, (PortableEvent, PortablePort)) or signal.driver is not self._driver:
+            raise RioCallError(function, Status.EINVAL, "a port or event of another provider")
+        if signal.is_closed:
+            raise RioCallError(function, Status.EINVAL, "the port or event is closed")
+
+    def _check_socket(self, function: str, sock: socket.socket) -> None:
+        fd = sock.fileno()
+        if fd < 0:
+            raise RioCallError(function, Status.ENOTSOCK, "the socket is closed")
+        if sock.family not in _FAMILIES or sock.type not in _TYPES:
+            raise RioCallError(function, Status.EOPNOTSUPP, "RIO serves TCP and UDP sockets over IPv4 and IPv6")
+        present = self._driver.sockets.get(fd)
+        if isinstance(present, SocketQueues):
+            if present.sock.fileno() == fd:
+                raise RioCallError(function, Status.EINVAL, "the socket has a request queue already")
+            present.lose()  # its socket was closed without us, and the number is in use again
+
+
+def _bytes_of(memory: bytes | bytearray | memoryview) -> memoryview:
+    view = memoryview(memory)
+    if not view.c_contiguous or not 1 <= view.nbytes <= _BUFFER_BYTES_MAX:
+        raise RioCallError("RIORegisterBuffer", Status.EINVAL, "1 .. 2**32-1 bytes in one piece can be registered")
+    return view.cast("B")
+
+
+def _check_limits(function: str, limits: tuple[int, int]) -> None:
+    if min(limits) < 0 or max(limits) == 0:
+        raise RioCallError(function, Status.EINVAL, "the maxima must not be negative, nor both 0")
+
+
+__all__ = ["PortableEvent", "PortablePort", "PortableProvider"]

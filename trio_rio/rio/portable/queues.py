@@ -1,0 +1,185 @@
+"""Completion queues and addresses of the portable provider: where results wait, and what they still hold.
+
+Facts. RIO gives a request's memory and credit back when its result is *dequeued*, not when the operation ends.
+One ``notify`` yields one signal, and results posted with RIO_MSG_DONT_NOTIFY do not count for it. A completion
+queue never overflows, because request queues are charged for all that they may post.
+[Microsoft Learn, RIODequeueCompletion, RIONotify, "RIO_CQ"]
+
+Decision. A queued result carries the request it belongs to, whose slices hold the memory however early its
+registration ends; dequeueing it is what lets go of them, of the credit and, after the last result of a closed
+socket, of the charge. How many queued results
+qualify for a signal is counted, so arming need not search.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import socket
+from collections import deque
+from typing import TYPE_CHECKING, TypeAlias
+
+import attrs
+
+from ..api import (
+    RIO_MSG_DONT_NOTIFY,
+    Address,
+    Event,
+    EventNotification,
+    Notification,
+    PortNotification,
+    RawResult,
+    pack_address,
+    unpack_address,
+)
+from ..errors import Status
+from .driver import DEQUEUES_BEFORE_POLL, ReadinessDriver
+from .signals import PortableEvent, PortablePort
+
+if TYPE_CHECKING:
+    from .requests import RequestSide
+
+_ADDRESSES_MAX = 1024
+_FLOWINFO_MAX = 0xFFFFF  # what the socket module takes
+
+
+# A posted request: slice of the data, flags, context, slice of the address. The slices are what keeps the memory.
+Request: TypeAlias = "tuple[memoryview, int, int, memoryview | None]"
+
+
+@attrs.define(eq=False)
+class CompletionState:
+    """What a :class:`~trio_rio.rio.api.CompletionQueue` of this provider is made of."""
+
+    driver: ReadinessDriver
+    capacity: int
+    notification: Notification
+    charged: int = 0
+    is_armed: bool = False
+    is_closed: bool = False
+    qualifying: int = 0
+    results: deque[tuple[RawResult, RequestSide, Request]] = attrs.field(factory=deque)
+    port: PortablePort | None = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.port = None
+        if isinstance(self.notification, PortNotification):
+            assert isinstance(self.notification.port, PortablePort)  # checked before
+            self.port = self.notification.port
+
+    def put(self, raw: RawResult, side: RequestSide, request: Request) -> None:
+        """Queue a result; drop it when the queue is closed. The lock is held."""
+        if self.is_closed:
+            side.retire()
+            return
+        self.results.append((raw, side, request))
+        if not request[1] & RIO_MSG_DONT_NOTIFY:
+            self.qualifying += 1
+            if self.is_armed:
+                self._fire()
+
+    def dequeue(self, limit: int) -> list[RawResult]:
+        """At most ``limit`` results; looks at readiness first when there is none and nobody else does."""
+        driver = self.driver
+        if os.getpid() != driver.pid:
+            driver.refuse_other_process()
+        with driver.lock:
+            if self.is_closed:
+                driver.refuse_closed()
+            results, port = self.results, self.port
+            if not driver.is_driven and (port is None or port.on_packet is None):  # nobody else drives readiness
+                driver.dequeues += 1
+                if not results or driver.dequeues >= DEQUEUES_BEFORE_POLL:
+                    driver.progress()
+            first = list(itertools.islice(results, limit))  # before anything is taken off: there may be no memory
+            taken = [raw for raw, _, _ in first]
+            for _, side, request in first:
+                results.popleft()
+                if not request[1] & RIO_MSG_DONT_NOTIFY:
+                    self.qualifying -= 1
+                side.retire()
+            return taken
+
+    def arm(self) -> int:
+        """RIONotify."""
+        driver = self.driver
+        if os.getpid() != driver.pid:
+            driver.refuse_other_process()
+        with driver.lock:
+            if self.is_closed:
+                driver.refuse_closed()
+            notification = self.notification
+            if notification is None:
+                return Status.EINVAL
+            if self.is_armed:
+                return Status.EALREADY
+            if isinstance(notification, EventNotification) and notification.notify_reset:
+                _portable_event(notification.event).rearm()
+            self.is_armed = True
+            if self.qualifying:
+                self._fire()
+            return 0
+
+    def close(self) -> None:
+        """RIOCloseCompletionQueue: what is in it is dropped. The lock is held."""
+        self.is_closed = True
+        self.is_armed = False
+        self.qualifying = 0
+        while self.results:
+            self.results.popleft()[1].retire()
+
+    def _fire(self) -> None:
+        self.is_armed = False
+        notification = self.notification
+        if isinstance(notification, PortNotification):
+            assert self.port is not None
+            self.port.put(notification.completion_key)
+        elif notification is not None:
+            _portable_event(notification.event).signal()
+
+
+def _portable_event(event: Event) -> PortableEvent:
+    assert isinstance(event, PortableEvent)  # checked before
+    return event
+
+
+@attrs.define(eq=False)
+class AddressBook:
+    """Translates between SOCKADDR_INET and the socket module's addresses, and remembers the last thousand."""
+
+    _native: dict[tuple[int, bytes], Address] = attrs.field(factory=dict)
+    _packed: dict[tuple[int, Address], bytes] = attrs.field(factory=dict)
+
+    def native(self, family: int, packed: memoryview) -> Address:
+        """The address in ``packed`` for a socket of ``family``.
+
+        Raises:
+          OSError: the address is of another family, or none.
+        """
+        key = (family, bytes(packed))
+        address = self._native.get(key)
+        if address is None:
+            try:
+                address = unpack_address(packed)
+            except ValueError:
+                raise OSError(errno.EAFNOSUPPORT, "neither an IPv4 nor an IPv6 address") from None
+            if (len(address) == 2) != (family == socket.AF_INET):
+                raise OSError(errno.EAFNOSUPPORT, "an address of another family than the socket's")
+            if len(address) == 4 and address[2] > _FLOWINFO_MAX:
+                raise OSError(errno.EINVAL, "the flow information has more than 20 bits")
+            if len(self._native) >= _ADDRESSES_MAX:
+                self._native.clear()
+            self._native[key] = address
+        return address
+
+    def packed(self, family: int, address: Address) -> bytes:
+        """The SOCKADDR_INET of what the socket module gave."""
+        key = (family, address)
+        packed = self._packed.get(key)
+        if packed is None:
+            packed = pack_address(family, address)
+            if len(self._packed) >= _ADDRESSES_MAX:
+                self._packed.clear()
+            self._packed[key] = packed
+        return packed

@@ -1,0 +1,1 @@
+"""RIO on io_uring."""

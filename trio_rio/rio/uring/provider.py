@@ -1,0 +1,495 @@
+"""The RIO function table on io_uring (Linux 5.11 and later).
+
+Facts
+=====
+An io_uring is two rings of memory shared with the kernel: one call, io_uring_enter(2), submits what was prepared
+and waits for completions; reading a completion takes no call. It promises no order among several operations of
+one direction of a socket, ties an operation to the thread that submitted it, and completes a cancelled operation
+like any other, exactly once. [io_uring(7), io_uring_enter(2), io_uring_cancelation(7)]
+
+RIO has queues of its own beside the kernel's: a completion queue that a request queue has reserved room in, a
+notification that is asked for each time, requests that start at a commit.
+
+Consequence
+===========
+Request queues, completion queues and the notify flag live in user space, in C (``native/``); the ring below is
+what really is shared with the kernel, and plays the completion port. The way of a request::
+
+    post ──▶ direction's queue ──head──▶ staged ──commit or wait──▶ ring ──▶ completion queue ──▶ dequeue
+
+Decision
+========
+- One request per direction is in the kernel, so order is RIO's. A stream send that ends short goes on by itself.
+- A deferred request is staged like any other; it starts with the next submission of the ring, which RIO allows.
+- :meth:`UringProvider.cancel` is IORING_OP_ASYNC_CANCEL for the one request, at once. So is closing a socket, for
+  all of its requests: close(2) alone would send no FIN while a request holds the file.
+- Features are found by trying them; ``_uring_system.FEATURES`` says which kernel brought each, and what it is used for.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import threading
+import warnings
+import weakref
+from array import array
+from functools import partial
+from typing import Any, ClassVar, NoReturn
+
+from ..api import (
+    CompletionQueue,
+    EventNotification,
+    Notification,
+    PortNotification,
+    Provider,
+    ProviderName,
+    RawResult,
+    RegisteredBuffer,
+    RequestQueue,
+    RioResult,
+    SendRow,
+    SlotRow,
+)
+from ..checks import CONTEXT_MAX, check_queue_size, check_request_queue_arguments, leak, raw_type
+from ..errors import RioCallError, RioError, RioInternalError, Status
+from ..new_bytes import new_bytes
+from ..types import PROVIDER_CLOSED
+from .results import ResultArray
+from .signals import UringEvent, UringPort, nanoseconds
+from .system import FEATURES, load_native, unavailable
+
+_FORKED = 20001
+_CLOSED = 20002
+_MASK32 = 0xFFFF_FFFF
+
+# Entries of the submission ring; a longer batch is submitted in parts. The completion ring is eight times as long.
+DEFAULT_RING_ENTRIES = 512
+
+
+def _forked_error() -> RioError:
+    return RioError(
+        f"this provider belongs to the process that made it, not to its forked child {os.getpid()}; "
+        "make a new one in the child"
+    )
+
+
+class UringProvider(Provider):
+    """RIO on one io_uring.
+
+    Belongs to the thread that makes it: the kernel ends a thread's requests with the thread, so only that thread
+    submits. Other threads may post, commit and dequeue; what they post starts when the owner next waits, posts
+    or dequeues.
+
+    Args:
+      ring_entries: size of the submission ring; the kernel rounds up to a power of two and caps it.
+      withhold_setup_flags: setup flags that are not to be used, to run as on an older kernel (for tests).
+
+    Raises:
+      RioUnavailableError: no ring can be made here; says why and what to do.
+    """
+
+    name: ClassVar[ProviderName] = "uring"
+    can_cancel: ClassVar[bool] = True
+    starts_at_post: ClassVar[bool] = False
+    registers_cheaply: ClassVar[bool] = True
+    holds_files: ClassVar[bool] = True
+
+    def __init__(self, ring_entries: int = DEFAULT_RING_ENTRIES, withhold_setup_flags: int = 0) -> None:
+        if ring_entries < 1:
+            raise ValueError(f"ring_entries must be at least 1, not {ring_entries}")
+        self._native = native = load_native()
+        self.ffi: Any = native.ffi
+        self.lib: Any = native.lib
+        core, step = self.ffi.new("rio_core **"), self.ffi.new("const char **")
+        error = self.lib.rio_core_open(core, ring_entries, withhold_setup_flags, step)
+        if error:
+            raise unavailable(self.ffi.string(step[0]).decode(), -error)
+        self.core: Any = core[0]
+        self._is_closed = False
+        # Memory that the kernel may use, by buffer id; and ids that are deregistered while still in use.
+        self._memory: dict[int, Any] = {}
+        self._postponed: set[int] = set()
+        self._sockets: dict[int, RequestQueue] = {}
+        self._descriptors: dict[object, int] = {}  # by handle: the descriptor may be closed by then
+        self._events: weakref.WeakSet[UringEvent] = weakref.WeakSet()
+        self._completion_queues: set[CompletionQueue] = set()  # one that is dropped still writes to its event
+        self._dequeue_lock = threading.Lock()  # for threads that share a queue
+
+    # -- helpers ---------------------------------------------------------------------------------------
+
+    def _check(self, function: str, code: int, detail: str = "") -> None:
+        if code:
+            self.raise_for(function, code, detail)
+
+    def raise_for(self, function: str, code: int, detail: str = "") -> NoReturn:
+        """See :meth:`Provider.raise_for`."""
+        if code == _FORKED:
+            raise _forked_error()
+        if code == _CLOSED:
+            raise RioError(PROVIDER_CLOSED)
+        raise RioCallError(function, code, detail)
+
+    def check_alive(self) -> None:
+        """Raise :class:`RioError` once it is closed, and in a forked child."""
+        code = self.lib.rio_core_is_usable(self.core) if not self._is_closed else _CLOSED
+        self._check("provider", code)
+
+    def _completion_handle(self, function: str, completion_queue: CompletionQueue) -> int:
+        if completion_queue.is_closed:
+            self.check_alive()
+            raise RioCallError(function, Status.EINVAL, "this CompletionQueue is closed")
+        if completion_queue.provider is not self:
+            raise RioCallError(function, Status.EINVAL, "a completion queue of another provider")
+        handle: Any = completion_queue.handle
+        return handle  # type: ignore[no-any-return]
+
+    def _request_handle(self, function: str, request_queue: RequestQueue) -> int:
+        if request_queue.is_closed:
+            self.check_alive()
+            raise RioError("the socket of this RequestQueue is closed; its queue died with it (make a new one)")
+        if request_queue.provider is not self:
+            raise RioCallError(function, Status.EINVAL, "a request queue of another provider")
+        handle: Any = request_queue.handle
+        return handle  # type: ignore[no-any-return]
+
+    def _check_signal(self, function: str, signal: object, kind: type[UringEvent | UringPort]) -> None:
+        if not isinstance(signal, kind) or signal.provider is not self:
+            raise RioCallError(function, Status.EINVAL, "a port or event of another provider")
+        if signal.is_closed:
+            raise RioCallError(function, Status.EINVAL, "the port or event is closed")
+
+    # -- the thirteen ------------------------------------------------------------------------------------
+
+    def create_completion_queue(self, queue_size: int, notification: Notification = None) -> CompletionQueue:
+        """See :meth:`Provider.create_completion_queue`."""
+        kind, event_fd, reset, port, key = 0, -1, 0, 0, 0
+        function = "RIOCreateCompletionQueue"
+        self.check_alive()
+        check_queue_size(function, queue_size)
+        signal: Any
+        if isinstance(notification, EventNotification):
+            signal = notification.event
+            self._check_signal(function, signal, UringEvent)
+            kind, event_fd, reset, port = 1, signal.fd, int(notification.notify_reset), signal.port.handle
+        elif isinstance(notification, PortNotification):
+            signal, key = notification.port, notification.completion_key
+            self._check_signal(function, signal, UringPort)
+            kind, port = 2, signal.handle
+            if not 0 <= key <= CONTEXT_MAX:
+                raise RioCallError(function, Status.EINVAL, "completion_key must be within 0 .. 2**63-1")
+        handle = self.ffi.new("uint64_t *")
+        code = self.lib.rio_create_completion_queue(self.core, queue_size, kind, event_fd, reset, port, key, handle)
+        self._check(function, code, f"queue_size is {queue_size}")
+        if isinstance(notification, EventNotification):
+            signal.users += 1
+        completion_queue = CompletionQueue(
+            provider=self,
+            notification=notification,
+            dequeue=partial(self._dequeue, ResultArray(self._native, self.core, handle[0], self.raise_for)),
+            arm=partial(self.lib.rio_notify, self.core, handle[0]),
+            handle=handle[0],
+        )
+        self._completion_queues.add(completion_queue)
+        return completion_queue
+
+    def _dequeue(self, array: ResultArray, limit: int) -> list[RawResult]:
+        results = array.take(limit)
+        if self._postponed:
+            self._free_postponed()
+        return results
+
+    def _free_postponed(self) -> None:
+        for buffer_id in list(self._postponed):  # a copy: another thread may dequeue another queue
+            if not self.lib.rio_buffer_uses(self.core, buffer_id):
+                self._postponed.discard(buffer_id)
+                self._memory.pop(buffer_id, None)
+
+    def create_request_queue(
+        self,
+        sock: socket.socket,
+        max_outstanding_receive: int,
+        max_receive_data_buffers: int,
+        max_outstanding_send: int,
+        max_send_data_buffers: int,
+        receive_cq: CompletionQueue,
+        send_cq: CompletionQueue,
+        socket_context: int,
+    ) -> RequestQueue:
+        """See :meth:`Provider.create_request_queue`."""
+        function = "RIOCreateRequestQueue"
+        self.check_alive()
+        check_request_queue_arguments(
+            self,
+            sock,
+            (max_outstanding_receive, max_outstanding_send),
+            (max_receive_data_buffers, max_send_data_buffers),
+            (receive_cq, send_cq),
+            socket_context,
+        )
+        fd = sock.fileno()
+        earlier = self._sockets.get(fd)
+        if earlier is not None:
+            if earlier.socket.fileno() == fd:
+                raise RioCallError(function, Status.EINVAL, "the socket has a request queue already")
+            self.release_socket(earlier)  # its socket was closed behind our back, and the number used again
+        handle = self.ffi.new("uint64_t *")
+        code = self.lib.rio_create_request_queue(
+            self.core, fd, raw_type(sock) == socket.SOCK_STREAM, max_outstanding_receive, max_outstanding_send,
+            receive_cq.handle, send_cq.handle, socket_context, handle,
+        )  # fmt: skip
+        self._check(function, code)
+        core, lib, number = self.core, self.lib, handle[0]
+        queue = RequestQueue(
+            provider=self,
+            socket=sock,
+            socket_context=socket_context,
+            post_receive=partial(lib.rio_receive, core, number),
+            post_send=partial(lib.rio_send, core, number),
+            post_receive_from=partial(lib.rio_receive_from, core, number),
+            post_send_to=partial(lib.rio_send_to, core, number),
+            commit_receives=partial(lib.rio_commit, core, number),
+            commit_sends=partial(lib.rio_commit, core, number),
+            handle=number,
+        )
+        self._sockets[fd] = queue
+        self._descriptors[number] = fd
+        return queue
+
+    def dequeue_completion(self, completion_queue: CompletionQueue, array_length: int) -> list[RioResult]:
+        """See :meth:`Provider.dequeue_completion`."""
+        self.check_alive()  # first: in a forked child a thread that is not there may hold the lock
+        with self._dequeue_lock:
+            return super().dequeue_completion(completion_queue, array_length)
+
+    def deregister_buffer(self, buffer: RegisteredBuffer) -> None:
+        """See :meth:`Provider.deregister_buffer`."""
+        self.check_alive()
+        if buffer.provider is not self:
+            return  # an id of another provider is an invalid one here
+        uses = self.lib.rio_deregister_buffer(self.core, buffer.buffer_id)
+        if uses == 0:
+            self._memory.pop(buffer.buffer_id, None)
+        elif uses > 0:
+            self._postponed.add(buffer.buffer_id)
+
+    def register_buffer(self, memory: bytearray | memoryview) -> RegisteredBuffer:
+        """See :meth:`Provider.register_buffer`."""
+        self.check_alive()
+        try:
+            pointer = self.ffi.from_buffer("char[]", memory, require_writable=True)
+        except BufferError as error:
+            raise RioCallError("RIORegisterBuffer", Status.EFAULT, str(error)) from None
+        return self._register(pointer, is_read_only=False)
+
+    def register_for_sending(self, memory: bytes | bytearray | memoryview) -> RegisteredBuffer:
+        """See :meth:`Provider.register_for_sending`."""
+        return self._register(self.ffi.from_buffer("char[]", memory), is_read_only=True)
+
+    def register_new_bytes(self, size_bytes: int) -> tuple[RegisteredBuffer, bytes] | None:
+        """See :meth:`Provider.register_new_bytes`."""
+        if new_bytes is None:
+            return None
+        memory = new_bytes(size_bytes)
+        return self._register(self.ffi.from_buffer("char[]", memory), is_read_only=False), memory
+
+    def _register(self, pointer: Any, *, is_read_only: bool) -> RegisteredBuffer:
+        length = len(pointer)
+        buffer_id = self.ffi.new("uint64_t *")
+        code = self.lib.rio_register_buffer(self.core, pointer, length, is_read_only, buffer_id)
+        self._check("RIORegisterBuffer", code, f"the memory has {length} bytes")
+        self._memory[buffer_id[0]] = pointer
+        return RegisteredBuffer(self, buffer_id[0], length)
+
+    def resize_completion_queue(self, completion_queue: CompletionQueue, queue_size: int) -> None:
+        """See :meth:`Provider.resize_completion_queue`."""
+        function = "RIOResizeCompletionQueue"
+        handle = self._completion_handle(function, completion_queue)
+        check_queue_size(function, queue_size)
+        self._check(function, self.lib.rio_resize_completion_queue(self.core, handle, queue_size))
+
+    def resize_request_queue(
+        self, request_queue: RequestQueue, max_outstanding_receive: int, max_outstanding_send: int
+    ) -> None:
+        """See :meth:`Provider.resize_request_queue`."""
+        function = "RIOResizeRequestQueue"
+        handle = self._request_handle(function, request_queue)
+        if not (0 <= max_outstanding_receive <= _MASK32 and 0 <= max_outstanding_send <= _MASK32):
+            raise RioCallError(function, Status.EINVAL, "a maximum is negative or too large")
+        code = self.lib.rio_resize_request_queue(self.core, handle, max_outstanding_receive, max_outstanding_send)
+        self._check(function, code)
+
+    def _close_completion_queue(self, completion_queue: CompletionQueue) -> None:
+        function = "RIOCloseCompletionQueue"
+        handle = self._completion_handle(function, completion_queue)
+        self._check(function, self.lib.rio_close_completion_queue(self.core, handle))
+        self._forget(completion_queue)
+        self._free_postponed()
+
+    def _forget(self, completion_queue: CompletionQueue) -> None:
+        self._completion_queues.discard(completion_queue)
+        if isinstance(completion_queue.notification, EventNotification):
+            event: Any = completion_queue.notification.event
+            event.leave()
+
+    # -- beside the thirteen -----------------------------------------------------------------------------
+
+    def close_socket(self, request_queue: RequestQueue) -> None:
+        """See :meth:`Provider.close_socket`."""
+        self.release_socket(request_queue)
+        request_queue.socket.close()
+
+    def release_socket(self, request_queue: RequestQueue) -> None:
+        """See :meth:`Provider.release_socket`."""
+        if request_queue.is_closed:
+            return
+        handle = self._request_handle("closesocket", request_queue)
+        request_queue.mark_closed()
+        fd = self._descriptors.pop(handle, -1)
+        if self._sockets.get(fd) is request_queue:
+            del self._sockets[fd]
+        if not self._is_closed:
+            self._check("closesocket", self.lib.rio_close_request_queue(self.core, handle))
+            self._free_postponed()
+
+    def rebind_socket(self, request_queue: RequestQueue, sock: socket.socket) -> None:
+        """See :meth:`Provider.rebind_socket`."""
+        handle, fd = self._request_handle("rebind_socket", request_queue), sock.fileno()
+        self._check("rebind_socket", self.lib.rio_rebind(self.core, handle, fd))
+        self._sockets.pop(self._descriptors[handle], None)
+        self._sockets[fd] = request_queue
+        self._descriptors[handle] = fd
+        request_queue.socket = sock
+
+    def cancel(self, request_queue: RequestQueue, request_context: int) -> None:
+        """See :meth:`Provider.cancel`."""
+        if not request_queue.is_closed:
+            handle = self._request_handle("cancel", request_queue)
+            self._check("cancel", self.lib.rio_cancel(self.core, handle, request_context))
+
+    def try_sends(self, request_queue: RequestQueue) -> bool:
+        """See :meth:`Provider.try_sends`."""
+        left = int(self.lib.rio_try_sends(self.core, self._request_handle("try_sends", request_queue)))
+        self._check("try_sends", max(0, -left))
+        return left > 0
+
+    def post_receives(
+        self, request_queue: RequestQueue, slots: SlotRow, first_context: int, count: int, flags: int
+    ) -> int:
+        """See :meth:`Provider.post_receives`."""
+        function = "RIOReceiveEx"
+        handle = self._request_handle(function, request_queue)
+        posted: int = self.lib.rio_receive_many(self.core, handle, *slots, count, flags, first_context)
+        if posted < 0:
+            self.raise_for(function, -posted)
+        return posted
+
+    def post_sends(
+        self, request_queue: RequestQueue, data: SendRow, lengths: array[int], first_context: int, flags: int
+    ) -> int:
+        """See :meth:`Provider.post_sends`."""
+        function = "RIOSendEx"
+        handle = self._request_handle(function, request_queue)
+        buffer_id, offset, has_addresses, address_offset = data
+        posted: int = self.lib.rio_send_many(
+            self.core, handle, buffer_id, offset, self.ffi.from_buffer("uint32_t[]", lengths),
+            has_addresses, address_offset, len(lengths), flags, first_context,
+        )  # fmt: skip
+        if posted < 0:
+            self.raise_for(function, -posted)
+        return posted
+
+    def commit_all(self) -> None:
+        """See :meth:`Provider.commit_all`."""
+        self._check("commit_all", self.lib.rio_commit_all(self.core))
+
+    def create_port(self) -> UringPort:
+        """See :meth:`Provider.create_port`."""
+        self.check_alive()
+        handle = self.ffi.new("uint64_t *")
+        self._check("create_port", self.lib.rio_port_create(self.core, handle))
+        return UringPort(self, handle[0])
+
+    def own_port(self) -> UringPort:
+        """The port of the ring itself, on which readiness waits end as well; for an I/O manager."""
+        return UringPort(self, 0)
+
+    def create_event(self) -> UringEvent:
+        """See :meth:`Provider.create_event`."""
+        event = UringEvent(self, self.create_port())
+        self._events.add(event)
+        return event
+
+    def completion_queue_usage(self, completion_queue: CompletionQueue) -> tuple[int, int]:
+        """See :meth:`Provider.completion_queue_usage`."""
+        function = "completion_queue_usage"
+        handle = self._completion_handle(function, completion_queue)
+        capacity, charged = self.ffi.new("uint32_t *"), self.ffi.new("uint32_t *")
+        self._check(function, self.lib.rio_completion_queue_usage(self.core, handle, capacity, charged))
+        return capacity[0], charged[0]
+
+    def info(self) -> Any:
+        """Counters of the C core (``rio_info`` in native/rio.h)."""
+        info = self.ffi.new("rio_info *")
+        self._check("info", self.lib.rio_core_info(self.core, info))
+        return info[0]
+
+    def features(self) -> list[tuple[str, bool, str, str]]:
+        """(name, whether the running kernel has it, since when, what it is used for)."""
+        info = self.info()
+        return [
+            (f.name, bool(info.setup_flags & f.setup_flag or info.features & f.ring_feature), f.since, f.used_for)
+            for f in FEATURES
+        ]
+
+    def outstanding(self) -> int:
+        """See :meth:`Provider.outstanding`."""
+        return 0 if self._is_closed else int(self.info().requests_outstanding)
+
+    def wait(self, port: int, timeout_ns: int, events: object, limit: int) -> int:
+        """Drive the ring once (``rio_wait``); -EINTR is returned, other failures raise. ``port`` is a handle."""
+        count: int = self.lib.rio_wait(self.core, port, timeout_ns, events, limit)
+        if count < 0 and count != -errno.EINTR:
+            self.check_alive()
+            if count == -errno.EINVAL:
+                raise RioError("this port is closed")
+            raise RioInternalError(f"waiting on the ring failed: {os.strerror(-count)} ({-count})")
+        return count
+
+    def wake(self, port: int = 0) -> None:
+        """Make a wait for the port return; from any thread."""
+        self._check("wake", self.lib.rio_wake(self.core, port))
+
+    def close(self) -> None:
+        """See :meth:`Provider.close`."""
+        if self._is_closed:
+            return
+        self._is_closed = True  # first: another thread may close it in the same moment
+        forked = self.lib.rio_core_is_usable(self.core) == _FORKED
+        held = self.lib.rio_core_close(self.core, nanoseconds(self.drain_seconds))
+        for queue in list(self._sockets.values()):
+            queue.mark_closed(PROVIDER_CLOSED)
+        self._sockets.clear()
+        self._descriptors.clear()
+        for completion_queue in list(self._completion_queues):
+            completion_queue.mark_closed(PROVIDER_CLOSED)
+            self._forget(completion_queue)
+        for event in list(self._events):
+            event.close()
+        if held and not forked:
+            # The kernel still owns memory: freeing it would corrupt whatever comes next, so it is kept for good.
+            leak(self._memory)
+            self.leaked_bytes: int = sum(len(memory) for memory in self._memory.values())
+            if self.drain_seconds:
+                warnings.warn(
+                    f"{held} requests or waits did not end; what they use is leaked on purpose",
+                    ResourceWarning,
+                    stacklevel=2,
+                )
+        self._memory = {}
+        self._postponed = set()
+
+    def __del__(self) -> None:
+        if not getattr(self, "_is_closed", True):
+            self.close()

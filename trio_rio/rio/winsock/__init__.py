@@ -1,0 +1,1 @@
+"""RIO of Windows itself."""
