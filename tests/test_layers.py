@@ -1,4 +1,7 @@
-"""The layers of the package, and the only allowed direction of imports: down."""
+"""The folders of the package, who may import whom, and that nothing imports itself in a circle.
+
+Imports for types count like all others: what cannot be annotated without a circle is not cut yet.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,35 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "trio_rio"
 
-# From the bottom to the top. A name stands for a module, or for a package with all in it.
-LAYERS: tuple[tuple[str, ...], ...] = (
-    ("rio",),
-    ("_config", "_engine", "_errors", "_statistics", "_trio"),
-    ("_managers",),
-    ("__init__", "_datagrams", "_run", "_sockets", "_streams", "pytest_plugin", "testing"),
-    ("__main__", "_cli"),
-)
-RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+# What a part of the package may import, beside itself. A part is a folder, or a module of the top folder.
+BASE = {"_config", "_errors", "_statistics", "_trio"}
+FACE = {"__init__", "_run", "testing"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "rio": set(),
+    "_errors": {"rio"},
+    "_statistics": {"rio"},
+    "_config": {"rio", "_errors"},
+    "_trio": {"_errors"},
+    "_engine": {"rio", *BASE},
+    "_managers": {"rio", "_engine", *BASE},
+    "_sockets": {"rio", "_engine", *BASE},
+    "_datagrams": {"rio", "_engine", *BASE},
+    "_streams": {"rio", "_engine", "_sockets", *BASE},
+    "_run": {"rio", "_engine", "_managers", "_sockets", *BASE},
+    "testing": {"rio", "_engine", *BASE},
+    "__init__": {"rio", "_run", "_streams", "_datagrams", *BASE},
+    "pytest_plugin": {"rio", *FACE},
+    "_cli": {"rio", *FACE, *BASE},
+    "__main__": {"_cli"},
+}
+
+# Inside the engine, from the bottom to the top: a module imports only from those before it.
+ENGINE = (
+    "arena", "copies", "leftovers", "own_sockets", "requests", "packet_handlers", "completions", "lease", "resources",
+    "traffic",
+    "conflicts", "read_ahead", "send_window", "channel", "taking", "accounting", "engine", "notifier", "current",
+    "lease_block",
+)  # fmt: skip
 
 # Where the platform may be asked for.
 PLATFORM_AWARE = ("rio", "_managers", "_run", "_cli")
@@ -29,58 +52,85 @@ def modules() -> list[Path]:
     return sorted(PACKAGE.rglob("*.py"))
 
 
+def name_of(path: Path) -> str:
+    """The dotted name of a module, without that of the package; ``__init__`` is the package's own."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+
+
 def part_of(path: Path) -> str:
-    """The name in :data:`LAYERS` that a module falls under."""
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-
-
-def is_for_types_only(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
-
-
-def imports_at_run_time(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
-    """All imports below a node, those inside functions too, but not those under TYPE_CHECKING."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.Import | ast.ImportFrom):
-            yield child
-        elif not is_for_types_only(child):
-            yield from imports_at_run_time(child)
+    """The name in :data:`MAY_IMPORT` that a module falls under."""
+    return name_of(path).split(".")[0]
 
 
 def imported_names(path: Path) -> Iterator[str]:
     """Absolute dotted names of what a module imports, down to the names of a ``from`` import."""
     package = ["trio_rio", *path.relative_to(PACKAGE).parent.parts]
-    for node in imports_at_run_time(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-            continue
-        base = package[: len(package) - node.level + 1] if node.level else []
-        prefix = [*base, *([node.module] if node.module else [])]
-        yield from (".".join([*prefix, alias.name]) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            prefix = [*base, *([node.module] if node.module else [])]
+            yield from (".".join([*prefix, alias.name]) for alias in node.names)
 
 
-def imported_part(name: str) -> str | None:
-    """The part of the package that an imported name belongs to; ``None`` for other packages."""
-    head, *rest = name.split(".")
-    if head != "trio_rio":
-        return None
-    return rest[0] if rest and rest[0] in RANKS else "__init__"
+def imported_modules(path: Path) -> Iterator[str]:
+    """Dotted names, as of :func:`name_of`, of the modules of the package that a module imports."""
+    known = {name_of(module) for module in modules()}
+    for name in imported_names(path):
+        head, *rest = name.split(".")
+        if head == "trio_rio":
+            while rest and ".".join(rest) not in known:
+                rest.pop()
+            yield ".".join(rest) or "__init__"
 
 
-def test_each_module_has_a_layer() -> None:
-    """No module is outside the layers."""
-    assert {part_of(path) for path in modules()} - set(RANKS) == set()
+def test_each_part_has_its_rule() -> None:
+    """No folder, and no module of the top folder, is without a rule; and no rule is without a part."""
+    assert {part_of(path) for path in modules()} == set(MAY_IMPORT)
 
 
-def test_imports_go_downwards() -> None:
-    """A module imports only from its own layer and from those below it."""
-    upward = [
-        f"{path.relative_to(PACKAGE)} imports {name}"
+def test_imports_keep_to_the_rules() -> None:
+    """A part imports only what it may."""
+    wrong = [
+        f"{name_of(path)} imports {name}"
         for path in modules()
-        for name in imported_names(path)
-        if (part := imported_part(name)) is not None and RANKS[part] > RANKS.get(part_of(path), -1)
+        for name in imported_modules(path)
+        if (part := name.split(".")[0]) != part_of(path) and part not in MAY_IMPORT[part_of(path)]
     ]
-    assert upward == []
+    assert wrong == []
+
+
+def test_the_rules_have_an_order() -> None:
+    """The parts can be put in a row in which each imports only from those before it."""
+    left = dict(MAY_IMPORT)
+    while ready := [part for part, allowed in left.items() if not allowed & set(left)]:
+        for part in ready:
+            del left[part]
+    assert left == {}
+
+
+def test_the_engine_has_an_order() -> None:
+    """Inside ``_engine`` a module imports only from those before it in :data:`ENGINE`."""
+    paths = {path.stem: path for path in modules() if part_of(path) == "_engine" and path.stem != "__init__"}
+    assert sorted(paths) == sorted(ENGINE)
+    wrong = [
+        f"{module} imports {inner}"
+        for place, module in enumerate(ENGINE)
+        for name in imported_modules(paths[module])
+        if name.startswith("_engine.") and (inner := name.split(".")[1]) not in ENGINE[:place]
+    ]
+    assert wrong == []
+
+
+def test_nothing_imports_itself() -> None:
+    """There is no circle of imports, those for types included."""
+    left = {name_of(path): set(imported_modules(path)) - {name_of(path)} for path in modules()}
+    while ready := [name for name, imported in left.items() if not imported & set(left)]:
+        for name in ready:
+            del left[name]
+    assert left == {}
 
 
 def test_rio_does_not_know_trio() -> None:
@@ -126,10 +176,10 @@ def test_only_the_lower_layers_ask_for_the_platform() -> None:
         ("from . import a\nfrom .b import c", ["trio_rio.rio.a", "trio_rio.rio.b.c"]),
         ("from .. import _run\nfrom .._run import run", ["trio_rio._run", "trio_rio._run.run"]),
         ("def f():\n    import trio.socket", ["trio.socket"]),
-        ("if TYPE_CHECKING:\n    import trio", []),
+        ("if TYPE_CHECKING:\n    import trio", ["trio"]),
     ],
 )
 def test_imports_are_found(text: str, names: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Relative imports become absolute; those inside functions count, and those for types do not."""
+    """Relative imports become absolute; those inside functions, and for types, count."""
     monkeypatch.setattr(Path, "read_text", lambda *_, **__: text)
     assert list(imported_names(PACKAGE / "rio" / "x.py")) == names

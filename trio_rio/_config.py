@@ -55,7 +55,7 @@ class RioConfig:
       ValueError, TypeError: a value that makes no sense; says which, and what would.
     """
 
-    #: "winsock", "uring", "portable" or "simulated". ``None``: TRIO_RIO_PROVIDER, else the first that works.
+    #: "winsock", "uring" or "portable". ``None``: TRIO_RIO_PROVIDER, else the first that works.
     provider: str | None = attrs.field(default=None, validator=_check_provider)
 
     #: What becomes of a receive whose task is cancelled: "request" cancels it at the kernel, "detach" leaves it

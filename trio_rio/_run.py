@@ -29,6 +29,7 @@ import trio
 
 from . import _trio
 from ._config import RioConfig
+from ._engine.current import engine_of_run
 from ._errors import RioCallError, RioUnavailableError
 from ._managers.forked import leave_to_parent
 from ._managers.readiness import ReadinessIOManager
@@ -113,7 +114,7 @@ def _tell(name: str, refusals: tuple[RioUnavailableError, ...]) -> None:
 
 @attrs.define(eq=False)
 class _Binding:
-    """The one thing that is the process's: Trio's two module globals, and who wants them bound."""
+    """The one thing that is the process's: Trio's two module globals, and how many runs want them bound."""
 
     lock: threading.Lock = attrs.field(factory=threading.Lock)
     wishes: int = 0
@@ -302,4 +303,4 @@ def current_statistics() -> RioStatistics:
     Raises:
       RioError: there is none, or it is not on trio_rio.
     """
-    return _trio.engine_of_run().statistics()
+    return engine_of_run().statistics()

@@ -20,6 +20,18 @@ class Counters:
     received: int = 0
     drained_late: int = 0
 
+    def note_dequeue(self, results: int) -> None:
+        """A completion queue was dequeued, and gave so many results."""
+        self.dequeues += 1
+        if not results:
+            return
+        self.completions += results
+        self.dequeues_with_results += 1
+        if results > self.results_max:
+            self.results_max = results
+        if results < self.results_min or not self.results_min:
+            self.results_min = results
+
 
 @attrs.frozen
 class RioIOStatistics:

@@ -18,14 +18,12 @@ checked by reading one file (``tests/test_layers.py`` sees to it). Tested with T
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from trio import _socket
 from trio._core import _run
 from trio._core._run import GLOBAL_RUN_CONTEXT, Runner, Task
 from trio._core._traps import CancelShieldedCheckpoint, WaitTaskRescheduled, _async_yield
-
-from ._errors import RioError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -34,8 +32,11 @@ if TYPE_CHECKING:
     from trio._core._io_epoll import EpollIOManager as StockIOManager
     from trio.socket import SocketType
 
-    from ._engine.engine import Engine
-    from ._engine.requests import Request
+    class Resumption(Protocol):
+        """What a task waits for, and is resumed with."""
+
+        task: Any
+
 
 #: The module whose globals ``TheIOManager`` and ``_SocketType`` are bound in.
 RUN_MODULE: Any = _run
@@ -58,27 +59,6 @@ def current_runner() -> Runner | None:
     return getattr(GLOBAL_RUN_CONTEXT, "runner", None)
 
 
-def current_engine() -> Engine | None:
-    """The engine of this thread's run; ``None`` outside of one, and in one that is not on trio_rio."""
-    return getattr(getattr(current_runner(), "io_manager", None), "engine", None)
-
-
-def engine_to_use() -> Engine | None:
-    """As :func:`current_engine`; RioError in a forked child, whose parent's it is."""
-    engine = current_engine()
-    if engine is not None:
-        engine.check_process()
-    return engine
-
-
-def engine_of_run() -> Engine:
-    """As :func:`current_engine`; RioError in place of ``None``."""
-    engine = current_engine()
-    if engine is None:
-        raise RioError("no run on trio_rio is under way in this thread; start it with trio_rio.run()")
-    return engine
-
-
 class _NoTask:
     """Stands for the current task where none is running: whatever is asked of it is answered as Trio would."""
 
@@ -90,8 +70,8 @@ class _NoTask:
 NO_TASK: Any = _NoTask()
 
 
-def must_cancel() -> bool:
-    """Half of :func:`trio.lowlevel.checkpoint_if_cancelled`: a cancel point, at which this says whether to raise.
+def enter_cancel_point() -> bool:
+    """Half of :func:`trio.lowlevel.checkpoint_if_cancelled`: a cancel point. Returns whether to raise there.
 
     The caller then goes through :func:`trio.lowlevel.checkpoint`, which raises.
 
@@ -147,18 +127,18 @@ def is_in_host() -> bool:
     return bool(getattr(current_runner(), "is_guest", False)) and not hasattr(GLOBAL_RUN_CONTEXT, "task")
 
 
-def reschedule_all(runner: Any, requests: Sequence[Request]) -> None:
-    """``runner.reschedule(request.task, request)`` for each, in one frame; order is kept."""
+def reschedule_all(runner: Any, resumptions: Sequence[Resumption]) -> None:
+    """``runner.reschedule(one.task, one)`` for each, in one frame; order is kept."""
     if runner.is_guest or "task_scheduled" in runner.instruments:
-        for request in requests:
-            runner.reschedule(request.task, request)
+        for one in resumptions:
+            runner.reschedule(one.task, one)
         return
     make_runnable = runner.runq.append
-    for request in requests:
-        task = request.task
+    for one in resumptions:
+        task = one.task
         assert task._next_send_fn is None
         task._next_send_fn = task.coro.send
-        task._next_send = request
+        task._next_send = one
         task._abort_func = None
         task.custom_sleep_data = None
         make_runnable(task)
@@ -176,12 +156,9 @@ __all__ = [
     "Task",
     "WaitTaskRescheduled",
     "async_yield",
-    "current_engine",
     "current_runner",
-    "engine_of_run",
-    "engine_to_use",
+    "enter_cancel_point",
     "is_in_host",
-    "must_cancel",
     "reschedule_all",
     "spawn_uncounted",
     "stdlib_socket_of",

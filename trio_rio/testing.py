@@ -17,7 +17,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from . import _trio
+from ._engine.current import engine_of_run
 from ._engine.engine import Engine
 from ._statistics import Ledger
 
@@ -28,7 +28,7 @@ def current_ledger() -> Ledger:
     Raises:
       RioError: there is none, or it is not on trio_rio.
     """
-    return _trio.engine_of_run().ledger()
+    return engine_of_run().ledger()
 
 
 def assert_ledger_balanced() -> None:

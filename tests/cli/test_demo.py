@@ -203,7 +203,7 @@ def test_what_is_missing_is_said(missing: str) -> None:
     program = f"""
 import sys
 sys.modules[{missing!r}] = None  # importing it fails as if it were not there
-from trio_rio.__main__ import main
+from trio_rio._cli.main import main
 sys.exit(main(["demo"]))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)

@@ -9,7 +9,8 @@ import attrs
 import pytest
 
 import trio_rio
-from trio_rio.__main__ import format_table, main
+from trio_rio._cli.main import main
+from trio_rio._cli.probe import format_table
 
 
 @pytest.fixture(autouse=True)

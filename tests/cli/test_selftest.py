@@ -10,9 +10,10 @@ from typing import Literal
 import pytest
 
 import trio_rio
-from trio_rio.__main__ import EXIT_USAGE, main
 from trio_rio._cli import selftest as _selftest
-from trio_rio._cli.selftest import _bench, _runs
+from trio_rio._cli.exits import EXIT_USAGE
+from trio_rio._cli.main import main
+from trio_rio._cli.selftest import bench, runs
 from trio_rio.rio import types
 
 from ..platforms import IS_WINDOWS, is_wine
@@ -85,7 +86,7 @@ def test_a_check_that_fails_is_the_exit_code(
 
 def test_a_check_without_results_ends(rio_provider: types.ProviderName, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no receive ever completes RC-25 fails; it does not look for ever."""
-    monkeypatch.setattr(_bench.Bench, "collect", lambda *_: [])
+    monkeypatch.setattr(bench.Bench, "collect", lambda *_: [])
     outcome = _selftest.check("RC-25", rio_provider)
     assert (outcome.result, outcome.detail.partition(" (")[0]) == ("failed", "AssertionError: no result came")
 
@@ -96,7 +97,7 @@ def test_cancelled_receives_were_posted(
 ) -> None:
     """RUN-2 cancels receives that are in flight, whatever cancelling does to them; it says so otherwise."""
     config = trio_rio.RioConfig(provider=rio_provider, cancellation=cancellation)
-    trio_rio.run(_runs.cancelled_receives, config=config)
+    trio_rio.run(runs.cancelled_receives, config=config)
 
 
 def test_no_linger_for_datagrams(report: _selftest.SelfTest) -> None:

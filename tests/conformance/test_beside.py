@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from trio_rio._cli.selftest._bench import read_exactly
+from trio_rio._cli.selftest.bench import read_exactly
 from trio_rio.rio import RIO_MSG_WAITALL, PortNotification, Provider, RawResult, RioError, Status, open_provider
 
 from .harness import PATIENCE_SECONDS, Table, in_a_child, open_table, refused, running

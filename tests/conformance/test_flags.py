@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trio_rio._cli.selftest._bench import read_exactly
+from trio_rio._cli.selftest.bench import read_exactly
 from trio_rio.rio import RIO_MSG_COMMIT_ONLY, RIO_MSG_DEFER, RIO_MSG_DONT_NOTIFY, RIO_MSG_WAITALL, RequestQueue, Status
 
 from .harness import Block, Table, refused, running

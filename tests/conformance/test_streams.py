@@ -9,7 +9,7 @@ from collections import deque
 
 import pytest
 
-from trio_rio._cli.selftest._bench import read_exactly
+from trio_rio._cli.selftest.bench import read_exactly
 from trio_rio.rio import RIO_MSG_DEFER, RIO_MSG_WAITALL, CompletionQueue, RequestQueue
 
 from ..platforms import RESET_AT_CLOSE, skip_if_wine_ended_it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trio_rio._cli.selftest._bench import read_exactly
+from trio_rio._cli.selftest.bench import read_exactly
 from trio_rio.rio import Status
 
 from .harness import Table, open_table, refused

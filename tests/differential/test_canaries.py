@@ -33,7 +33,7 @@ def drop_a_byte(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def forget_the_reader(monkeypatch: pytest.MonkeyPatch) -> None:
     """A second receive waits for ever, and is not told that another task waits."""
-    monkeypatch.setattr("trio_rio._engine.conflicts.may_post_receive", lambda channel: False)
+    monkeypatch.setattr("trio_rio._engine.channel.claim_receive", lambda channel: False)
     monkeypatch.setattr(StockSocketType, "recv", _wait_for_ever)
 
 

@@ -14,7 +14,7 @@ import trio
 
 import trio_rio
 from trio_rio import RioStream
-from trio_rio._trio import current_engine
+from trio_rio._engine.current import current_engine
 
 from ..conftest import RioRun
 from .harness import BOTH_MODES, PATIENCE_SECONDS

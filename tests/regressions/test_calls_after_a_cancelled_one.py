@@ -13,7 +13,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from trio_rio import RioConfig, RioStream
-from trio_rio._trio import engine_of_run
+from trio_rio._engine.current import engine_of_run
 from trio_rio.testing import assert_ledger_balanced
 
 from ..engine.harness import PATIENCE_SECONDS, WAYS_OPTIONS, stdlib_pair

@@ -8,7 +8,7 @@ import socket
 import pytest
 import trio
 
-from trio_rio._trio import current_engine
+from trio_rio._engine.current import current_engine
 from trio_rio.rio.portable.provider import PortableProvider
 from trio_rio.rio.portable.readiness import SelectorWaits
 

@@ -167,7 +167,7 @@ class TestBothModes:
         """Memory that was lent comes back when its lease is collected, and a task that waits for it goes on."""
         sock, theirs = await used_socket()
         stream = trio_rio.RioStream(sock)
-        leases = trio_rio._trio.engine_of_run().leases
+        leases = trio_rio._engine.current.engine_of_run().leases
         with theirs:
             async with stream, trio.open_nursery() as nursery:
                 theirs.sendall(b"x")
@@ -327,7 +327,7 @@ async def test_a_warning_that_is_an_error(monkeypatch: pytest.MonkeyPatch) -> No
     seen: list[Any] = []
     monkeypatch.setattr(sys, "unraisablehook", lambda info: seen.append(info.exc_type))
     client, server = await tcp_pair()
-    leftovers = trio_rio._trio.engine_of_run().leftovers
+    leftovers = trio_rio._engine.current.engine_of_run().leftovers
     with client, server:
         await client.send(b"x")
         await server.recv(1)

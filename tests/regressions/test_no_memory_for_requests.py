@@ -9,7 +9,7 @@ import pytest
 import trio
 
 import trio_rio
-from trio_rio._trio import engine_of_run
+from trio_rio._engine.current import engine_of_run
 from trio_rio.rio import Provider, RequestQueue, RioCallError, Status
 
 from ..engine.datagrams import address_of, receive_all, stdlib_peer

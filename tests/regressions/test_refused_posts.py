@@ -10,7 +10,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 import trio_rio
-from trio_rio._trio import engine_of_run
+from trio_rio._engine.current import engine_of_run
 from trio_rio.rio import RioCallError, Status
 
 from ..engine.datagrams import address_of, receive_all, stdlib_peer
@@ -79,7 +79,7 @@ async def test_bytes_are_not_lost_for_want_of_larger_slices(monkeypatch: pytest.
         await theirs.send(b"one")
         assert await stream.receive_some() == b"one"
         engine = ours._channel.engine  # type: ignore[attr-defined]
-        sent = bytes(range(256)) * (engine.small_size_bytes // 256)
+        sent = bytes(range(256)) * (engine.arena.small_size_bytes // 256)
         await trio.SocketStream(theirs).send_all(sent)
         await wait_all_tasks_blocked(0.01)
         with monkeypatch.context() as patch:

@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from trio_rio._trio import engine_of_run
+from trio_rio._engine.current import engine_of_run
 
 from ..engine.harness import PATIENCE_SECONDS, fill, receive_all, stdlib_pair
 from ..platforms import RESET_AT_CLOSE, needs_full_buffers, needs_recvmsg

@@ -19,6 +19,7 @@ from trio_rio import _trio
 from trio_rio._datagrams.addresses import AddressBook
 from trio_rio._datagrams.batches import SENDS_MAX, Batch, SendBatches
 from trio_rio._datagrams.queue import DatagramQueue
+from trio_rio._engine.current import current_engine
 from trio_rio.testing import assert_ledger_balanced
 
 pytestmark = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no UNIX sockets")
@@ -31,9 +32,9 @@ def queue_to(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[DatagramQueue, s
     """A queue on a UNIX datagram socket with little room, and the other end."""
     monkeypatch.setattr("trio_rio.rio.checks.can_serve", lambda _: True)
     monkeypatch.setattr("trio_rio.rio.portable.provider._FAMILIES", (socket.AF_UNIX,))
-    engine = _trio.current_engine()
+    engine = current_engine()
     assert engine is not None
-    assert engine.is_taking()
+    assert engine.ensure_started()
     ours, peer = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     with ours, peer:
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)

@@ -95,10 +95,10 @@ async def test_the_ledger_sees_a_request_that_was_lost() -> None:
         await server.send(b"x")
         await client.recv(1)
         engine = trio._core._run.GLOBAL_RUN_CONTEXT.runner.io_manager.engine  # type: ignore[attr-defined]
-        request = engine.small.pop()
+        request = engine.pool.small.pop()
         with pytest.raises(AssertionError, match="lost"):
             assert_ledger_balanced()
-        engine.small.append(request)
+        engine.pool.small.append(request)
         assert_ledger_balanced()
 
 

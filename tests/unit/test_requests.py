@@ -17,16 +17,16 @@ from trio_rio._engine.requests import (
     SLOT_MASK,
     TRANSITIONS,
     Action,
-    Event,
     Request,
     State,
-    no_cancel,
+    Step,
+    raise_aborted,
 )
 from trio_rio.rio import Status
 
 
-def new_request(context: int = GENERATION) -> Request:
-    return Request(context, [], None)
+def new_request(context: int = GENERATION, pool: object = None) -> Request:
+    return Request(pool, context, [], None)  # type: ignore[arg-type]
 
 
 @attrs.define
@@ -40,16 +40,16 @@ class History:
     is_completed: bool = False
     is_leased: bool = False
 
-    def allows(self, event: Event) -> bool:
-        if event in (Event.POST, Event.POST_AND_WAIT):
+    def allows(self, step: Step) -> bool:
+        if step in (Step.POST, Step.POST_AND_WAIT):
             return not self.is_posted
-        if event is Event.CANCEL:
+        if step is Step.CANCEL:
             return self.is_waited and not (self.is_cancelled or self.is_closed or self.is_completed)
-        if event is Event.COMPLETE:
+        if step is Step.COMPLETE:
             return self.is_posted and not self.is_completed
-        if event is Event.TAKE:
+        if step is Step.TAKE:
             return self.is_completed or self.is_leased
-        if event is Event.LEASE:
+        if step is Step.LEASE:
             return not self.is_leased and (self.is_completed or not self.is_posted)
         return self.is_posted  # CLOSE
 
@@ -59,36 +59,36 @@ class History:
             return Action.DROP
         return Action.WAKE if self.is_waited else Action.KEEP
 
-    def note(self, event: Event) -> None:
-        if event in (Event.TAKE, Event.LEASE):
+    def note(self, step: Step) -> None:
+        if step in (Step.TAKE, Step.LEASE):
             self.__init__()  # type: ignore[misc]
-        self.is_leased = event is Event.LEASE
-        self.is_waited |= event is Event.POST_AND_WAIT
-        self.is_posted |= event in (Event.POST, Event.POST_AND_WAIT)
-        self.is_cancelled |= event is Event.CANCEL
-        self.is_closed |= event is Event.CLOSE
-        self.is_completed |= event is Event.COMPLETE
+        self.is_leased = step is Step.LEASE
+        self.is_waited |= step is Step.POST_AND_WAIT
+        self.is_posted |= step in (Step.POST, Step.POST_AND_WAIT)
+        self.is_cancelled |= step is Step.CANCEL
+        self.is_closed |= step is Step.CLOSE
+        self.is_completed |= step is Step.COMPLETE
 
 
-@pytest.mark.parametrize(("state", "event"), list(itertools.product(State, Event)))
-def test_each_event_in_each_state(state: State, event: Event) -> None:
-    """An event of the table leads to its state; any other raises RioInternalError and changes nothing."""
+@pytest.mark.parametrize(("state", "step"), list(itertools.product(State, Step)))
+def test_each_step_in_each_state(state: State, step: Step) -> None:
+    """An step of the table leads to its state; any other raises RioInternalError and changes nothing."""
     request = new_request()
     request.state = state
-    expected = TRANSITIONS[state].get(event)
+    expected = TRANSITIONS[state].get(step)
     if expected is None:
         with pytest.raises(RioInternalError, match=state.name):
-            request.happen(event)
+            request.transition(step)
         assert request.state is state
     else:
-        request.happen(event)
+        request.transition(step)
         assert request.state is expected
 
 
 @pytest.mark.parametrize("state", list(State))
 def test_each_state_that_can_complete_says_what_to_do(state: State) -> None:
     """There is an action for exactly the states in which a request is in flight."""
-    assert (ACTION_ON_COMPLETE[state] is not None) == (Event.COMPLETE in TRANSITIONS[state])
+    assert (ACTION_ON_COMPLETE[state] is not None) == (Step.COMPLETE in TRANSITIONS[state])
 
 
 @pytest.mark.parametrize("state", list(State))
@@ -99,19 +99,17 @@ def test_each_state_can_be_reached_and_left(state: State) -> None:
     assert set(TRANSITIONS[state].values()) - {state}
 
 
-def sequences(depth: int) -> Iterator[list[tuple[int, Event]]]:
+def sequences(depth: int) -> Iterator[list[tuple[int, Step]]]:
     """All interleavings of what can happen to two requests, refused events included as the last step."""
-    symbols = [(which, event) for which in (0, 1) for event in Event]
+    symbols = [(which, step) for which in (0, 1) for step in Step]
 
-    def extend(
-        prefix: list[tuple[int, Event]], histories: tuple[History, History]
-    ) -> Iterator[list[tuple[int, Event]]]:
-        for which, event in symbols:
-            sequence = [*prefix, (which, event)]
+    def extend(prefix: list[tuple[int, Step]], histories: tuple[History, History]) -> Iterator[list[tuple[int, Step]]]:
+        for which, step in symbols:
+            sequence = [*prefix, (which, step)]
             yield sequence
-            if histories[which].allows(event) and len(sequence) < depth:
+            if histories[which].allows(step) and len(sequence) < depth:
                 changed = (attrs.evolve(histories[0]), attrs.evolve(histories[1]))
-                changed[which].note(event)
+                changed[which].note(step)
                 yield from extend(sequence, changed)
 
     yield from extend([], (History(), History()))
@@ -126,18 +124,18 @@ def test_all_interleavings_of_two_requests() -> None:
     count = 0
     for sequence in sequences(depth=6):
         requests, histories = (new_request(), new_request()), (History(), History())
-        for which, event in sequence:
+        for which, step in sequence:
             request, history, other = requests[which], histories[which], requests[1 - which]
             state_of_other = other.state
-            if history.allows(event):
-                if event is Event.COMPLETE:
+            if history.allows(step):
+                if step is Step.COMPLETE:
                     assert ACTION_ON_COMPLETE[request.state] is history.action()
-                request.happen(event)
-                history.note(event)
+                request.transition(step)
+                history.note(step)
             else:
                 before = request.state
                 with pytest.raises(RioInternalError):
-                    request.happen(event)
+                    request.transition(step)
                 assert request.state is before
             assert other.state is state_of_other
         count += 1
@@ -145,19 +143,15 @@ def test_all_interleavings_of_two_requests() -> None:
 
 
 @attrs.define
-class FakeEngine:
-    """Counts what a request asks of its engine."""
+class FakePool:
+    """Counts what a request asks of its pool, and stands for the channel that it is posted on."""
 
+    request_queue: object = None
     cancelled: int = 0
     finished: int = 0
 
-    @property
-    def engine(self) -> FakeEngine:
-        """A channel and its engine in one."""
-        return self
-
-    def cancel(self, request: Request, channel: object) -> None:
-        assert channel is self
+    def cancel(self, request_queue: object, context: int) -> None:
+        assert request_queue is self.request_queue
         self.cancelled += 1
 
     def finish(self, request: Request) -> None:
@@ -172,23 +166,24 @@ def raise_cancel() -> None:
     raise TaskCancelledError
 
 
-def completed(status: int, count: int, *, is_receive: bool, is_cancelled: bool = False) -> tuple[Request, FakeEngine]:
+def completed(status: int, count: int, *, is_receive: bool, is_cancelled: bool = False) -> tuple[Request, FakePool]:
     """A request that has completed with this result."""
-    request, engine = new_request(), FakeEngine()
-    request.channel = engine  # type: ignore[assignment]
+    pool = FakePool()
+    request = new_request(pool=pool)
+    request.channel = pool  # type: ignore[assignment]
     request.is_receive = is_receive
-    request.happen(Event.POST_AND_WAIT)
+    request.transition(Step.POST_AND_WAIT)
     if is_cancelled:
         assert request.abort(raise_cancel) is Abort.FAILED  # type: ignore[arg-type]
-    request.happen(Event.COMPLETE)
+    request.transition(Step.COMPLETE)
     request.status, request.count = status, count
-    return request, engine
+    return request, pool
 
 
 def test_a_cancelled_request_is_cancelled_at_the_provider() -> None:
     """The abort function asks once, and leaves the task waiting for the completion."""
-    request, engine = completed(0, 1, is_receive=True, is_cancelled=True)
-    assert engine.cancelled == 1
+    request, pool = completed(0, 1, is_receive=True, is_cancelled=True)
+    assert pool.cancelled == 1
     assert request.unwrap() is request
 
 
@@ -201,46 +196,46 @@ def test_a_request_that_is_not_posted_cannot_be_cancelled() -> None:
 @given(count=st.integers(0, 1 << 30), is_receive=st.booleans(), is_cancelled=st.booleans())
 def test_a_result_beats_a_cancellation(count: int, is_receive: bool, is_cancelled: bool) -> None:
     """A request that completed with a result delivers it, cancelled or not."""
-    request, engine = completed(0, count, is_receive=is_receive, is_cancelled=is_cancelled)
+    request, pool = completed(0, count, is_receive=is_receive, is_cancelled=is_cancelled)
     assert request.unwrap() is request
-    assert engine.finished == 0  # the task has still to take it
+    assert pool.finished == 0  # the task has still to take it
 
 
 @given(count=st.integers(0, 1 << 30), is_receive=st.booleans())
 def test_an_aborted_request_raises_cancelled(count: int, is_receive: bool) -> None:
     """An aborted request raises what Trio gave; but a send of which a part had gone counts as done."""
-    request, engine = completed(Status.OPERATION_ABORTED, count, is_receive=is_receive, is_cancelled=True)
+    request, pool = completed(Status.OPERATION_ABORTED, count, is_receive=is_receive, is_cancelled=True)
     if count and not is_receive:
         assert request.unwrap() is request
     else:
         with pytest.raises(TaskCancelledError):
             request.unwrap()
-        assert engine.finished == 1
+        assert pool.finished == 1
 
 
 def test_a_request_aborted_from_outside_is_an_error() -> None:
     """Aborted though nobody cancelled it: an OSError, not Cancelled."""
-    request, engine = completed(Status.OPERATION_ABORTED, 0, is_receive=True)
-    assert request.raise_cancel is no_cancel
+    request, pool = completed(Status.OPERATION_ABORTED, 0, is_receive=True)
+    assert request.raise_cancel is raise_aborted
     with pytest.raises(OSError):
         request.unwrap()
-    assert engine.finished == 1
+    assert pool.finished == 1
 
 
 @pytest.mark.parametrize("status", [Status.ECONNRESET, Status.ECONNREFUSED, Status.EMSGSIZE])
 def test_a_failed_send_raises(status: int) -> None:
     """A status other than 0 becomes an OSError, and the request goes back."""
-    request, engine = completed(status, 0, is_receive=False)
+    request, pool = completed(status, 0, is_receive=False)
     with pytest.raises(OSError):
         request.unwrap()
-    assert engine.finished == 1
+    assert pool.finished == 1
 
 
 def test_a_datagram_that_was_cut_off_is_a_result() -> None:
     """A datagram longer than its slice is delivered cut off, as sockets do."""
-    request, engine = completed(Status.EMSGSIZE, 10, is_receive=True)
+    request, pool = completed(Status.EMSGSIZE, 10, is_receive=True)
     assert request.unwrap() is request
-    assert engine.finished == 0
+    assert pool.finished == 0
 
 
 def test_a_request_is_finished_once() -> None:

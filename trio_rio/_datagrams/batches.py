@@ -20,10 +20,11 @@ from trio.lowlevel import Abort
 from .._engine.arena import NO_MEMORY, unless_without_memory
 from .._errors import RioCallError
 from .._trio import GLOBAL_RUN_CONTEXT
-from ..rio import CompletionQueue, RegisteredBuffer, RequestQueue, SendRow, Status
+from ..rio import RegisteredBuffer, RequestQueue, SendRow, Status
 
 if TYPE_CHECKING:
     from .._engine.arena import Slice
+    from .._engine.completions import Drain
     from .._engine.engine import Engine
 
 # Sends of one socket that may be posted at a time: a bunch as large as one call hands to the kernel, twice.
@@ -52,11 +53,11 @@ class Batch:
 
 @attrs.define(eq=False)
 class SendBatches:
-    """See the module's docstring. ``queue`` is of these sends alone."""
+    """See the module's docstring. ``drain`` is that of a queue of these sends alone."""
 
     engine: Engine
     requests: RequestQueue
-    queue: CompletionQueue
+    drain: Drain
     waits_for_sends: bool = attrs.field(init=False)
     in_flight: int = 0
     bytes_in_flight: int = 0
@@ -67,12 +68,6 @@ class SendBatches:
 
     def __attrs_post_init__(self) -> None:
         self.waits_for_sends = not self.engine.send_window_bytes
-
-    def arm(self) -> None:
-        """RIONotify. A queue that is armed already is as good."""
-        code = self.queue.arm()
-        if code and code != Status.EALREADY:
-            self.engine.provider.raise_for("RIONotify", code)
 
     def tasks_waiting(self) -> list[Any]:
         """Tasks that wait for a batch, or for room."""
@@ -107,7 +102,7 @@ class SendBatches:
         gap = len(addresses) if count > 1 else 0  # a single address goes behind the slice
         need = gap + len(data)
         registered = None
-        slice_ = engine.arena.lease(large=need > engine.small_size_bytes)
+        slice_ = engine.arena.lease(large=need > engine.arena.small_size_bytes)
         if slice_ is not None and need <= slice_.size_bytes:
             view = slice_.view
             view[gap:need] = data
@@ -154,7 +149,7 @@ class SendBatches:
 
     def collect(self) -> None:
         """Take the results of sends; wake whose batch is done, and who waits for room."""
-        results = self.queue.dequeue(SENDS_MAX)
+        results = self.drain.dequeue(SENDS_MAX)
         if not results:
             return
         self.in_flight -= len(results)
@@ -194,7 +189,7 @@ class SendBatches:
           ClosedResourceError: the channel was closed meanwhile.
         """
         batch.task = GLOBAL_RUN_CONTEXT.task
-        self.arm()
+        self.drain.arm()
 
         def abort(raise_cancel: Any) -> Abort:
             batch.raise_cancel = raise_cancel
@@ -213,7 +208,7 @@ class SendBatches:
         """
         task = GLOBAL_RUN_CONTEXT.task
         self.waiters.append(task)
-        self.arm()
+        self.drain.arm()
 
         def abort(_: object) -> Abort:
             self.waiters.remove(task)

@@ -16,16 +16,18 @@ import contextlib
 import errno
 from collections import deque
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import trio
 from trio.lowlevel import checkpoint, enable_ki_protection
 
 from .. import _trio
+from .._engine.current import current_engine
 from .._engine.lease import place_of_caller
 from .._engine.lease_block import leases_of_run
 from .._errors import RioError, TruncatedDatagramError, text_of_errno
-from .._trio import async_yield, must_cancel
+from .._trio import async_yield, enter_cancel_point
 from ..rio.drops import datagrams_dropped
 from .addresses import AddressBook
 from .arguments import check_number, checked_socket, datagram_of, limit_of
@@ -115,9 +117,9 @@ class DatagramChannel(trio.abc.AsyncResource):
         if queue is not None:
             self._arrived.extend(queue.left_over)
             self._end_queue()
-        engine = _trio.current_engine()
+        engine = current_engine()
         # A task that waits for the socket to become readable would not hear of what posted receives take from it.
-        if engine is None or self._is_receiving or not engine.others.may_enter(self._sock):
+        if engine is None or self._is_receiving or not engine.try_claim(self._sock):
             return self._plain
         self._queue = open_queue(engine, self._sock, self._book, self._receives_posted, self._receive_size_bytes)
         return self._queue or self._plain
@@ -161,7 +163,7 @@ class DatagramChannel(trio.abc.AsyncResource):
           OSError: what the system reports in a datagram's place, such as ECONNREFUSED on a connected socket. The next
             call goes on.
         """
-        if must_cancel():
+        if enter_cancel_point():
             await checkpoint()
         arrived = self._arrived
         if arrived and self._sock.fileno() != -1:
@@ -193,7 +195,7 @@ class DatagramChannel(trio.abc.AsyncResource):
 
         Also raises what :meth:`receive` raises.
         """
-        if must_cancel():
+        if enter_cancel_point():
             await checkpoint()
         if datagrams_max is not None:
             datagrams_max = await limit_of(datagrams_max)
@@ -281,13 +283,13 @@ class DatagramChannel(trio.abc.AsyncResource):
           ClosedResourceError: on leaving, the channel was closed in the meantime.
           RioError: the lease was entered before, has ended before, or belongs to another run.
         """
-        return DatagramLease(self, datagrams_max, place_of_caller())
+        return DatagramLease(self, partial(self._receive_for_lease, datagrams_max), place_of_caller())
 
     async def _receive_for_lease(
         self, datagrams_max: int | None
     ) -> tuple[DatagramQueue, list[LentSlot]] | list[tuple[bytes, Address]]:
         """A bunch that is lent, or one that is copied. A checkpoint, also if it raises."""
-        if must_cancel():
+        if enter_cancel_point():
             await checkpoint()
         limit = self._receives_posted if datagrams_max is None else await limit_of(datagrams_max)
         carrier = await self._carrier_in_call()
@@ -340,7 +342,7 @@ class DatagramChannel(trio.abc.AsyncResource):
             earlier one, on a connected socket), and others. Where sends cannot be cancelled, it may be the error of an
             earlier one.
         """
-        if must_cancel():
+        if enter_cancel_point():
             await checkpoint()
         queue = self._queue
         if type(data) is bytes and (queue is None or (queue.sends.waits_for_sends and not queue.sends.batches)):
@@ -378,7 +380,7 @@ class DatagramChannel(trio.abc.AsyncResource):
         Also raises what :meth:`send` raises; then nothing was sent, except that some may have been when the channel
         is closed meanwhile.
         """
-        if must_cancel():
+        if enter_cancel_point():
             await checkpoint()
         try:
             data, targets = self._prepare(datagrams)

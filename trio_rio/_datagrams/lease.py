@@ -17,25 +17,32 @@ from .._engine.lease_block import LeaseBlock, leases_of_run
 from .queue import DatagramQueue
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from typing import TypeAlias
+
     from .._engine.lease import Lease, Place
+    from .._engine.lease_block import Holder
     from ..rio import Address
-    from .channel import DatagramChannel
+    from .queue import LentSlot
+
+    # Datagrams that are copied, or the slots of a queue that are lent.
+    Received: TypeAlias = list[tuple[bytes, Address]] | tuple[DatagramQueue, list[LentSlot]]
 
 
-class DatagramLease(LeaseBlock["DatagramChannel"]):
+class DatagramLease(LeaseBlock["Holder"]):
     """See :meth:`DatagramChannel.receive_lease`. An async context manager; to be entered once."""
 
-    __slots__ = ("_datagrams_max",)
+    __slots__ = ("_receive",)
 
-    def __init__(self, channel: DatagramChannel, datagrams_max: int | None, place: Place) -> None:
+    def __init__(self, channel: Holder, receive: Callable[[], Awaitable[Received]], place: Place) -> None:
         super().__init__(channel, place)
-        self._datagrams_max = datagrams_max
+        self._receive = receive
 
     @enable_ki_protection
     async def __aenter__(self) -> list[tuple[memoryview, Address]]:
         self._check_fresh()
         await leases_of_run().wait_for_room()
-        received = await self._holder._receive_for_lease(self._datagrams_max)
+        received = await self._receive()
         lease = self._open()
         if isinstance(received, list):
             return [(lease.lend(memoryview(bytearray(data)), len(data), _nothing), from_) for data, from_ in received]

@@ -25,6 +25,7 @@ import trio
 from trio.lowlevel import Abort
 
 from .._engine.arena import NO_MEMORY
+from .._engine.completions import Drain
 from .._engine.packet_handlers import Account
 from .._engine.requests import closed_error
 from .._errors import RioCallError, TruncatedDatagramError, error_from_status
@@ -32,7 +33,6 @@ from .._trio import GLOBAL_RUN_CONTEXT, current_runner
 from ..rio import (
     RIO_MSG_DEFER,
     SOCKADDR_INET_SIZE_BYTES,
-    CompletionQueue,
     PortNotification,
     RawResult,
     RegisteredBuffer,
@@ -56,6 +56,9 @@ LentSlot: TypeAlias = "tuple[int, int, Address]"
 # Slots and addresses begin at multiples of this: the size of half a cache line, and enough for a SOCKADDR_INET.
 _ALIGNMENT = 32
 
+# Two completion queues, of receives and of sends.
+_KEYS = 2
+
 
 def _rounded(size: int) -> int:
     return -(-size // _ALIGNMENT) * _ALIGNMENT
@@ -76,7 +79,7 @@ class DatagramQueue:
     memory: mmap.mmap = attrs.field(init=False, repr=False)
     registered: RegisteredBuffer = attrs.field(init=False)
     row: SlotRow = attrs.field(init=False)
-    receive_queue: CompletionQueue = attrs.field(init=False)
+    arrivals: Drain = attrs.field(init=False)
     sends: SendBatches = attrs.field(init=False)
     requests: RequestQueue = attrs.field(init=False)
     receives_in_flight: int = 0
@@ -104,23 +107,24 @@ class DatagramQueue:
         self.forgets_senders = not provider.cuts_datagrams
         stride = _rounded(self.size_bytes)
         size = self.receives * (stride + _ALIGNMENT)
-        self.key = engine.others.enter(self)
+        self.key = engine.packet_handlers.enter(self, _KEYS)
         with contextlib.ExitStack() as undo:
-            undo.callback(engine.others.leave, self.key)
+            undo.callback(engine.packet_handlers.leave, self, self.key, _KEYS)
             queues = []
             for place, room in enumerate((self.receives, SENDS_MAX)):
                 queue = provider.create_completion_queue(room, PortNotification(engine.port, self.key + place))
                 queues.append(queue)
                 undo.callback(provider.close_completion_queue, queue)
-            self.receive_queue, send_queue = queues
+            receive_queue, send_queue = queues
             self.requests = provider.create_request_queue(
-                self.sock, self.receives, 1, SENDS_MAX, 1, self.receive_queue, send_queue, 0
+                self.sock, self.receives, 1, SENDS_MAX, 1, receive_queue, send_queue, 0
             )
             undo.callback(provider.release_socket, self.requests)
             self.memory = mmap.mmap(-1, size)
             self.registered = provider.register_buffer(memoryview(self.memory))
             undo.pop_all()
-        self.sends = SendBatches(engine, self.requests, send_queue)
+        self.arrivals = Drain(provider, receive_queue, engine.counters)
+        self.sends = SendBatches(engine, self.requests, Drain(provider, send_queue, engine.counters))
         self.is_ended = self.is_gone = False
         engine.arena.bytes_max -= size
         addresses = self.receives * stride
@@ -163,7 +167,7 @@ class DatagramQueue:
 
     def fetch(self) -> list[Arrival]:
         """Everything that has come, in order; its slots are posted again. Never waits."""
-        results = self.receive_queue.dequeue(self.receives)
+        results = self.arrivals.dequeue(self.receives)
         if self.unposted:
             self._post_unposted()
         if self.untaken:
@@ -197,7 +201,7 @@ class DatagramQueue:
         """
         if self.untaken:
             return [], self.fetch()
-        results = self.receive_queue.dequeue(min(limit, max(1, self.receives_in_flight - 1)))
+        results = self.arrivals.dequeue(min(limit, max(1, self.receives_in_flight - 1)))
         self.is_shuffled = True
         text_of, address_at, size = self.book.text_of, self.row.address_offset, SOCKADDR_INET_SIZE_BYTES
         slots: list[LentSlot] = []
@@ -265,7 +269,7 @@ class DatagramQueue:
         if self.untaken:
             self.is_called = True
         else:
-            self._arm()
+            self.arrivals.arm()
         if self.is_called:
             await trio.lowlevel.checkpoint()
             return
@@ -284,13 +288,9 @@ class DatagramQueue:
             task, self.reader = self.reader, None
             trio.lowlevel.reschedule(task)
 
-    def _arm(self) -> None:
-        code = self.receive_queue.arm()
-        if code and code != Status.EALREADY:
-            self.engine.provider.raise_for("RIONotify", code)
-
     def on_packet(self, key: int) -> None:
-        """See :meth:`QueueOwner.on_packet`."""
+        """See :meth:`PacketHandler.on_packet`."""
+        (self.arrivals if key == self.key else self.sends.drain).note_packet()
         if self.is_ended:
             self.drain()
         elif key == self.key:
@@ -298,7 +298,7 @@ class DatagramQueue:
         else:
             self.sends.collect()
             if self.sends.tasks_waiting():
-                self.sends.arm()
+                self.sends.drain.arm()
 
     # -- the end -----------------------------------------------------------------------------------------
 
@@ -329,7 +329,7 @@ class DatagramQueue:
         self.is_ended = True
         if self.engine.is_foreign:
             return
-        self.engine.others.begin_to_leave(self, self.key)
+        self.engine.packet_handlers.begin_to_leave(self)
         provider = self.engine.provider
         (provider.close_socket if closes_socket and not provider.can_cancel else provider.release_socket)(self.requests)
         self.engine.manager.commit_from_outside()
@@ -349,7 +349,7 @@ class DatagramQueue:
             return
         self.sends.collect()
         if self.is_ended:
-            while results := self.untaken + self.receive_queue.dequeue(self.receives):
+            while results := self.untaken + self.arrivals.dequeue(self.receives):
                 self.untaken = []
                 in_flight = self.receives_in_flight - len(results)
                 whole = [result for result in results if result[0] in (0, Status.EMSGSIZE)]
@@ -358,18 +358,18 @@ class DatagramQueue:
             if not (self.receives_in_flight or self.sends.in_flight):
                 self._leave()
                 return
-            self._arm()
+            self.arrivals.arm()
         if self.sends.in_flight:
-            self.sends.arm()
+            self.sends.drain.arm()
 
     def _leave(self) -> None:
         self.is_gone = True
         provider = self.engine.provider
-        provider.close_completion_queue(self.receive_queue)
-        provider.close_completion_queue(self.sends.queue)
+        provider.close_completion_queue(self.arrivals.queue)
+        provider.close_completion_queue(self.sends.drain.queue)
         provider.deregister_buffer(self.registered)
         self.engine.arena.bytes_max += self.registered.length
-        self.engine.others.leave(self.key)
+        self.engine.packet_handlers.leave(self, self.key, _KEYS)
 
     def is_lingering(self) -> bool:
         """See :meth:`QueueOwner.is_lingering`."""

@@ -14,7 +14,7 @@ import trio
 
 from .. import _trio
 from .._errors import errno_from_status, text_of_errno
-from .._trio import async_yield, must_cancel
+from .._trio import async_yield, enter_cancel_point
 from .plain import PlainDatagrams
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Outgoing:
         has_yielded = False
         try:
             while self.place < len(self.data):
-                if self.place and must_cancel():
+                if self.place and enter_cancel_point():
                     await trio.lowlevel.checkpoint()
                 by = carrier()
                 has_yielded = await (self._go_plain(by) if isinstance(by, PlainDatagrams) else self._go(by, plain))

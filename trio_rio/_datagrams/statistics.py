@@ -9,7 +9,7 @@ import attrs
 class DatagramStatistics:
     """A snapshot of one :class:`DatagramChannel`; counts are since it was made unless they say otherwise."""
 
-    #: "winsock", "uring", "portable" or "simulated"; ``None`` while plain calls of the socket serve.
+    #: "winsock", "uring" or "portable"; ``None`` while plain calls of the socket serve.
     provider: str | None
     receives_posted: int  # now, with those that have a datagram which no call has taken yet
     datagrams_received: int  # by calls of the channel

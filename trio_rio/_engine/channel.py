@@ -18,6 +18,8 @@ Rules. One reader at a time (``conflicts.py``). The busy mark ends with the comp
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import socket
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -25,79 +27,45 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import trio
 
-from .._trio import GLOBAL_RUN_CONTEXT, NO_TASK
-from ..rio import RIO_MSG_DEFER, Address, CompletionQueue, RequestQueue, Status, unpack_address
-from ..rio.checks import raw_type
+from .._trio import GLOBAL_RUN_CONTEXT, NO_TASK, spawn_uncounted
+from ..rio import RIO_MSG_DEFER, Status
 from ..rio.types import MSG_PART
-from . import conflicts as _conflicts, taking as _taking
+from .conflicts import claim_receive, claim_send
 from .copies import is_ordinary
 from .read_ahead import DATAGRAM_BYTES_MAX, ReadAhead
-from .requests import POSTED, WAITED, Event, Request, closed_error, raise_refused
+from .requests import POSTED, WAITED, Request, Step, closed_error, raise_refused
 from .send_window import SendWindow
+from .traffic import NO_FD, Traffic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container
-
     from ..rio import RegisteredBuffer
     from .arena import Slice
-    from .engine import Engine
-
-# A receive that fills its slice makes a connection busy; this many small ones in a row make it quiet again.
-_SMALL_RECEIVES_UNTIL_QUIET = 4
 
 # What a send takes of a caller's own memory: a registration, and the system's own send, have less than 4 and 2 GiB. No
 # datagram is so long, so that what is left of one fails as the whole would.
 _REGISTERED_MAX_BYTES = 1 << 30
 
-# The number of a channel that is closed: no socket has it, and -1 is that of a closed socket.
-_NO_FD = -2
-
-# Addresses in text, by their packed form, that a channel remembers: as many as a busy server has peers.
-_ADDRESSES_MAX = 4096
-
 
 @attrs.define(eq=False)
-class Channel:
+class Channel(Traffic):
     """See the module's docstring. Made by :meth:`Engine.attach`; belongs to that engine's run."""
 
-    engine: Engine
-    sock: socket.socket
-    request_queue: RequestQueue
-    limits: tuple[int, int]  # of the request queue: receives, sends
-    send_queue: CompletionQueue  # where results of sends go
-    fd: int = attrs.field(init=False)  # _NO_FD: no request is posted any more
-    fileno: Callable[[], int] = attrs.field(init=False)  # of the socket now: another number if it was closed
-    waits: Container[int] = attrs.field(init=False)  # the manager's readiness waits
-    read_key: int = attrs.field(init=False)  # in the manager's table of readiness waits
-    write_key: int = attrs.field(init=False)
-    is_stream: bool = attrs.field(init=False)
     starts_at_post: bool = attrs.field(init=False)
     part_flags: int = attrs.field(init=False)  # of a send that is done when the system takes no more for now
     is_direct: bool = attrs.field(init=False)  # nothing but a post and a wait stands between a task and its result
     receive_size_bytes: int = attrs.field(init=False)  # of a stream's receive that names no size
-    is_busy: bool = False
-    is_bulk: bool = False
-    quiet: int = 0
-    reader: Request | None = None  # on demand: the receive that a task waits for
-    cancelled_readers: tuple[Request, ...] = ()  # receives before it that have not ended
-    sends: set[Request] = attrs.field(factory=set)
     ahead: ReadAhead | None = None  # None: receives are made on demand
     window: SendWindow | None = None  # None: each send is waited for
     users: int = 0  # Trio sockets that have it
     is_lingering: bool = False
     lingered: trio.Event | None = None  # set when a socket that lingers is closed for good
-    addresses: dict[bytes, Address] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
-        self.fileno = self.sock.fileno
-        self.fd = self.fileno()
-        self.waits = self.engine.manager.waits
-        self.read_key, self.write_key = self.fd << 1, self.fd << 1 | 1
-        self.is_stream = raw_type(self.sock) == socket.SOCK_STREAM
+        Traffic.__attrs_post_init__(self)
         engine = self.engine
         self.starts_at_post = engine.provider.starts_at_post
         if not engine.cancels_requests or engine.read_ahead_of(self.sock):
-            self.ahead = ReadAhead(self)
+            self.ahead = ReadAhead(self, self._end_outdated)
         if engine.send_window_bytes:
             self.window = SendWindow(self, engine.send_window_bytes)
         # Windows sends all of a slice; what does not fit into one is the part.
@@ -106,15 +74,6 @@ class Channel:
         self.is_direct = self._may_be_direct()
         self.receive_size_bytes = max(engine.arena.large_size_bytes, engine.arena.bulk_size_bytes)
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether the channel is done with its socket, for good."""
-        return self.fd == _NO_FD
-
-    def is_usable(self) -> bool:
-        """Whether a request may be posted: this run, still taking requests, and the socket is the one it was."""
-        return getattr(GLOBAL_RUN_CONTEXT, "runner", None) is self.engine.runner and self.sock.fileno() == self.fd
-
     def is_free_for_datagrams(self) -> bool:
         """Whether a plain call of the socket overtakes nothing: datagrams, on demand, and no task waits for one."""
         return (
@@ -122,7 +81,7 @@ class Channel:
             and not self.is_stream
             and self.reader is None
             and self.is_usable()
-            and self.read_key not in self.engine.manager.waits
+            and self.read_key not in self.waits
         )
 
     # -- receiving on demand -------------------------------------------------------------------------------
@@ -137,19 +96,19 @@ class Channel:
         Raises:
           BusyResourceError: another task's receive has to wait.
         """
-        engine = self.engine
+        pool, arena = self.pool, self.pool.arena
         task = getattr(GLOBAL_RUN_CONTEXT, "task", NO_TASK)
-        if task._runner is not engine.runner or self.fileno() != self.fd:
+        if task._runner is not self.engine.runner or self.fileno() != self.fd:
             return None
-        if (self.reader is not None or self.read_key in self.waits) and not _conflicts.may_post_receive(self):
+        if (self.reader is not None or self.read_key in self.waits) and not claim_receive(self):
             return None
-        large = size > engine.small_size_bytes and (self.is_busy or not self.is_stream)
+        large = size > arena.small_size_bytes and (self.is_busy or not self.is_stream)
         request = None
-        if large and self.is_bulk and size > engine.arena.large_size_bytes:
-            request = (engine.take_to_fill_bytes() if may_make_bytes else None) or engine.take_bulk()
+        if large and self.is_bulk and size > arena.large_size_bytes:
+            request = (pool.take_to_fill_bytes() if may_make_bytes else None) or pool.take_bulk()
         if request is None:
-            pool = engine.large if large else engine.small
-            request = pool.pop() if pool else engine.take(large=large)
+            free = pool.large if large else pool.small
+            request = free.pop() if free else pool.take(large=large)
             if request is None:
                 return None
         slice_: Slice = request.slice  # type: ignore[assignment]
@@ -160,7 +119,7 @@ class Channel:
             buffer_id, offset, room = registered.buffer_id, 0, registered.length
         if size > room:
             if not self.is_stream and room < DATAGRAM_BYTES_MAX:
-                engine.finish(request)  # it would cut what the caller has room for
+                pool.finish(request)  # it would cut what the caller has room for
                 return None
             size = room
         request.channel = self
@@ -177,12 +136,12 @@ class Channel:
                     buffer_id, offset, size, buffer_id, slice_.address_offset, RIO_MSG_DEFER, request.context
                 )
             if code and code != Status.ENOBUFS:
-                raise_refused(self, code)
+                raise_refused(self.engine.provider, code)
         except BaseException:
-            engine.finish(request)
+            pool.finish(request)
             raise
         if code:
-            engine.finish(request)
+            pool.finish(request)
             return None
         self.reader = request
         return request
@@ -194,7 +153,8 @@ class Channel:
           MemoryError: there is no memory for them: the next reader has them.
         """
         if self.ahead is not None and self.ahead.unread:
-            return _taking.take_after_others(self, request)
+            self.put_back(request)
+            return self.ahead.read(request.length)[0]
         count = request.count
         data: bytes
         try:
@@ -203,44 +163,41 @@ class Channel:
             else:
                 data = request.memory if count == len(request.memory) else request.memory[:count]
         except MemoryError:
-            _taking.put_back(self, request)
+            self.put_back(request)
             raise
         if count == request.length or self.is_busy:
             self.note_received(request)
-        self.engine.finish(request)
+        self.pool.finish(request)
         return data
 
-    def end_put_back(self) -> None:
-        """What was put back is read: receives are on demand again."""
+    def put_back(self, request: Request) -> None:
+        """Keep what a receive on demand has brought for the next reader; behind what was put back before."""
+        ahead = self.ahead_or_new()
+        ahead.unread.append(request)
+        self.keep_unread(ahead)
+
+    def ahead_or_new(self) -> ReadAhead:
+        """What receives ahead; or one that posts nothing, for what is put back."""
+        return self.ahead or ReadAhead(self, self._end_outdated, self._end_put_back)
+
+    def keep_unread(self, ahead: ReadAhead) -> None:
+        """What is unread there comes first from now on."""
+        if self.is_closed:
+            ahead.end()
+            return
+        self.ahead = ahead
+        self.is_direct = False
+        self.is_busy = True  # or RioStream takes a small one by itself
+
+    def _end_put_back(self) -> None:
         self.ahead = None
         self.is_direct = not self.is_closed and self._may_be_direct()
 
+    def _end_outdated(self) -> None:
+        self.abandon(wakes=True)
+
     def _may_be_direct(self) -> bool:
         return self.ahead is None and self.window is None and not self.starts_at_post
-
-    def address_of(self, request: Request) -> Address:
-        """Where a datagram came from; before it is taken."""
-        packed = bytes(request.slice.address)  # type: ignore[union-attr]
-        address = self.addresses.get(packed)
-        if address is None:
-            if len(self.addresses) >= _ADDRESSES_MAX:
-                self.addresses.clear()
-            address = self.addresses[packed] = unpack_address(packed)
-        return address
-
-    def note_received(self, request: Request) -> None:
-        """Learn from a receive how large the slice of the next one should be."""
-        count = request.count
-        self.is_bulk = count >= self.engine.arena.large_size_bytes
-        if count == request.length:
-            self.is_busy = True
-            self.quiet = 0
-        elif count > self.engine.small_size_bytes:
-            self.quiet = 0
-        else:
-            self.quiet += 1
-            if self.quiet >= _SMALL_RECEIVES_UNTIL_QUIET:
-                self.is_busy = False
 
     # -- sending -------------------------------------------------------------------------------------------
 
@@ -259,28 +216,28 @@ class Channel:
         Raises:
           BusyResourceError: another task's send on this socket has to wait.
         """
-        engine, task = self.engine, getattr(GLOBAL_RUN_CONTEXT, "task", NO_TASK)
+        engine, pool, task = self.engine, self.pool, getattr(GLOBAL_RUN_CONTEXT, "task", NO_TASK)
         if task._runner is not engine.runner or self.fileno() != self.fd:
             return None
-        if wait and (self.sends or self.write_key in self.waits) and not _conflicts.may_post_send(self):
+        if wait and (self.sends or self.write_key in self.waits) and not claim_send(self):
             return None
         size, is_copied = len(data), True  # here; else the kernel does
         if type(data) is memoryview:
             is_copied = is_ordinary(data) or engine.leases.has_lent(data.obj)
         request: Request | None = None
         if (size <= engine.copy_bytes_max and is_copied) or not wait:
-            pool = engine.large if size > engine.small_size_bytes else engine.small
-            request = pool.pop() if pool else engine.take(large=pool is engine.large)
+            free = pool.large if size > pool.arena.small_size_bytes else pool.small
+            request = free.pop() if free else pool.take(large=free is pool.large)
         if request is not None and size > (room := request.slice.size_bytes):  # type: ignore[union-attr]
             if self.is_stream:
                 size, data = room, data[:room]
             else:
-                engine.finish(request)
+                pool.finish(request)
                 request = None
         if request is not None:
             slice_: Slice = request.slice  # type: ignore[assignment]
             if not is_copied:
-                engine.fill_by_kernel(request, data)
+                pool.fill_by_kernel(request, data)
             else:
                 slice_.view[:size] = data
             buffer_id, offset, address_offset = slice_.buffer_id, slice_.offset, slice_.address_offset
@@ -288,7 +245,7 @@ class Channel:
                 slice_.address[:] = address
         else:
             is_apt = address is None and wait and type(data) is not bytearray
-            request = engine.take_to_send_from(memoryview(data)[:_REGISTERED_MAX_BYTES]) if is_apt else None
+            request = pool.take_to_send_from(memoryview(data)[:_REGISTERED_MAX_BYTES]) if is_apt else None
             if request is None:
                 return None
             size, buffer_id = request.registered.length, request.registered.buffer_id  # type: ignore[union-attr]
@@ -304,19 +261,35 @@ class Channel:
                     buffer_id, offset, size, buffer_id, address_offset, flags, request.context
                 )
             if code and code != Status.ENOBUFS:
-                raise_refused(self, code)
+                raise_refused(engine.provider, code)
         except BaseException:
-            engine.finish(request)
+            pool.finish(request)
             raise
         if code:
-            engine.finish(request)
+            pool.finish(request)
             return None
         self.sends.add(request)
         return request
 
+    async def send_in_window(
+        self, window: SendWindow, data: bytes | bytearray | memoryview, address: bytes | None
+    ) -> int | None:
+        """Wait for room, post, and return how many bytes were taken; ``None`` when there is no memory for them.
+
+        A checkpoint. Cancelled while waiting, nothing of ``data`` is sent. Raises as :meth:`SendWindow.wait_to_post`.
+        """
+        await window.wait_to_post()
+        request = self.post_send(data, address, wait=False)
+        if request is None:
+            return None
+        count = request.length
+        window.bytes_in_flight += count
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        return count
+
     def take_to_fill(self, size: int) -> Request | None:
         """A request with a slice of at least ``size`` bytes for a task to fill; ``None``: there is no memory for it."""
-        return self.engine.take(large=size > self.engine.small_size_bytes, least_bytes=size)
+        return self.pool.take(large=size > self.pool.arena.small_size_bytes, least_bytes=size)
 
     def post_filled(self, request: Request, size: int) -> bool:
         """Post the first ``size`` bytes of a slice that a task has filled. False: RIO cannot serve it now.
@@ -327,20 +300,20 @@ class Channel:
           BusyResourceError: another task's send on this socket has to wait. As when RIO refuses the post, and when
             False is returned, the request is still the caller's.
         """
-        if not self.is_usable() or (self.window is None and not _conflicts.may_post_send(self)):
+        if not self.is_usable() or (self.window is None and not claim_send(self)):
             return False
         slice_: Slice = request.slice  # type: ignore[assignment]
         code = self.request_queue.post_send(slice_.buffer_id, slice_.offset, size, RIO_MSG_DEFER, request.context)
         if code == Status.ENOBUFS:
             return False
         if code:
-            raise_refused(self, code)
+            raise_refused(self.engine.provider, code)
         request.channel, request.is_receive, request.length = self, False, size
         if self.window is None:
-            request.happen(Event.POST_AND_WAIT)
+            request.transition(Step.POST_AND_WAIT)
             request.task = GLOBAL_RUN_CONTEXT.task
         else:
-            request.happen(Event.POST)
+            request.transition(Step.POST)
             self.window.bytes_in_flight += size
         self.sends.add(request)
         return True
@@ -348,7 +321,7 @@ class Channel:
     def take_sent(self, request: Request) -> int:
         """How many bytes a send took; gives its memory back."""
         count = request.count
-        self.engine.finish(request)
+        self.pool.finish(request)
         return count
 
     # -- completions that no task waits for, and the end ---------------------------------------------------
@@ -363,13 +336,10 @@ class Channel:
             self.sends.discard(request)
             self.window.keep(request)
 
-    def forget(self, request: Request) -> None:
-        """A request has completed, and is not the channel's any more."""
-        if self.reader is request:
-            self.reader = None
-        elif request in self.cancelled_readers:
-            self.cancelled_readers = tuple(one for one in self.cancelled_readers if one is not request)
-        self.sends.discard(request)
+    def end_if_sent(self) -> None:
+        """See :meth:`Owner.end_if_sent`: a socket that lingers is closed when nothing is in flight any more."""
+        if self.is_lingering and not self.sends:
+            self.end_linger()
 
     def _waiting_requests(self) -> list[Request]:
         requests = [] if self.reader is None else [self.reader]
@@ -391,7 +361,7 @@ class Channel:
         requests = self._waiting_requests()
         for request in requests if lingers and self.engine.provider.can_cancel else ():
             if request.is_receive:
-                self.engine.cancel(request, self)
+                self.engine.cancel(self.request_queue, request.context)
         for task in self._end_requests(requests):
             trio.lowlevel.reschedule(task, closed_error())
         if lingers:
@@ -405,7 +375,7 @@ class Channel:
     def _be_closed(self) -> None:
         if self.engine.channels.get(self.fd) is self:  # one that is finalised late may have a successor
             del self.engine.channels[self.fd]
-        self.fd = _NO_FD
+        self.fd = NO_FD
         self.is_direct = False
 
     def _end_requests(self, requests: list[Request]) -> list[Any]:
@@ -413,7 +383,7 @@ class Channel:
         tasks = [request.task for request in requests if request.task is not None]
         for request in requests:
             request.task = None
-            request.happen(Event.CLOSE)
+            request.transition(Step.CLOSE)
         self.reader, self.cancelled_readers = None, ()
         tasks += [] if self.ahead is None else self.ahead.end()
         return tasks if self.window is None else [*tasks, *self.window.end()]
@@ -426,8 +396,18 @@ class Channel:
         self.fileno = own.fileno
         self.request_queue.provider.rebind_socket(self.request_queue, own)
         self.is_lingering = True
-        self.lingered = trio.Event()
-        self.engine.begin_linger(self)
+        self.lingered = lingered = trio.Event()
+        self.engine.lingering.add(self)
+        # At the very end of a run no task can be started: then the engine's close keeps the time.
+        with contextlib.suppress(RuntimeError):
+            spawn_uncounted(self._end_linger_in_time, lingered, name="trio_rio linger")
+
+    async def _end_linger_in_time(self, lingered: trio.Event) -> None:
+        with trio.move_on_after(self.engine.config.linger_seconds):
+            await lingered.wait()
+        if self.is_lingering:
+            self.engine.counters.drained_late += len(self.sends)
+            self.end_linger()
 
     def end_linger(self) -> None:
         """All is sent, or the time is over: close the socket for good."""
@@ -447,7 +427,7 @@ class Channel:
         if self.is_closed or self.engine.is_foreign:
             return False
         provider, window = self.request_queue.provider, self.window
-        if wakes and window is not None and self._must_linger() and provider.can_cancel and window.leave_descriptor():
+        if wakes and window is not None and self._must_linger() and provider.can_cancel and self._leave_descriptor():
             self.close()
             return False
         ahead = None if wakes else self.ahead
@@ -461,6 +441,25 @@ class Channel:
         for task in tasks if wakes else ():
             trio.lowlevel.reschedule(task, closed_error())
         return is_lost
+
+    def _leave_descriptor(self) -> bool:
+        """Others close the descriptor: what is in flight goes on by a duplicate. False: there can be none."""
+        try:
+            own = self.sock.dup()
+        except OSError:
+            return False
+        self.request_queue.provider.rebind_socket(self.request_queue, own)
+        self.engine.channels.pop(self.fd, None)
+        self.sock, self.fileno, self.fd = own, own.fileno, own.fileno()
+        return True
+
+    def close_in_its_thread(self) -> bool:
+        """As :meth:`close`; in another thread than the run's, leave that to the run."""
+        leftovers = self.engine.leftovers
+        if leftovers.is_own_thread():
+            return self.close()
+        leftovers.leave(functools.partial(self.abandon, wakes=True))
+        return True
 
     def let_go(self) -> None:
         """A Trio socket was dropped without a close: close, where requests would keep the stdlib socket open."""

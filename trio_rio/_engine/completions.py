@@ -14,7 +14,7 @@ clock that jumps are built on.
 
 Consequence
 ===========
-One who polls need not be a task: a task that always runs would make the run look busy for ever, and no test that waits
+Polling need not be a task's work: a task that always runs would make the run look busy for ever, and no test that waits
 for all others to block would end. The tick is the place. Where the run would sleep, it looks again instead, for as long
 as it may; what it was told stays true.
 
@@ -22,14 +22,14 @@ Which connections share a queue must be settled when a socket is attached, by wh
 
 Decision
 ========
-- A :class:`Collector` is one completion queue, and the only one who dequeues from it: so results of a socket are seen
-  in order. A turn is one dequeue of at most ``results_per_turn``.
+- A :class:`Collector` alone dequeues from its completion queue, so results of a socket are seen in order. A batch is
+  one dequeue of at most ``results_per_turn``.
 - :class:`Collectors` are all of a run. A socket goes to the queue that is *least charged*, the first of equals: round
   robin while sockets come, and the gaps are filled when some have gone. It depends on nothing but the order in which
   sockets are attached and closed.
-- Signalled ("port", "event"): queues are armed when a turn has emptied them; :mod:`._notifier` is told.
-- Polled ("polled", or for ``busy_poll_seconds``): :meth:`Collectors.look_or_wait` gives each queue a turn in each tick,
-  and goes on looking instead of waiting. Only after that are the queues armed; "polled" ones never.
+- Signalled ("port", "event"): queues are armed when a batch has emptied them; :mod:`.notifier` is told.
+- Polled ("polled", or for ``busy_poll_seconds``): :meth:`Collectors.look_or_wait` dispatches a batch of each queue in
+  each tick, and goes on looking instead of waiting. Only after that are the queues armed; "polled" ones never.
 """
 
 from __future__ import annotations
@@ -46,14 +46,23 @@ import trio
 from .. import _trio
 from .._errors import RioInternalError, RioResourceError
 from .._statistics import Counters
-from ..rio import CompletionQueue, EventNotification, Notification, PortNotification, Status
+from ..rio import (
+    CompletionQueue,
+    EventNotification,
+    Notification,
+    Port,
+    PortNotification,
+    Provider,
+    RawResult,
+    Status,
+)
 from ..rio.types import RIO_MAX_CQ_SIZE
-from .packet_handlers import FIRST_KEY
-from .requests import ACTION_ON_COMPLETE, DONE, SLOT_MASK, WAITED, Action, Event, Request
+from .packet_handlers import PacketHandlers
+from .requests import ACTION_ON_COMPLETE, DONE, SLOT_MASK, WAITED, Action, Request, RequestPool, Step
 
 if TYPE_CHECKING:
-    from ..rio import Event as RioEvent
-    from .engine import Engine
+    from .._config import RioConfig
+    from ..rio import Event
 
 Events = TypeVar("Events")
 
@@ -62,22 +71,47 @@ _END_LOOK_SECONDS = 0.001
 
 
 @attrs.define(eq=False)
-class Collector:
-    """One completion queue of a run; nobody else dequeues from it."""
+class Drain:
+    """Dequeues from a completion queue and arms it; nothing else does. What it does is counted."""
 
-    engine: Engine
+    provider: Provider
     queue: CompletionQueue
-    limit: int  # results of one turn
     counters: Counters
-    requests: list[Request]
     is_armed: bool = False  # as far as we know: no signal came
-    is_due: bool = False  # it is for the notifier to give it a turn
 
-    def turn(self) -> int:
-        """Dequeue once and hand the results out; how many there were. A full turn may have left some."""
-        results = self.queue.dequeue(self.limit)
-        counters = self.counters
-        counters.dequeues += 1
+    def dequeue(self, limit: int) -> list[RawResult]:
+        """At most so many results. Fewer: the queue is empty."""
+        results = self.queue.dequeue(limit)
+        self.counters.note_dequeue(len(results))
+        return results
+
+    def arm(self) -> None:
+        """RIONotify. A queue that is armed already is as good."""
+        self.is_armed = True
+        code = self.queue.arm()
+        if not code:
+            self.counters.armed += 1
+        elif code != Status.EALREADY:
+            self.provider.raise_for("RIONotify", code)
+
+    def note_packet(self) -> None:
+        """The signal came for which the queue was armed."""
+        self.is_armed = False
+        self.counters.received += 1
+
+
+@attrs.define(eq=False, kw_only=True)
+class Collector(Drain):
+    """The drain of a queue that sockets share."""
+
+    pool: RequestPool
+    requests: list[Request]  # the pool's
+    limit: int  # results of one batch
+    is_pending: bool = False  # the notifier is to dispatch a batch
+
+    def dispatch_batch(self) -> int:
+        """Dequeue once and hand the results out; how many there were. A full batch may have left some."""
+        results = self.dequeue(self.limit)
         if not results:
             return 0
         requests = self.requests
@@ -100,19 +134,12 @@ class Collector:
                 self._complete(request, woken)
         if woken:
             _trio.reschedule_all(_trio.GLOBAL_RUN_CONTEXT.runner, woken)
-        number = len(results)
-        counters.completions += number
-        counters.dequeues_with_results += 1
-        if number > counters.results_max:
-            counters.results_max = number
-        if number < counters.results_min or not counters.results_min:
-            counters.results_min = number
-        return number
+        return len(results)
 
     def _complete(self, request: Request, woken: list[Request]) -> None:
         action = ACTION_ON_COMPLETE[request.state]
         channel = request.channel
-        request.happen(Event.COMPLETE)
+        request.transition(Step.COMPLETE)
         assert channel is not None
         if action is Action.WAKE:
             channel.forget(request)
@@ -121,26 +148,16 @@ class Collector:
             channel.keep(request)
         else:
             channel.forget(request)
-            self.engine.finish(request)
-            if channel.is_lingering and not channel.sends:
-                channel.end_linger()
+            self.pool.finish(request)
+            channel.end_if_sent()
 
-    def arm(self) -> None:
-        """RIONotify. A queue that is armed already is as good."""
-        self.is_armed = True
-        code = self.queue.arm()
-        if not code:
-            self.counters.armed += 1
-        elif code != Status.EALREADY:
-            self.engine.provider.raise_for("RIONotify", code)
-
-    def reserve(self, more: int, config: Any) -> None:
+    def reserve(self, more: int, config: RioConfig) -> None:
         """Make room for so many results more.
 
         Raises:
           RioResourceError: the queue may not grow any more.
         """
-        provider = self.engine.provider
+        provider = self.provider
         capacity, charged = provider.completion_queue_usage(self.queue)
         need = charged + more
         if need <= capacity:
@@ -158,45 +175,60 @@ class Collector:
 
 @attrs.frozen
 class HandedOut:
-    """What Trio's manager saw in a tick in which results were handed out: not nothing, even if that is empty."""
+    """What Trio's manager saw in a tick in which results were handed out. Keeps an empty event list truthy."""
 
     events: Any
 
 
 class Collectors:
-    """All completion queues of one run, and where the notifier waits for them.
+    """All completion queues that the sockets of one run share, and where the notifier waits for them.
 
-    A queue's completion key is its place in :attr:`all`.
+    A queue's completion key is its place in :attr:`all`: they get the first keys of the port.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        config = engine.config
-        self.engine = engine
+    def __init__(
+        self,
+        config: RioConfig,
+        provider: Provider,
+        port: Port,
+        pool: RequestPool,
+        counters: Counters,
+        handlers: PacketHandlers,
+    ) -> None:
+        self.config = config
+        self.provider = provider
+        self.port = port
+        self.pool = pool
+        self.counters = counters
+        self.handlers = handlers
         #: Results are looked for in each tick, and queues are armed only before the run really sleeps.
         self.is_polling: bool = config.notification == "polled" or config.busy_poll_seconds > 0
         self._poll_seconds = math.inf if config.notification == "polled" else config.busy_poll_seconds
         #: With "event": one event for all queues. A queue that fires while others are being served sets it again.
-        self.event: RioEvent | None = engine.provider.create_event() if config.notification == "event" else None
-        self.all: list[Collector] = [
-            self._make(key) for key in range(config.completion_queues * (1 + config.separate_send_queue))
-        ]
+        self.event: Event | None = provider.create_event() if config.notification == "event" else None
+        count = config.completion_queues * (1 + config.separate_send_queue)
+        first_key = handlers.add(self, count)
+        self.all: list[Collector] = [self._make(first_key + place) for place in range(count)]
         self._receiving = self.all[: config.completion_queues]
         self._sending = self.all[config.completion_queues :]
-        #: Signalled queues that the notifier has to give a turn, in the order in which they get one.
-        self.due: deque[Collector] = deque()
+        #: Signalled queues of which the notifier has to dispatch a batch, in order.
+        self.pending: deque[Collector] = deque()
         self.notifier_task: Any = None
         self.is_notifier_waiting: bool = False
 
     def _make(self, key: int) -> Collector:
-        engine, config = self.engine, self.engine.config
+        config = self.config
         notification: Notification = None
         if self.event is not None:
             # Not reset by arming: that would wipe out what another queue has just signalled.
             notification = EventNotification(self.event, notify_reset=False)
         elif config.notification == "port":
-            notification = PortNotification(engine.port, key)
-        queue = engine.provider.create_completion_queue(config.completion_queue_size, notification)
-        return Collector(engine, queue, config.results_per_turn, engine.counters, engine.requests)
+            notification = PortNotification(self.port, key)
+        queue = self.provider.create_completion_queue(config.completion_queue_size, notification)
+        pool = self.pool
+        return Collector(
+            self.provider, queue, self.counters, pool=pool, requests=pool.requests, limit=config.results_per_turn
+        )
 
     # -- admission -----------------------------------------------------------------------------------------
 
@@ -208,7 +240,7 @@ class Collectors:
         Raises:
           RioResourceError: the least charged queue may not grow any more.
         """
-        config = self.engine.config
+        config = self.config
         receiving = self._least_charged(self._receiving)
         if not config.separate_send_queue:
             receiving.reserve(receives + sends, config)
@@ -220,17 +252,17 @@ class Collectors:
 
     def reserve_in(self, queue: CompletionQueue, more: int) -> None:
         """Make room for more in a queue that a socket has already; errors as :meth:`reserve`."""
-        next(collector for collector in self.all if collector.queue is queue).reserve(more, self.engine.config)
+        next(collector for collector in self.all if collector.queue is queue).reserve(more, self.config)
 
     def _least_charged(self, collectors: list[Collector]) -> Collector:
         if len(collectors) == 1:
             return collectors[0]
-        usage = self.engine.provider.completion_queue_usage
+        usage = self.provider.completion_queue_usage
         return min(collectors, key=lambda collector: usage(collector.queue)[1])
 
     def usage(self) -> tuple[int, int]:
         """(room, results promised) of all queues together."""
-        usages = [self.engine.provider.completion_queue_usage(collector.queue) for collector in self.all]
+        usages = [self.provider.completion_queue_usage(collector.queue) for collector in self.all]
         return sum(capacity for capacity, _ in usages), sum(charged for _, charged in usages)
 
     # -- signals -------------------------------------------------------------------------------------------
@@ -240,53 +272,48 @@ class Collectors:
         if not self.is_polling:
             self.arm()
 
-    def serve_packet(self, key: int) -> None:
+    def on_packet(self, key: int) -> None:
         """The port brought a queue's packet between two ticks: do what the notifier would do first.
 
-        Waking it would cost one more tick of the run loop. Only what a whole turn leaves over is its work.
+        Waking it would cost one more tick of the run loop. Only what a whole batch leaves over is its work.
         """
-        engine = self.engine
-        if key >= FIRST_KEY:
-            engine.others.serve(key)
-            return
         collector = self.all[key]
-        engine.counters.received += 1
-        collector.is_armed = False
-        if collector.is_due:
+        collector.note_packet()
+        if collector.is_pending:
             return  # the notifier is in the run queue already
-        if collector.turn() == collector.limit:
+        if collector.dispatch_batch() == collector.limit:
             self.call_notifier(collector)
         elif not self.is_polling:
             collector.arm()
 
     def call_notifier(self, collector: Collector) -> None:
-        """Let the notifier go on, in its own time, and give the queue a turn. With several, each in its turn."""
+        """Let the notifier go on, in its own time, and dispatch a batch of the queue. Several queues take turns."""
         if not self.is_polling:
-            self._make_due(collector)
+            self._make_pending(collector)
         if self.event is not None:
             self.event.set()
         elif self.is_notifier_waiting:
             self.is_notifier_waiting = False
             trio.lowlevel.reschedule(self.notifier_task)
 
-    def _make_due(self, collector: Collector) -> None:
-        if not collector.is_due:
-            collector.is_due = True
-            self.due.append(collector)
+    def _make_pending(self, collector: Collector) -> None:
+        if not collector.is_pending:
+            collector.is_pending = True
+            self.pending.append(collector)
 
-    def serve_due(self) -> None:
-        """The notifier's step: a turn for the queue that has waited longest, and arm it if that emptied it."""
-        collector = self.due.popleft()
-        collector.is_due = False
-        if collector.turn() == collector.limit:
-            self._make_due(collector)
+    def serve_pending(self) -> None:
+        """The notifier's step: a batch of the queue that has waited longest, and arm it if that emptied it."""
+        collector = self.pending.popleft()
+        collector.is_pending = False
+        if collector.dispatch_batch() == collector.limit:
+            self._make_pending(collector)
         else:
-            collector.arm()  # its packet may come from within, and then it is due again
+            collector.arm()  # its packet may come from within, and then it is pending again
 
     def serve_event(self) -> bool:
-        """The event is, or may be, set: a turn for each queue, then arm them. False: one of them may have more."""
+        """The event is, or may be, set: dispatch a batch of each queue, then arm them. False: one may have more."""
         self.reset_event()
-        full = [collector for collector in self.all if collector.turn() == collector.limit]
+        full = [collector for collector in self.all if collector.dispatch_batch() == collector.limit]
         if not full:
             self.arm()
         return not full
@@ -295,11 +322,11 @@ class Collectors:
         """Reset the event, and count what it said."""
         assert self.event is not None
         if self.event.is_set:
-            self.engine.counters.received += 1
+            self.counters.received += 1
             self.event.reset()
 
     def serve_event_between_ticks(self) -> bool:
-        """As :meth:`serve_packet`, for the event. Returns whether it was set."""
+        """As :meth:`on_packet`, for the event. Returns whether it was set."""
         event = self.event
         if event is None or self.is_polling or not event.is_set:
             return False
@@ -315,11 +342,15 @@ class Collectors:
     # -- polling -------------------------------------------------------------------------------------------
 
     def poll(self) -> int:
-        """A turn for each queue; how many results there were."""
+        """Dispatch a batch of each queue; how many results there were."""
         found = 0
         for collector in self.all:
-            found += collector.turn()
+            found += collector.dispatch_batch()
         return found
+
+    def may_have_results(self) -> bool:
+        """Whether there may be results to look for: a request is in use, or a socket has queues of its own."""
+        return self.pool.has_requests_in_use() or self.handlers.has_owners()
 
     def look_or_wait(self, look: Callable[[float], Events], timeout: float) -> tuple[Events, bool]:
         """The tick of a run that polls: look, and go on looking where the run would wait; then arm, and wait.
@@ -338,7 +369,7 @@ class Collectors:
             found = self.poll()
             if events or found or runq or timeout <= 0:
                 return events, bool(found or runq)
-            if not self.engine.has_requests():
+            if not self.may_have_results():
                 return look(timeout), False  # nothing to look for
             now = time.monotonic()
             started = started or now
@@ -355,11 +386,11 @@ class Collectors:
 
     def wait_at_the_end(self, timeout_seconds: float) -> None:
         """The run is over: sleep until something may have completed. Blocks the thread."""
-        if self.engine.config.notification == "port":
+        if self.config.notification == "port":
             self.arm()
-            self.engine.port.wait(timeout_seconds)
+            self.port.wait(timeout_seconds)
         else:
-            self.engine.port.wait(min(timeout_seconds, _END_LOOK_SECONDS))
+            self.port.wait(min(timeout_seconds, _END_LOOK_SECONDS))
 
     def close(self) -> None:
         """Give the event back."""

@@ -13,84 +13,69 @@ provider tries a socket's receives, or sends, when a second one comes, and only 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import trio
 
-from .._trio import must_cancel
+from .._trio import enter_cancel_point
 from .requests import CANCELLED
-
-if TYPE_CHECKING:
-    from .channel import Channel
+from .traffic import Traffic
 
 
-def is_receiving(channel: Channel) -> bool:
-    """Whether a task waits for a receive. One that is cancelled makes way for the next."""
-    reader, ahead = channel.reader, channel.ahead
-    if ahead is not None and ahead.waiter is not None:
-        try_receives(channel)
-        if ahead.waiter is not None:
-            return True
-    if reader is None:
-        return False
-    if reader.state is CANCELLED:
-        channel.engine.collectors.poll()  # the kernel was told at once, and has answered; unless it has no memory
-        if channel.reader is reader:
-            channel.reader = None
-            channel.cancelled_readers += (reader,)
-    else:
-        try_receives(channel)
-    return channel.reader is not None
-
-
-def try_receives(channel: Channel) -> None:
-    """Let posted receives have what is there: those that are done then are in nobody's way."""
-    channel.engine.manager.enter()
-    channel.engine.collectors.poll()
-
-
-def may_post_receive(channel: Channel) -> bool:
-    """Whether a task may post a receive that it waits for. False: it is cancelled, or a task waits for readability, so
-    Trio's own way is to be gone, on which a cancelled receive says so, and one that would have to wait fails.
-
-    Raises:
-      BusyResourceError: another task's receive has to wait.
-    """
-    if must_cancel():
-        return False
-    if is_receiving(channel):
+def check_no_receive_waits(traffic: Traffic) -> None:
+    """Raise BusyResourceError if a task's receive has to wait. One that is cancelled makes way for the next."""
+    reader = traffic.reader
+    if traffic.ahead_waiter is not None:
+        traffic.engine.look()
+    if reader is not None:
+        if reader.state is CANCELLED:
+            # The kernel was told at once, and has answered; unless it has no memory.
+            traffic.engine.collectors.poll()
+            if traffic.reader is reader:
+                traffic.reader = None
+                traffic.cancelled_readers += (reader,)
+        else:
+            traffic.engine.look()
+    if traffic.ahead_waiter is not None or traffic.reader is not None:
         raise trio.BusyResourceError("another task is already reading from this socket")
-    return channel.read_key not in channel.waits
 
 
-def check_no_send_waits(channel: Channel) -> None:
+def claim_receive(traffic: Traffic) -> bool:
+    """Claim to be the one task that waits for a receive, or raise BusyResourceError.
+
+    False: the task is cancelled, or another waits for readability. Then Trio's own way is to be gone, on which a
+    cancelled receive says so, and one that would have to wait fails.
+    """
+    if enter_cancel_point():
+        return False
+    check_no_receive_waits(traffic)
+    return traffic.read_key not in traffic.waits
+
+
+def check_no_send_waits(traffic: Traffic) -> None:
     """Raise BusyResourceError if a task's send has to wait for the socket to take more."""
-    sends_of_tasks = channel.sends if channel.window is None else channel.window.waiters
-    if sends_of_tasks and channel.engine.provider.try_sends(channel.request_queue):
+    sends_of_tasks = traffic.window_waiters if traffic.engine.send_window_bytes else traffic.sends
+    if sends_of_tasks and traffic.engine.provider.try_sends(traffic.request_queue):
         raise trio.BusyResourceError("another task is already sending on this socket")
 
 
-def may_post_send(channel: Channel) -> bool:
-    """Whether a task may post a send that it waits for. False: it is cancelled, or a task waits for writability, so
-    Trio's own way is to be gone, on which a cancelled send says so, and one that would have to wait fails.
+def claim_send(traffic: Traffic) -> bool:
+    """Claim to be the one task whose send may have to wait, or raise BusyResourceError.
 
-    Raises:
-      BusyResourceError: another task's send has to wait.
+    False: the task is cancelled, or another waits for writability. Then Trio's own way is to be gone, on which a
+    cancelled send says so, and one that would have to wait fails.
     """
-    if must_cancel():
+    if enter_cancel_point():
         return False
-    check_no_send_waits(channel)
-    if len(channel.sends) >= channel.limits[1]:
-        channel.engine.collectors.poll()  # all of them are done, and have not been looked at
-    return channel.write_key not in channel.waits
+    check_no_send_waits(traffic)
+    if len(traffic.sends) >= traffic.limits[1]:
+        traffic.engine.collectors.poll()  # all of them are done, and have not been looked at
+    return traffic.write_key not in traffic.waits
 
 
-def check_may_wait_to_send(channel: Channel) -> None:
+def check_may_wait_to_send(traffic: Traffic) -> None:
     """Raise BusyResourceError if a task waits for room in the window, or for writability, because of the socket.
 
     Where a window is full for another reason, as always where that cannot be known, several may wait.
     """
-    window = channel.window
-    others = (window is not None and window.waiters) or channel.write_key in channel.waits
-    if others and channel.engine.provider.try_sends(channel.request_queue):
+    others = traffic.window_waiters or traffic.write_key in traffic.waits
+    if others and traffic.engine.provider.try_sends(traffic.request_queue):
         raise trio.BusyResourceError("another task is already sending on this socket")

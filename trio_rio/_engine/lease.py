@@ -16,7 +16,7 @@ Decision. A :class:`Lease` lends parts of memory as views of such objects. When 
 each part goes back at once if its object is gone. If it is not, the part is kept from everybody until it is; meanwhile
 it is neither reused nor freed, whatever happens. Ends: the block, the holder's close, the end of the run, or the
 garbage collector, which warns with the place where the lease was taken. A run lends no more than a part of its
-memory at a time; who wants more waits, and so does the peer that sends it.
+memory at a time; a task that wants more waits, and so does the peer that sends it.
 
 No sockets in this file.
 """
@@ -74,7 +74,8 @@ class _Part:
         exporters.add(number)
         return cls(memory, memoryview(exporter), reference, size_bytes, give_back)
 
-    def is_free(self) -> bool:
+    def try_release(self) -> bool:
+        """Release the view. Returns whether nobody holds the memory any more."""
         try:
             self.view.release()
         except BufferError:  # something is an export of this very view
@@ -146,7 +147,7 @@ class Lease:
         return not kept
 
     def take_over(self) -> None:
-        """End it, and leave the memory to the caller, who gives it back. For the one part of a lease to send.
+        """End it, and leave the memory to the caller, to give it back. For the one part of a lease to send.
 
         Raises:
           BufferError: as :meth:`end`; then the memory is not the caller's.
@@ -156,7 +157,7 @@ class Lease:
         give_back, part.give_back = part.give_back, lambda: None
         self._release("the end of its block")
         self.book.forget(id(self.holder), id(self))
-        if part.is_free():
+        if part.try_release():
             self.book.bytes_lent -= part.size_bytes
             self.book.unpark()
             return
@@ -171,7 +172,7 @@ class Lease:
         self.ended_by = ended_by
         parts, self.parts = self.parts, []
         for part in parts:
-            part.is_free()  # the view is released now, whoever keeps the memory
+            part.try_release()  # the view is released now, though somebody may keep the memory
         return parts
 
     def __del__(self) -> None:
@@ -254,7 +255,7 @@ class LeaseBook:
 
     def take_back(self, part: _Part) -> bool:
         """Give a part's memory back if nobody holds any of it."""
-        if not part.is_free():
+        if not part.try_release():
             return False
         self.bytes_lent -= part.size_bytes
         part.give_back()
@@ -294,7 +295,7 @@ class LeaseBook:
         held = self.held()
         for lease in held:
             lease.revoke("the end of its run")
-        for part in self.kept:  # no request will use the memory any more, and whoever holds a view keeps it alive
+        for part in self.kept:  # no request will use the memory any more, and a view of it keeps it alive
             part.give_back()
         self.kept.clear()
         return held

@@ -13,7 +13,8 @@ from trio.lowlevel import enable_ki_protection
 
 from .._config import RioConfig
 from .._errors import RioError
-from .._trio import current_engine, current_runner
+from .._trio import current_runner
+from .current import current_engine
 from .lease import Lease, LeaseBook, Place
 
 if TYPE_CHECKING:

@@ -12,17 +12,13 @@ go, to :data:`sys.unraisablehook`."""
 from __future__ import annotations
 
 import contextlib
-import functools
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import attrs
 import trio
-
-if TYPE_CHECKING:
-    from .channel import Channel
 
 Work: TypeAlias = Callable[[], object]
 
@@ -41,7 +37,7 @@ class _Finalised:
 class Leftovers:
     """See the module's docstring. Made by the run's own thread."""
 
-    works: deque[Work] = attrs.field(factory=deque)  # of finalisers, and of others who are not in the run's thread
+    works: deque[Work] = attrs.field(factory=deque)  # of finalisers, and of other threads
     is_over: bool = False  # nothing is left to be ended
     _thread: int = attrs.field(factory=threading.get_ident)
     _token: trio.lowlevel.TrioToken | None = None
@@ -83,17 +79,5 @@ class Leftovers:
 
 
 def report(work: Work) -> None:
-    """Do something whose error, as a warning's where warnings are errors, must not end who asks: it is unraisable."""
+    """Do something whose error, as that of a warning where warnings are errors, must not reach the caller."""
     _Finalised(work)
-
-
-def close_in_its_thread(channel: Channel) -> bool:
-    """Close a channel; in another thread than its run's, leave that to the run.
-
-    Returns whether the socket itself may be closed now.
-    """
-    leftovers = channel.engine.leftovers
-    if leftovers.is_own_thread():
-        return channel.close()
-    leftovers.leave(functools.partial(channel.abandon, wakes=True))
-    return True

@@ -5,16 +5,16 @@ empty, then arm" loses no wake-up, and as long as results keep coming nobody nee
 kernel. A dequeue that brings less than was asked for has emptied the queue. A tick of Trio's run loop costs as
 much as handing out several results; waking a task costs a tick.
 
-Consequence. While there is more than a turn's worth of results the notifier stays in the run queue and polls.
-Between a dequeue and the arming nothing may block. When one turn empties the queue, which is the rule, a task
+Consequence. While there is more than a batch of results the notifier stays in the run queue and polls.
+Between a dequeue and the arming nothing may block. When one batch empties the queue, which is the rule, a task
 of its own would double the ticks of a lone request and its answer.
 
 Decision. A system task, which owns the cycle. With "port", a packet that comes between two ticks is served in
-place (:meth:`Collectors.serve_packet` does the notifier's next step for it); the notifier runs when a turn was not
-enough. Several queues wait in a line, and one step is one turn of the first: a queue that never empties delays another
-by one turn each, and tasks run in between. With "event", the notifier waits for the event, and gives each queue a turn
-when it is set; a manager that sees it set between two ticks does that in place. A run that polls is served by its tick,
-and the notifier is there for the end.
+place (:meth:`Collectors.on_packet` does the notifier's next step for it); the notifier runs when a batch was
+not enough. Several queues wait in a line, and one step is one batch of the first: a queue that never empties delays
+another by one batch each, and tasks run in between. With "event", the notifier waits for the event, and dispatches a
+batch of each queue when it is set; a manager that sees it set between two ticks does that in place. A run that polls is
+served by its tick, and the notifier is there for the end.
 
 Trio cancels system tasks when the main task is done, but other system tasks, and async generators, may still use
 sockets as they clean up. So the notifier is in a nursery that Trio cancels when all of these are done
@@ -22,11 +22,11 @@ sockets as they clean up. So the notifier is in a nursery that Trio cancels when
 
 ::
 
-          ┌── more than a turn ──┐
-          ▼                      │
-    ┌──────────┐            ┌────────┐   emptied   ┌─────┐     ┌──────┐  packet, or event
-    │ dequeue  │ ─────────▶ │  turn  │ ──────────▶ │ arm │ ──▶ │ wait │ ─────────────────▶ dequeue
-    └──────────┘            └────────┘             └─────┘     └──────┘
+          ┌── more than a batch ──┐
+          ▼                       │
+    ┌──────────┐            ┌──────────┐   emptied   ┌─────┐     ┌──────┐  packet, or event
+    │ dequeue  │ ─────────▶ │ dispatch │ ──────────▶ │ arm │ ──▶ │ wait │ ─────────────────▶ dequeue
+    └──────────┘            └──────────┘             └─────┘     └──────┘
 """
 
 from __future__ import annotations
@@ -71,11 +71,11 @@ async def _step(engine: Engine) -> None:
 
 
 async def _serve_or_wait(engine: Engine) -> None:
-    """One turn of the first queue in line; without one, wait until there is."""
+    """Dispatch a batch of the first queue in line; without one, wait until there is."""
     collectors = engine.collectors
-    if collectors.due:
-        collectors.serve_due()
-        if collectors.due:
+    if collectors.pending:
+        collectors.serve_pending()
+        if collectors.pending:
             await trio.lowlevel.checkpoint()
             return
     collectors.is_notifier_waiting = True
@@ -88,7 +88,7 @@ async def _serve_or_wait(engine: Engine) -> None:
 
 
 async def _serve_event(engine: Engine, event: Event) -> None:
-    """One turn of each queue; then, if that was all, arm them and wait until one of them signals."""
+    """Dispatch a batch of each queue; then, if that was all, arm them and wait until one of them signals."""
     collectors = engine.collectors
     if collectors.is_polling:
         collectors.reset_event()

@@ -26,18 +26,17 @@ import trio
 from .._errors import error_from_status
 from ..rio import RIO_MSG_DEFER, Address, Status
 from ..rio.checks import file_of
-from . import conflicts as _conflicts
+from .conflicts import check_no_receive_waits
 from .copies import copy_to_all
-from .requests import Event, Request
+from .requests import Request, Step
+from .traffic import Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .channel import Channel
-
 CopyT = TypeVar("CopyT")
 
-# Room for any datagram: a receive with less would cut it before anyone said how much of it he wants.
+# Room for any datagram: a receive with less would cut it before anybody said how much of it is wanted.
 DATAGRAM_BYTES_MAX = 65535
 
 # How long receives may take to end that were told to. They take microseconds; this is for a machine that is swapping.
@@ -46,21 +45,27 @@ _TAKE_BACK_SECONDS = 1.0
 
 @attrs.define(eq=False)
 class ReadAhead:
-    """One socket's receives, when they are not made on demand."""
+    """One socket's receives, when they are not made on demand.
 
-    channel: Channel
+    Args:
+      end_channel: ends the channel of a socket whose number has another file now.
+      end_put_back: called when all is read that was put back (:meth:`Channel.put_back`): nothing is posted then.
+        ``None``: receives are posted.
+    """
+
+    traffic: Traffic
+    end_channel: Callable[[], object]
+    end_put_back: Callable[[], None] | None = None
     posted: deque[Request] = attrs.field(factory=deque)  # in flight
     unread: deque[Request] = attrs.field(factory=deque)  # completed, in order
     offset: int = 0  # bytes of the first unread one that were read
-    waiter: tuple[Any, Callable[[], Any]] | None = None  # the task that waits, and how it takes what it waits for
     is_at_eof: bool = False
     is_taking_back: bool = False
-    is_on_demand: bool = False  # nothing is posted: this is what was put back, and ends with it (_engine/taking.py)
     is_outdated: bool = False  # the socket's number has another file now, and the channel has ended
     _file: object = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._file = file_of(self.channel.sock)
+        self._file = file_of(self.traffic.sock)
 
     @property
     def is_ahead(self) -> bool:
@@ -73,16 +78,17 @@ class ReadAhead:
         Returns whether something is there, or will come. A refusal is an error only where a receive is demanded and
         none is posted; but never for want of memory, which may be there again next time.
         """
-        channel = self.channel
+        traffic = self.traffic
         while (
-            not (self.is_at_eof or self.is_on_demand)
-            and channel.is_usable()
-            and len(self.posted) + len(self.unread) < max(demand, channel.engine.read_ahead_of(channel.sock))
+            not self.is_at_eof
+            and self.end_put_back is None
+            and traffic.is_usable()
+            and len(self.posted) + len(self.unread) < max(demand, traffic.engine.read_ahead_of(traffic.sock))
         ):
-            if channel.is_stream:
-                request = channel.engine.take(large=channel.is_busy)
+            if traffic.is_stream:
+                request = traffic.pool.take(large=traffic.is_busy)
             else:
-                request = channel.engine.take(large=True, least_bytes=DATAGRAM_BYTES_MAX)
+                request = traffic.pool.take(large=True, least_bytes=DATAGRAM_BYTES_MAX)
             if request is None:
                 break
             code = self._post(request)
@@ -93,13 +99,13 @@ class ReadAhead:
         return self.is_ahead
 
     def _post(self, request: Request) -> int:
-        channel, slice_ = self.channel, request.slice
+        traffic, slice_ = self.traffic, request.slice
         assert slice_ is not None
-        request.channel, request.is_receive, request.length = channel, True, slice_.size_bytes
-        request.happen(Event.POST)
-        queue = channel.request_queue
+        request.channel, request.is_receive, request.length = traffic, True, slice_.size_bytes
+        request.transition(Step.POST)
+        queue = traffic.request_queue
         try:
-            if channel.is_stream:
+            if traffic.is_stream:
                 code = queue.post_receive(
                     slice_.buffer_id, slice_.offset, slice_.size_bytes, RIO_MSG_DEFER, request.context
                 )
@@ -109,10 +115,10 @@ class ReadAhead:
                     RIO_MSG_DEFER, request.context,
                 )  # fmt: skip
         except BaseException:
-            channel.engine.finish(request)
+            traffic.pool.finish(request)
             raise
         if code:
-            channel.engine.finish(request)
+            traffic.pool.finish(request)
         else:
             self.posted.append(request)
         return code
@@ -128,15 +134,17 @@ class ReadAhead:
         A checkpoint; cancelling it takes nothing. Raises BusyResourceError, and the OSError of the receive.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
-        is_waited_for = self.channel.read_key in self.channel.engine.manager.waits
+        traffic = self.traffic
+        is_waited_for = traffic.read_key in traffic.waits
         if is_waited_for and tries and not self.is_ahead:
             return None
-        if is_waited_for or _conflicts.is_receiving(self.channel):
+        if is_waited_for:
             raise trio.BusyResourceError("another task is already reading from this socket")
-        if self.is_ahead and file_of(self.channel.sock) != self._file:
+        check_no_receive_waits(traffic)
+        if self.is_ahead and file_of(traffic.sock) != self._file:
             # What is here, or will come, is of the earlier file. The channel ends, and the socket is attached anew.
             self.is_outdated = True
-            self.channel.abandon(wakes=True)
+            self.end_channel()
             return None
         if tries and self.posted and not (self.unread or self.is_at_eof) and self._waits_for_more():
             self.take_back()  # the first try of the next one takes what there is
@@ -149,15 +157,15 @@ class ReadAhead:
 
     def _waits_for_more(self) -> bool:
         """Whether what is posted may wait although there is something."""
-        channel = self.channel
-        has_mark = channel.is_stream and channel.engine.provider.can_cancel  # Windows has none
-        return has_mark and channel.sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT) > 1
+        traffic = self.traffic
+        has_mark = traffic.is_stream and traffic.engine.provider.can_cancel  # Windows has none
+        return has_mark and traffic.sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT) > 1
 
     async def _wait(self, take: Callable[[], Any]) -> Any:
-        self.waiter = (trio.lowlevel.current_task(), take)
+        self.traffic.ahead_waiter = (trio.lowlevel.current_task(), take)
 
         def abort(_: object) -> trio.lowlevel.Abort:
-            self.waiter = None
+            self.traffic.ahead_waiter = None
             return trio.lowlevel.Abort.SUCCEEDED
 
         return await trio.lowlevel.wait_task_rescheduled(abort)
@@ -194,7 +202,7 @@ class ReadAhead:
     def _read_message(
         self, size: int, copy: Callable[[memoryview], CopyT], *, peek: bool
     ) -> tuple[CopyT, Address | None, bool]:
-        is_stream = self.channel.is_stream
+        is_stream = self.traffic.is_stream
         is_longer = not is_stream and bool(self.unread) and self.unread[0].count > size
         copied, address = self._read(size, copy, peek=peek or (is_stream and not size))
         return copied, address, is_longer
@@ -208,24 +216,24 @@ class ReadAhead:
         if not self.unread:
             return copy(memoryview(b"")), None
         request = self.unread[0]
-        channel = self.channel
+        traffic = self.traffic
         # Where a datagram is not cut, the system does not even say who sent one that was too long.
-        is_cut = request.status == Status.EMSGSIZE and channel.engine.provider.cuts_datagrams
+        is_cut = request.status == Status.EMSGSIZE and traffic.engine.provider.cuts_datagrams
         if request.status and not is_cut:
             self.unread.popleft().finish()
-            if self.is_on_demand or not channel.is_stream:
+            if self.end_put_back is not None or not traffic.is_stream:
                 self._go_on()  # else only when asked for: it might fail at once, and its error be out of date then
             raise error_from_status(request.status)
         end = min(request.count, self.offset + size)
         data = copy(request.view[self.offset : end])
-        address = None if channel.is_stream else channel.address_of(request)
-        if end < request.count and not (channel.is_stream or channel.engine.provider.cuts_datagrams):
+        address = None if traffic.is_stream else traffic.address_of(request)
+        if end < request.count and not (traffic.is_stream or traffic.engine.provider.cuts_datagrams):
             if not peek:
                 self._drop()
             raise error_from_status(Status.EMSGSIZE)
         if peek:
             return data, address
-        if end == request.count or not channel.is_stream:
+        if end == request.count or not traffic.is_stream:
             self._drop()
         else:
             self.offset = end
@@ -233,22 +241,21 @@ class ReadAhead:
 
     def take_back(self) -> bool:
         """End what is posted, and keep what it brought. False: it cannot be ended, or not in time. Not a checkpoint."""
-        engine = self.channel.engine
+        engine = self.traffic.engine
         if not self.posted or not engine.provider.can_cancel:
             return not self.posted
         self.is_taking_back = True
         for request in self.posted:
-            engine.cancel(request, self.channel)
+            engine.cancel(self.traffic.request_queue, request.context)
         deadline = time.monotonic() + _TAKE_BACK_SECONDS
         while self.posted and time.monotonic() < deadline:
-            engine.manager.enter()
-            engine.collectors.poll()
+            engine.look()
         self.is_taking_back = bool(self.posted)
         return not self.posted
 
     def has_unread(self) -> bool:
         """Whether another reader would miss something: any part of a stream but its end, or a datagram."""
-        return any(self.channel.is_stream or request.status in (0, Status.EMSGSIZE) for request in self.unread)
+        return any(self.traffic.is_stream or request.status in (0, Status.EMSGSIZE) for request in self.unread)
 
     def _drop(self) -> None:
         self.offset = 0
@@ -256,10 +263,10 @@ class ReadAhead:
         self._go_on()
 
     def _go_on(self) -> None:
-        if not self.is_on_demand:
+        if self.end_put_back is None:
             self.top_up(0)
         elif not self.unread:
-            self.channel.end_put_back()
+            self.end_put_back()
 
     def keep(self, request: Request) -> None:
         """A receive has completed: keep what it brought, and give it to the task that waits."""
@@ -267,15 +274,15 @@ class ReadAhead:
         if self.is_taking_back and request.status == Status.OPERATION_ABORTED:
             request.finish()
             return
-        if request.status == 0 and request.count == 0 and self.channel.is_stream:
+        if request.status == 0 and request.count == 0 and self.traffic.is_stream:
             self.is_at_eof = True
             request.finish()
         else:
-            self.channel.is_busy = request.count == request.length
+            self.traffic.is_busy = request.count == request.length
             self.unread.append(request)
-        if self.waiter is not None:
-            task, take = self.waiter
-            self.waiter = None
+        if self.traffic.ahead_waiter is not None:
+            task, take = self.traffic.ahead_waiter
+            self.traffic.ahead_waiter = None
             trio.lowlevel.reschedule(task, outcome.capture(take))
 
     def end(self) -> list[Any]:
@@ -283,6 +290,5 @@ class ReadAhead:
         self.posted.clear()
         while self.unread:
             self.unread.popleft().finish()
-        tasks = [] if self.waiter is None else [self.waiter[0]]
-        self.waiter = None
-        return tasks
+        waiter, self.traffic.ahead_waiter = self.traffic.ahead_waiter, None
+        return [] if waiter is None else [waiter[0]]

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -19,10 +18,10 @@ import trio
 
 from .._errors import error_from_status
 from ..rio import Status
-from . import conflicts as _conflicts
+from .conflicts import check_may_wait_to_send
+from .traffic import Traffic
 
 if TYPE_CHECKING:
-    from .channel import Channel
     from .requests import Request
 
 
@@ -30,41 +29,27 @@ if TYPE_CHECKING:
 class SendWindow:
     """One socket's sends in flight, when tasks do not wait for each."""
 
-    channel: Channel
+    traffic: Traffic
     size_bytes: int
     bytes_in_flight: int = 0
-    waiters: deque[Any] = attrs.field(factory=deque)
     error_status: int = 0  # of a send that nobody has been told about
     is_shut_down: bool = False  # for the caller; the socket itself follows when all is sent
     is_shutdown_put_off: bool = False
 
-    async def send(self, data: bytes | bytearray | memoryview, address: bytes | None) -> int | None:
-        """Wait for room, post, and return how many bytes were taken; ``None`` when there is no memory for them.
-
-        A checkpoint. Cancelled while waiting, nothing of ``data`` is sent.
+    async def wait_to_post(self) -> None:
+        """Wait until a send may be posted. Not always a checkpoint, unless it raises.
 
         Raises:
           BusyResourceError: it would have to wait, and another task does so.
           OSError: of an earlier send on this socket.
           ClosedResourceError: the socket was closed meanwhile.
         """
-        await self.wait_to_post()
-        request = self.channel.post_send(data, address, wait=False)
-        if request is None:
-            return None
-        count = request.length
-        self.bytes_in_flight += count
-        await trio.lowlevel.cancel_shielded_checkpoint()
-        return count
-
-    async def wait_to_post(self) -> None:
-        """Wait until a send may be posted. Not always a checkpoint; raises as :meth:`send`, and then it was one."""
         await trio.lowlevel.checkpoint_if_cancelled()
         while True:
             if self.is_shut_down or self.error_status:
                 await trio.lowlevel.cancel_shielded_checkpoint()
                 raise error_from_status(self._take_error())
-            if not self.channel.is_usable():
+            if not self.traffic.is_usable():
                 raise trio.ClosedResourceError("this socket was already closed")
             if self._has_room():
                 return
@@ -72,22 +57,28 @@ class SendWindow:
 
     def _take_error(self) -> int:
         # A stream stays broken, and the kernel says EPIPE from now on; a datagram socket goes on.
-        status, self.error_status = self.error_status, Status.ESHUTDOWN if self.channel.is_stream else 0
+        status, self.error_status = self.error_status, Status.ESHUTDOWN if self.traffic.is_stream else 0
         return Status.ESHUTDOWN if self.is_shut_down else status
 
     def _has_room(self) -> bool:
-        channel = self.channel
+        traffic = self.traffic
         if self.bytes_in_flight >= self.size_bytes:
             return False
-        return len(channel.sends) < channel.limits[1] or channel.engine.grow_sends(channel)
+        receives, sends = traffic.limits
+        if len(traffic.sends) < sends:
+            return True
+        more = traffic.engine.grow_sends(traffic.request_queue, traffic.send_queue, traffic.limits)
+        if more:
+            traffic.limits = receives, more
+        return bool(more)
 
     async def _wait_for_change(self) -> None:
-        _conflicts.check_may_wait_to_send(self.channel)
-        task = trio.lowlevel.current_task()
-        self.waiters.append(task)
+        check_may_wait_to_send(self.traffic)
+        task, waiters = trio.lowlevel.current_task(), self.traffic.window_waiters
+        waiters.append(task)
 
         def abort(_: object) -> trio.lowlevel.Abort:
-            self.waiters.remove(task)
+            waiters.remove(task)
             return trio.lowlevel.Abort.SUCCEEDED
 
         await trio.lowlevel.wait_task_rescheduled(abort)
@@ -95,18 +86,19 @@ class SendWindow:
     async def wait_for_room(self) -> None:
         """Wait until a send would not have to, or would fail at once. A checkpoint; cancelling it changes nothing.
 
-        Raises BusyResourceError as :meth:`send`.
+        Raises BusyResourceError as :meth:`wait_to_post`.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
-        while self.channel.is_usable() and not (self.is_shut_down or self.error_status or self._has_room()):
+        while self.traffic.is_usable() and not (self.is_shut_down or self.error_status or self._has_room()):
             await self._wait_for_change()
         await trio.lowlevel.cancel_shielded_checkpoint()
 
     async def wait_until_sent(self) -> None:
         """Wait until nothing is in flight. A checkpoint if it has to wait; cancelling it changes nothing."""
-        if self.channel.sends:
+        traffic = self.traffic
+        if traffic.sends:
             await trio.lowlevel.checkpoint_if_cancelled()
-        while self.channel.sends and not self.channel.is_closed:
+        while traffic.sends and not traffic.is_closed:
             await self._wait_for_change()
 
     def keep(self, request: Request) -> None:
@@ -118,17 +110,17 @@ class SendWindow:
         # All of them: the first may end with the error, and then nobody would wake the next.
         for task in self.end():
             trio.lowlevel.reschedule(task)
-        if self.is_shutdown_put_off and not self.channel.sends:
+        if self.is_shutdown_put_off and not self.traffic.sends:
             self.is_shutdown_put_off = False
             # The connection may be gone: whoever sends or receives next is told.
             with contextlib.suppress(OSError):
-                self.channel.sock.shutdown(socket.SHUT_WR)
+                self.traffic.sock.shutdown(socket.SHUT_WR)
 
     def shutdown(self, how: int) -> None:
         """Shut the socket down; but sending only when all is sent. No send is taken any more."""
-        sock = self.channel.sock
+        sock = self.traffic.sock
         is_of_sending = how in (socket.SHUT_WR, socket.SHUT_RDWR)
-        if not (is_of_sending and self.channel.sends):
+        if not (is_of_sending and self.traffic.sends):
             sock.shutdown(how)
         else:
             if how == socket.SHUT_RDWR:
@@ -139,20 +131,8 @@ class SendWindow:
             for task in self.end():
                 trio.lowlevel.reschedule(task)
 
-    def leave_descriptor(self) -> bool:
-        """Others close the socket's descriptor: what is in flight goes on by a duplicate. False: there can be none."""
-        channel = self.channel
-        try:
-            own = channel.sock.dup()
-        except OSError:
-            return False
-        channel.request_queue.provider.rebind_socket(channel.request_queue, own)
-        channel.engine.channels.pop(channel.fd, None)
-        channel.sock, channel.fileno, channel.fd = own, own.fileno, own.fileno()
-        return True
-
     def end(self) -> list[Any]:
         """Nobody waits any more. Returns the tasks that did."""
-        tasks = list(self.waiters)
-        self.waiters.clear()
+        tasks = list(self.traffic.window_waiters)
+        self.traffic.window_waiters.clear()
         return tasks

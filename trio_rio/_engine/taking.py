@@ -3,42 +3,20 @@
 Facts. A receive of a socket makes its result before it takes anything from the system: where there is no memory for
 that, or the caller's memory is too small by now, nothing is lost. A request has taken it by then.
 
-Decision. What cannot be handed over is put back: it counts as received ahead, so that whoever reads next has it first.
+Decision. What cannot be handed over is put back: it counts as received ahead, so that the next reader has it first.
 When all of it is read, receives are on demand as before."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .read_ahead import ReadAhead
+from .channel import Channel
+from .requests import Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..rio import Address
-    from .channel import Channel
-    from .requests import Request
-
-
-def put_back(channel: Channel, request: Request) -> None:
-    """Keep what a receive has brought for the next reader; behind what was put back before."""
-    ahead = channel.ahead or ReadAhead(channel, is_on_demand=True)
-    ahead.unread.append(request)
-    _keep(channel, ahead)
-
-
-def _keep(channel: Channel, ahead: ReadAhead) -> None:
-    if channel.is_closed:
-        ahead.end()
-        return
-    channel.ahead = ahead
-    channel.is_direct = False
-    channel.is_busy = True  # or RioStream takes a small one by itself
-
-
-def take_after_others(channel: Channel, request: Request) -> bytes:
-    """As :meth:`Channel.take_bytes`, where something was put back while this receive was in flight."""
-    return take_datagram(channel, request)[0]
 
 
 def take_datagram(channel: Channel, request: Request) -> tuple[bytes, Address | None]:
@@ -47,24 +25,24 @@ def take_datagram(channel: Channel, request: Request) -> tuple[bytes, Address | 
         try:
             address = None if channel.is_stream else channel.address_of(request)
         except BaseException:
-            put_back(channel, request)
+            channel.put_back(request)
             raise
         return channel.take_bytes(request), address
     ahead = channel.ahead
-    put_back(channel, request)
+    channel.put_back(request)
     return ahead.read(request.length)
 
 
 def take_into(channel: Channel, request: Request, views: Callable[[], Any]) -> tuple[int, Address | None]:
     """As :func:`take_datagram`, into the caller's memory; ``views`` as for :meth:`ReadAhead.read_into`."""
     channel.note_received(request)
-    ahead = channel.ahead or ReadAhead(channel, is_on_demand=True)
+    ahead = channel.ahead_or_new()
     ahead.unread.append(request)
     try:
         count, address, _ = ahead.read_into(views, peek=False)
     finally:
         if ahead.unread:
-            _keep(channel, ahead)
+            channel.keep_unread(ahead)
     return count, address
 
 
@@ -73,14 +51,14 @@ def take_whole(channel: Channel, request: Request) -> tuple[Request | None, int]
     if channel.ahead is None or not channel.ahead.unread:
         return request, 0
     ahead = channel.ahead
-    put_back(channel, request)
+    channel.put_back(request)
     return ahead.take_whole()
 
 
 def give_back_whole(channel: Channel, request: Request, start: int) -> None:
     """What was taken whole cannot be handed over: it comes first again."""
-    ahead = channel.ahead or ReadAhead(channel, is_on_demand=True)
+    ahead = channel.ahead_or_new()
     ahead.unread.appendleft(request)
     ahead.offset = start
     if ahead is not channel.ahead:
-        _keep(channel, ahead)
+        channel.keep_unread(ahead)

@@ -116,7 +116,7 @@ def leave_to_parent() -> None:
 
 
 def _renew(wakeup: Any) -> None:
-    """Put a socket pair of the child's in the place of the one that it shares, and wake whoever waits for it."""
+    """Put a socket pair of the child's in the place of the one that it shares, and wake the task that waits for it."""
     for own, shared in zip(socket.socketpair(), (wakeup.wakeup_sock, wakeup.write_sock), strict=True):
         with own:
             own.setblocking(False)

@@ -1,7 +1,7 @@
 """The number of a descriptor, or what Trio's own manager says of one that cannot have any.
 
 Facts. Trio's manager on epoll hands what it is given to epoll_ctl(2), by way of Python, which refuses what is no number
-of a descriptor. The task is registered by then, and stays so: whoever asks next is told that it is busy, and
+of a descriptor. The task is registered by then, and stays so: the next task is told that it is busy, and
 ``notify_closing`` would wake a task that waits for something else.
 
 Decision. The same errors, before anything is registered. Where there is no epoll the platform's manager says its own.

@@ -59,6 +59,7 @@ class ReadinessIOManager(StockIOManager):
         if self.provider.fileno() >= 0:
             self.engine.start_notifier = self._start
         self._collectors = self.engine.collectors
+        self._serve_packet = self.engine.packet_handlers.serve
 
     def _start(self, engine: Engine) -> None:
         _notifier.start_notifier(engine)
@@ -85,7 +86,7 @@ class ReadinessIOManager(StockIOManager):
     def _serve(self) -> None:
         packets, self._packets = self._packets, []
         for key in packets:
-            self._collectors.serve_packet(key)
+            self._serve_packet(key)
         self._collectors.serve_event_between_ticks()
 
     def statistics(self) -> RioIOStatistics:  # type: ignore[override]  # the platform's own has other fields

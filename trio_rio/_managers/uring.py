@@ -95,6 +95,7 @@ class UringIOManager:
         channels: Any = self.engine.channels
         self._channels: Container[int] = channels.data  # some may have gone; but a look costs a tenth
         self._collectors = self.engine.collectors
+        self._serve_packet = self.engine.packet_handlers.serve
         self._is_polling = self._collectors.is_polling
         event: Any = self._collectors.event
         self._event = event
@@ -161,7 +162,7 @@ class UringIOManager:
         events = _EVENT.iter_unpack(view[: count * _EVENT.size]) if count > 1 else (_EVENT.unpack_from(view),)
         for kind, result, key in events:
             if kind == _PACKET:
-                self._collectors.serve_packet(key)
+                self._serve_packet(key)
             else:
                 waiting = self._tasks.pop(key, None)
                 if waiting is None:

@@ -69,7 +69,7 @@ class _Packets:
         self.silence.is_broken = True
         key = self.port.key_of(packet.lpOverlapped)
         if key is not None:
-            self.collectors.serve_packet(key)
+            self.handlers.serve(key)
 
 
 class WindowsRioManager(StockIOManager):
@@ -93,7 +93,7 @@ class WindowsRioManager(StockIOManager):
             raise
         self.engine.start_notifier = start_notifier
         self._collectors = self.engine.collectors
-        self._silence = Silence(super().get_events, self.engine.has_requests, self.provider.unannounced)
+        self._silence = Silence(super().get_events, self.engine.collectors.may_have_results, self.provider.unannounced)
         self._completion_key_queues[self._key] = _Packets(port, self._collectors, self._silence)
         self._is_polled = self.engine.config.notification == "polled"
 
@@ -138,7 +138,7 @@ class WindowsRioManager(StockIOManager):
 
     def _wait_beside(self, timeout: float) -> Any:
         """In a worker thread of a guest run: wait, and leave the rest to the run's own thread."""
-        is_looking = self._is_polled and self.engine.has_requests() and timeout > _LOOK_SECONDS
+        is_looking = self._is_polled and self.engine.collectors.may_have_results() and timeout > _LOOK_SECONDS
         if is_looking:
             return HandedOut(super().get_events(_LOOK_SECONDS))
         return self._silence.wait(timeout)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .._trio import StockSocketType
 from ..rio import pack_address
-
-if TYPE_CHECKING:
-    from .socket import RioSocket
 
 # Destinations in packed form that a socket remembers.
 _DESTINATIONS_MAX = 1024
@@ -32,7 +30,7 @@ class Destinations(dict[Any, bytes]):
         """Whether it is remembered, and as long as the system's own form, so that the system takes it as it is."""
         return self.known(address) is not None and len(address) == self._length
 
-    async def resolve(self, sock: RioSocket, address: Any) -> bytes | None:
+    async def resolve(self, sock: StockSocketType, address: Any) -> bytes | None:
         """The packed form; ``None`` leaves it to the inherited code to say what is wrong."""
         if not isinstance(address, tuple) or len(address) < 2:
             return None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 
-from .._trio import current_engine
+from .._engine.current import current_engine
 
 if TYPE_CHECKING:
     from .._engine.read_ahead import ReadAhead
@@ -59,7 +59,7 @@ async def _receive_ahead(ahead: ReadAhead, read: Callable[..., Any], flags: int)
 
 def refuse_ancillary_data(ahead: ReadAhead, size: int) -> None:
     """Raise OSError where ancillary data is asked for that a receive which is posted ahead has not kept."""
-    if size and not ahead.channel.is_stream:
+    if size and not ahead.traffic.is_stream:
         raise OSError("ancillary data is lost while receives are posted ahead: RioConfig(read_ahead=...)")
 
 

@@ -17,16 +17,16 @@ from __future__ import annotations
 import contextlib
 import socket
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import trio
 from trio.lowlevel import checkpoint, checkpoint_if_cancelled, enable_ki_protection
 
 from .. import _trio
 from .._engine.copies import is_ordinary
-from .._engine.leftovers import close_in_its_thread
+from .._engine.current import current_engine, engine_to_use
 from .._engine.taking import take_datagram, take_into
-from .._trio import async_yield, current_engine, engine_to_use, must_cancel
+from .._trio import async_yield, enter_cancel_point
 from ..rio.checks import can_serve, raw_family
 from . import receive_flags as _receive_flags
 from .arguments import flat_data, room_in, size_of, views_of
@@ -145,7 +145,7 @@ class RioSocket(SocketOfRun):
         if isinstance(request, tuple):
             return request[0]
         if request is not None:
-            return request.channel.take_bytes(request)  # type: ignore[union-attr]
+            return cast("Channel", request.channel).take_bytes(request)
         return await super().recv(bufsize, flags)
 
     @enable_ki_protection
@@ -164,7 +164,7 @@ class RioSocket(SocketOfRun):
         channel = self._channel
         if channel is not None and channel.is_free_for_datagrams() and not flags and type(bufsize) is int:
             # A datagram is there or not, and a request for one that is there costs more than this call.
-            if must_cancel():
+            if enter_cancel_point():
                 await checkpoint()
             try:
                 return self._sock.recvfrom(bufsize)
@@ -283,7 +283,7 @@ class RioSocket(SocketOfRun):
         ahead = None if self._channel is None or self._channel.is_closed else self._channel.ahead
         if ahead is not None and ahead.is_ahead:
             if not (ahead.unread or ahead.is_at_eof):
-                ahead.channel.engine.collectors.poll()  # what has come may not have been looked at
+                ahead.traffic.engine.collectors.poll()  # what has come may not have been looked at
             if ahead.unread or ahead.is_at_eof:
                 return True
         return super().is_readable()
@@ -335,7 +335,7 @@ class RioSocket(SocketOfRun):
     async def _send_on(channel: Channel, data: bytes | bytearray | memoryview, address: bytes | None) -> int | None:
         """One send; ``None``: go Trio's own way."""
         if channel.window is not None:
-            return await channel.window.send(data, address)
+            return await channel.send_in_window(channel.window, data, address)
         if channel.starts_at_post:
             await checkpoint_if_cancelled()
         request = channel.post_send(data, address, wait=True, flags=channel.part_flags)
@@ -355,7 +355,7 @@ class RioSocket(SocketOfRun):
                 known = self._destinations
                 is_known = known is not None and known.has_whole(address)
                 if is_known:  # likewise
-                    if must_cancel():
+                    if enter_cancel_point():
                         await checkpoint()
                     try:
                         return self._sock.sendto(data, address)
@@ -416,13 +416,13 @@ class RioSocket(SocketOfRun):
 
     def _end_channel(self) -> None:
         engine = current_engine()
-        owner = engine.others.owner_of(self._sock) if engine is not None else None
+        owner = engine.packet_handlers.owner_of(self._sock) if engine is not None else None
         if owner is not None:
             owner.close()
         number = self._sock.fileno()
         channel, self._channel = self._channel, None
         if channel is not None:
-            if close_in_its_thread(channel) or number == -1:
+            if channel.close_in_its_thread() or number == -1:
                 return
             # The channel took the descriptor over: our socket has none left to tell about.
             with contextlib.suppress(RuntimeError, OSError):
@@ -445,7 +445,7 @@ class RioSocket(SocketOfRun):
         refuse_to_share(self._sock, self._channel, "detach()", ends=True)
         channel, self._channel = self._channel, None
         if channel is not None:
-            close_in_its_thread(channel)
+            channel.close_in_its_thread()
         return super().detach()
 
     @enable_ki_protection

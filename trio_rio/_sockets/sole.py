@@ -17,7 +17,7 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
-from .._trio import current_engine
+from .._engine.current import current_engine
 
 if TYPE_CHECKING:
     from .._engine.channel import Channel
@@ -50,14 +50,14 @@ def refuse_to_share(sock: socket.socket, channel: Channel | None, name: str, *, 
       OSError: it would, if it were made, says ``name``, the call that makes it.
     """
     engine = current_engine()
-    if engine is not None and engine.others.owner_of(sock) is not None:
+    if engine is not None and engine.packet_handlers.owner_of(sock) is not None:
         raise OSError(f"{name} would lose datagrams: the socket is that of a DatagramChannel")
     if channel is None or channel.is_closed or channel.engine.is_closed:
         return
     ahead = channel.ahead
     is_in_use = channel.window is not None and bool(channel.sends)
     if ahead is not None and not is_in_use:
-        is_waited_for = ahead.waiter is not None and not ends
+        is_waited_for = channel.ahead_waiter is not None and not ends
         # What has come is known only when no receive is posted any more.
         is_taken_back = channel.is_usable() and not is_waited_for and ahead.take_back()
         is_in_use = bool(ahead.posted or ahead.has_unread()) or not is_taken_back

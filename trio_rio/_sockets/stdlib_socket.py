@@ -12,7 +12,7 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-from .._trio import current_engine
+from .._engine.current import current_engine
 
 
 class SocketModule:

@@ -1,33 +1,33 @@
 """Leases on the memory of a stream: what came, to be looked at in place, and what goes, to be written in place.
 
 Facts and rules of leases are in ``lease.py`` of the engine; this file gets the memory. On a channel it is the slice of
-a request: the request is LEASED until the lease ends, so nothing can be posted on it and the books count it. Elsewhere
-it is plain memory, which follows the same rules, so that a program need not know where it runs.
+a request: the request is LEASED until the lease ends, so nothing can be posted on it, and the ledger counts it.
+Elsewhere it is plain memory, which follows the same rules, so that a program need not know where it runs.
 """
 
 from __future__ import annotations
 
 import functools
 import operator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import trio
 from trio.lowlevel import enable_ki_protection
 
 from .._config import RioConfig
+from .._engine.current import current_engine
 from .._engine.lease import Lease, Place
 from .._engine.lease_block import LeaseBlock, leases_of_run
-from .._engine.requests import Event, Request
+from .._engine.requests import Request, Step
 from .._engine.taking import give_back_whole, take_whole
-from .._sockets.socket import RioSocket
-from .._trio import async_yield, current_engine
+from .._trio import async_yield
+from .base import StreamOnSocket, raise_translated
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from .._engine.channel import Channel
-    from .._engine.engine import Engine
-    from .stream import RioStream
+    from .._engine.resources import Resources
 
 # What a receive asks for where RIO does not serve.
 _PLAIN_RECEIVE_SIZE_BYTES = 65536
@@ -38,22 +38,17 @@ def _largest_slice_bytes() -> int:
     return (RioConfig() if engine is None else engine.config).large_slice_size_bytes
 
 
-def _usable_channel(stream: RioStream) -> Channel | None:
-    sock: Any = stream.socket
-    return sock._usable_channel() if isinstance(sock, RioSocket) else None
-
-
-class _StreamLease(LeaseBlock["RioStream"]):
+class _StreamLease(LeaseBlock[StreamOnSocket]):
     """What both kinds have in common: memory of a stream."""
 
     __slots__ = ()
 
-    def _lend_request(self, engine: Engine, request: Request, start: int, stop: int) -> memoryview:
+    def _lend_request(self, engine: Resources, request: Request, start: int, stop: int) -> memoryview:
         slice_ = request.slice
         assert slice_ is not None
-        give_back = functools.partial(engine.finish, request)
+        give_back = functools.partial(engine.pool.finish, request)
         view = self._open().lend(slice_.view[start:stop], slice_.size_bytes, give_back)
-        request.happen(Event.LEASE)
+        request.transition(Step.LEASE)
         request.channel = None  # who holds the memory need not hold the socket
         return view
 
@@ -73,11 +68,9 @@ class ReceiveLease(_StreamLease):
     @enable_ki_protection
     async def __aenter__(self) -> memoryview:
         self._check_fresh()
-        from .stream import raise_translated
-
         try:
             await leases_of_run().wait_for_room()
-            channel = _usable_channel(self._holder)
+            channel = self._holder._usable_channel()
             if channel is not None:
                 came = await self._receive_on(channel)
                 if came is not None:
@@ -134,7 +127,7 @@ class SendLease(_StreamLease):
 
     __slots__ = ("_channel", "_count", "_request", "_size_bytes")
 
-    def __init__(self, stream: RioStream, size_bytes: int, place: Place) -> None:
+    def __init__(self, stream: StreamOnSocket, size_bytes: int, place: Place) -> None:
         super().__init__(stream, place)
         self._size_bytes = operator.index(size_bytes)
         limit = _largest_slice_bytes()
@@ -169,7 +162,7 @@ class SendLease(_StreamLease):
         stream._check_open()
         await trio.lowlevel.checkpoint()
         await leases_of_run().wait_for_room()
-        channel = _usable_channel(stream)
+        channel = stream._usable_channel()
         request = None if channel is None else channel.take_to_fill(self._size_bytes)
         if request is None:
             return self._lend_plain(memoryview(bytearray(self._size_bytes)), self._size_bytes)
@@ -190,8 +183,6 @@ class SendLease(_StreamLease):
         if exc_value is not None:
             self._end_after_error()
             return
-        from .stream import raise_translated
-
         lease, stream = self._held(), self._holder
         try:
             stream._begin_sending()
@@ -219,7 +210,7 @@ class SendLease(_StreamLease):
             await trio.lowlevel.checkpoint()
 
     async def _send_request(self, lease: Lease, request: Request) -> None:
-        channel = _usable_channel(self._holder)
+        channel = self._holder._usable_channel()
         if channel is None or channel is not self._channel or not self._count:
             await self._send_plain(lease)  # nothing to send, or the run takes no more requests
             return
@@ -231,7 +222,7 @@ class SendLease(_StreamLease):
         try:
             is_posted = channel.post_filled(request, self._count)
         except BaseException:
-            channel.engine.finish(request)
+            channel.pool.finish(request)
             raise
         if is_posted:
             if channel.window is not None:
@@ -244,6 +235,6 @@ class SendLease(_StreamLease):
             sent = 0
         assert request.slice is not None
         rest = bytes(request.slice.view[sent : self._count])  # of a send that was cancelled, or not posted
-        channel.engine.finish(request)
+        channel.pool.finish(request)
         if rest:
             await self._holder._send_rest(memoryview(rest), 0)

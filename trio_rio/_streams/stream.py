@@ -16,26 +16,22 @@ each run of Trio, with any Trio socket.
 from __future__ import annotations
 
 import contextlib
-import errno
 import socket as stdlib_socket
 from pickle import PickleBuffer
-from typing import TYPE_CHECKING, Any, NoReturn, final, overload
+from typing import TYPE_CHECKING, final, overload
 
 import trio
-from trio.abc import HalfCloseableStream
 from trio.lowlevel import enable_ki_protection
 
 from .._engine.lease import place_of_caller
 from .._engine.lease_block import leases_of_run
-from .._engine.taking import put_back
-from .._sockets.socket import RioSocket
 from .._trio import async_yield
+from .base import StreamOnSocket, raise_translated
 from .lease import ReceiveLease, SendLease
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-    from .._engine.channel import Channel
 
 # What a receive asks for when it is not told, where RIO does not serve: SocketStream's figure.
 _RECEIVE_SIZE_BYTES = 65536
@@ -43,19 +39,9 @@ _RECEIVE_SIZE_BYTES = 65536
 # Bytes that the kernel may hold unsent before a stream counts as not writable: SocketStream's figure.
 _NOT_SENT_LOW_WATER_BYTES = 16384
 
-# EBADF, and ENOTSOCK on Windows: the socket was closed.
-_CLOSED_ERRNOS = frozenset((errno.EBADF, errno.ENOTSOCK))
-
-
-def raise_translated(error: OSError) -> NoReturn:
-    """Raise what Trio's streams raise for an error of their socket. To be called while it is being handled."""
-    if error.errno in _CLOSED_ERRNOS:
-        raise trio.ClosedResourceError("this socket was already closed") from None
-    raise trio.BrokenResourceError(f"socket connection broken: {error}") from error
-
 
 @final
-class RioStream(HalfCloseableStream):
+class RioStream(StreamOnSocket):
     """A byte stream on a connected socket: a :class:`trio.abc.HalfCloseableStream`.
 
     It behaves as :class:`trio.SocketStream` does, with the same errors in the same cases, and costs less. In a run of
@@ -72,10 +58,7 @@ class RioStream(HalfCloseableStream):
       ValueError: not of type ``SOCK_STREAM``.
     """
 
-    __slots__ = ("__weakref__", "_channel", "_is_sending", "_sock", "socket")
-
-    #: The Trio socket that this stream wraps.
-    socket: trio.socket.SocketType
+    __slots__ = ()
 
     def __init__(self, socket: trio.socket.SocketType) -> None:
         if not isinstance(socket, trio.socket.SocketType):
@@ -89,12 +72,6 @@ class RioStream(HalfCloseableStream):
         if hasattr(trio.socket, "TCP_NOTSENT_LOWAT"):
             with contextlib.suppress(OSError):
                 self.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_NOTSENT_LOWAT, _NOT_SENT_LOW_WATER_BYTES)
-
-    def _begin(self, socket: trio.socket.SocketType) -> None:
-        self.socket = socket
-        self._sock: Any = socket
-        self._channel: Channel | None = None  # one that is direct
-        self._is_sending = False
 
     # -- receiving -------------------------------------------------------------------------------------------
 
@@ -131,9 +108,9 @@ class RioStream(HalfCloseableStream):
                     try:
                         data: bytes = request.slice.view[:count].tobytes()  # type: ignore[union-attr]
                     except MemoryError:
-                        put_back(channel, request)
+                        channel.put_back(request)
                         raise
-                    channel.engine.finish(request)
+                    channel.pool.finish(request)
                     return data
             return await self._receive_otherwise(max_bytes)
         except OSError as error:
@@ -149,12 +126,6 @@ class RioStream(HalfCloseableStream):
             if received is not None:
                 return received[0]
         return await self.socket.recv(size)
-
-    def _find_channel(self) -> Channel | None:
-        """The socket's channel if RIO serves it now; kept if nothing but a post and a wait is needed on it."""
-        channel = self._sock._usable_channel() if isinstance(self._sock, RioSocket) else None
-        self._channel = channel if channel is not None and channel.is_direct else None
-        return channel
 
     def receive_lease(self) -> ReceiveLease:
         """Receive without a copy: ``async with stream.receive_lease() as view:``.
@@ -217,7 +188,7 @@ class RioStream(HalfCloseableStream):
                 if woken is not request or request.status:
                     woken.unwrap()
                 sent = request.count
-                channel.engine.finish(request)
+                channel.pool.finish(request)
             if sent < len(data):
                 await self._send_rest(memoryview(data), sent)
         except OSError as error:
@@ -238,30 +209,6 @@ class RioStream(HalfCloseableStream):
             raise_translated(error)
         finally:
             self._is_sending = False
-
-    async def _send_rest(self, view: memoryview, sent: int) -> None:
-        """Send what is left of flat bytes, by the window of the channel if it has one, else by the socket."""
-        channel = self._find_channel()
-        window = None if channel is None else channel.window
-        while sent < len(view):
-            with view[sent:] as rest:
-                count = None if window is None else await window.send(rest, None)
-                sent += await self.socket.send(rest) if count is None else count
-
-    def _begin_sending(self) -> None:
-        """Be the one task that sends; who gets through sets ``_is_sending`` back."""
-        if self.socket.did_shutdown_SHUT_WR:
-            raise trio.ClosedResourceError("can't send data after sending EOF")
-        self._check_not_sending()
-        self._is_sending = True
-
-    def _check_not_sending(self) -> None:
-        if self._is_sending:
-            raise trio.BusyResourceError("another task is currently sending data on this RioStream")
-
-    def _check_open(self) -> None:
-        if self.socket.fileno() == -1:
-            raise trio.ClosedResourceError("this socket was already closed")
 
     def lease_send(self, size_bytes: int) -> SendLease:
         """Fill memory in place and send it: ``async with stream.lease_send(1000) as view:``.

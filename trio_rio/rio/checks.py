@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from .addresses import SOCKADDR_INET_SIZE_BYTES
 from .errors import RioCallError, RioError, Status
@@ -23,9 +23,6 @@ from .types import (
     RequestQueue,
 )
 
-if TYPE_CHECKING:
-    from .api import Provider
-
 CONTEXT_MAX = (1 << 63) - 1
 
 # Family and type as plain numbers: the properties of socket.socket make an enum member of each, every time.
@@ -37,7 +34,7 @@ _OUTSTANDING_MAX = (1 << 32) - 1
 
 
 def check_request_queue_arguments(
-    provider: Provider,
+    provider: object,
     sock: socket.socket,
     limits: tuple[int, int],
     data_buffers: tuple[int, int],

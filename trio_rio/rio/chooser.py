@@ -84,10 +84,6 @@ def _open_uring() -> Provider:
     return _provider_class("uring")()
 
 
-def _open_simulated() -> Provider:
-    raise RioUnavailableError("simulated", "it is for tests, and this version does not have it yet", "none needed")
-
-
 # In the order of preference.
 _OPENERS: Mapping[ProviderName, Callable[[], Provider]] = {
     "winsock": _open_winsock,
@@ -120,7 +116,7 @@ def forced_provider(name: str | None) -> Forced:
 
 def open_named(name: ProviderName) -> Provider:
     """A new provider of that name, or :class:`RioUnavailableError`."""
-    return _open_simulated() if name == "simulated" else _OPENERS[name]()
+    return _OPENERS[name]()
 
 
 # What this process knows: providers that nothing speaks against, and refusals that took their full time.
@@ -161,7 +157,7 @@ def open_provider(name: str | None = None) -> Provider:
     """Make a provider; the caller closes it.
 
     Args:
-      name: "winsock", "uring", "portable" or "simulated"; ``None`` takes TRIO_RIO_PROVIDER, else the first of the
+      name: "winsock", "uring" or "portable"; ``None`` takes TRIO_RIO_PROVIDER, else the first of the
         first three that works.
 
     Raises:

@@ -10,12 +10,11 @@ from .errors import RioCallError, Status
 from .types import RIO_MSG_DEFER, CommitFunction
 
 if TYPE_CHECKING:
-    from .api import Provider
     from .types import RequestQueue, SendRow, SlotRow
 
 
 def post_receives(
-    provider: Provider, queue: RequestQueue, slots: SlotRow, first_context: int, count: int, flags: int
+    provider: object, queue: RequestQueue, slots: SlotRow, first_context: int, count: int, flags: int
 ) -> int:
     """See :meth:`Provider.post_receives`."""
     _check_own(provider, queue, "RIOReceiveEx")
@@ -32,7 +31,7 @@ def post_receives(
 
 
 def post_sends(
-    provider: Provider, queue: RequestQueue, data: SendRow, lengths: array[int], first_context: int, flags: int
+    provider: object, queue: RequestQueue, data: SendRow, lengths: array[int], first_context: int, flags: int
 ) -> int:
     """See :meth:`Provider.post_sends`."""
     _check_own(provider, queue, "RIOSendEx")
@@ -51,7 +50,7 @@ def post_sends(
     return _end(queue, "RIOSendEx", queue.commit_sends, len(lengths), flags, 0)
 
 
-def _check_own(provider: Provider, queue: RequestQueue, function: str) -> None:
+def _check_own(provider: object, queue: RequestQueue, function: str) -> None:
     if queue.provider is not provider:
         raise RioCallError(function, Status.EINVAL, "a request queue of another provider")
 

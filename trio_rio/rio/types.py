@@ -8,16 +8,13 @@ from __future__ import annotations
 import abc
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, NoReturn, TypeAlias
+from typing import ClassVar, Literal, NamedTuple, NoReturn, Protocol, TypeAlias
 
 import attrs
 
 from .errors import RioError, error_from_status
 
-if TYPE_CHECKING:
-    from .api import Provider
-
-ProviderName: TypeAlias = Literal["winsock", "uring", "portable", "simulated"]
+ProviderName: TypeAlias = Literal["winsock", "uring", "portable"]
 
 # Flags of a request [mswsockdef.h].
 RIO_MSG_DONT_NOTIFY = 1
@@ -171,6 +168,20 @@ def _refusal(message: str) -> Callable[..., NoReturn]:
     return refuse
 
 
+class HandleProvider(Protocol):
+    """The provider of a handle, as far as its holder may need it: see :class:`~.api.Provider`."""
+
+    name: ClassVar[ProviderName]
+    can_cancel: ClassVar[bool]
+
+    def raise_for(self, function: str, code: int, detail: str = "") -> NoReturn: ...
+    def completion_queue_usage(self, completion_queue: CompletionQueue) -> tuple[int, int]: ...
+    def try_sends(self, request_queue: RequestQueue) -> bool: ...
+    def close_socket(self, request_queue: RequestQueue) -> None: ...
+    def release_socket(self, request_queue: RequestQueue) -> None: ...
+    def rebind_socket(self, request_queue: RequestQueue, sock: socket.socket) -> None: ...
+
+
 @attrs.define(eq=False)
 class RequestQueue:
     """RIO_RQ: one socket's credits and the order of its requests. Made by a provider, never by hand.
@@ -181,7 +192,7 @@ class RequestQueue:
     ``address_buffer_id, address_offset`` after ``length``. ``NO_BUFFER`` stands for NULL.
     """
 
-    provider: Provider
+    provider: HandleProvider
     socket: socket.socket
     socket_context: int
     post_receive: PostFunction
@@ -212,7 +223,7 @@ class CompletionQueue:
     :class:`RioInternalError` when the queue is corrupt.
     """
 
-    provider: Provider
+    provider: HandleProvider
     notification: Notification
     dequeue: Callable[[int], list[RawResult]]
     arm: Callable[[], int]
@@ -264,7 +275,7 @@ class RegisteredBuffer:
     owns each slice from the post of a request until its completion is dequeued.
     """
 
-    provider: Provider
+    provider: HandleProvider
     buffer_id: int
     length: int
 

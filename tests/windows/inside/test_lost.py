@@ -15,7 +15,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 import trio_rio
-from trio_rio import _trio
+from trio_rio._engine.current import engine_of_run
 
 from ...engine.test_guest import run_on_queue
 
@@ -136,7 +136,7 @@ def test_the_end_of_a_run_does_not_rely_on_notifications(knobs: Any) -> None:
     engines = []
 
     async def main() -> None:
-        engines.append(_trio.engine_of_run())
+        engines.append(engine_of_run())
         with socket.create_server(("127.0.0.1", 0)) as listener:
             async with await trio.open_tcp_stream(*listener.getsockname()) as stream:
                 knobs(LOSE_NOTIFICATIONS=1, DELAY_MILLISECONDS=500)

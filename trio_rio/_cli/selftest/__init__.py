@@ -20,11 +20,12 @@ import attrs
 from ...rio import probe
 from ...rio.chooser import check_provider_name
 from ...rio.types import ProviderName
-from ._bench import open_bench
-from ._checks import CHECKS, Check
-from ._probes import PROBES, Ground
-from ._report import NotApplicable, Outcome, SelfTest, describe_machine, outcome_of
-from ._runs import RUN_CHECKS, run_check
+from .bench import open_bench
+from .checks import CHECKS, Check
+from .ground import Ground
+from .probes import PROBES
+from .report import NotApplicable, Outcome, SelfTest, describe_machine, outcome_of
+from .runs import RUN_CHECKS, run_check
 
 # How long one probe may take; a few of them wait for seconds on purpose.
 _PROBE_SECONDS = 60

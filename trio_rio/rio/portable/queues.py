@@ -18,7 +18,7 @@ import itertools
 import os
 import socket
 from collections import deque
-from typing import TYPE_CHECKING, TypeAlias
+from typing import Protocol, TypeAlias
 
 import attrs
 
@@ -37,15 +37,19 @@ from ..errors import Status
 from .driver import DEQUEUES_BEFORE_POLL, ReadinessDriver
 from .signals import PortableEvent, PortablePort
 
-if TYPE_CHECKING:
-    from .requests import RequestSide
-
 _ADDRESSES_MAX = 1024
 _FLOWINFO_MAX = 0xFFFFF  # what the socket module takes
 
 
 # A posted request: slice of the data, flags, context, slice of the address. The slices are what keeps the memory.
 Request: TypeAlias = "tuple[memoryview, int, int, memoryview | None]"
+
+
+class Side(Protocol):
+    """The direction of a socket that a result is of."""
+
+    def retire(self) -> None:
+        """A result of it has left the queue."""
 
 
 @attrs.define(eq=False)
@@ -59,7 +63,7 @@ class CompletionState:
     is_armed: bool = False
     is_closed: bool = False
     qualifying: int = 0
-    results: deque[tuple[RawResult, RequestSide, Request]] = attrs.field(factory=deque)
+    results: deque[tuple[RawResult, Side, Request]] = attrs.field(factory=deque)
     port: PortablePort | None = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -68,7 +72,7 @@ class CompletionState:
             assert isinstance(self.notification.port, PortablePort)  # checked before
             self.port = self.notification.port
 
-    def put(self, raw: RawResult, side: RequestSide, request: Request) -> None:
+    def put(self, raw: RawResult, side: Side, request: Request) -> None:
         """Queue a result; drop it when the queue is closed. The lock is held."""
         if self.is_closed:
             side.retire()

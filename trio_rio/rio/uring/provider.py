@@ -28,15 +28,13 @@ Decision
 
 from __future__ import annotations
 
-import errno
-import os
 import socket
 import threading
 import warnings
 import weakref
 from array import array
 from functools import partial
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 
 from ..api import (
     CompletionQueue,
@@ -53,29 +51,21 @@ from ..api import (
     SlotRow,
 )
 from ..checks import CONTEXT_MAX, check_queue_size, check_request_queue_arguments, leak, raw_type
-from ..errors import RioCallError, RioError, RioInternalError, Status
+from ..errors import RioCallError, RioError, Status
 from ..new_bytes import new_bytes
 from ..types import PROVIDER_CLOSED
 from .results import ResultArray
+from .ring import Ring
 from .signals import UringEvent, UringPort, nanoseconds
-from .system import FEATURES, load_native, unavailable
+from .system import FEATURES
 
-_FORKED = 20001
-_CLOSED = 20002
 _MASK32 = 0xFFFF_FFFF
 
 # Entries of the submission ring; a longer batch is submitted in parts. The completion ring is eight times as long.
 DEFAULT_RING_ENTRIES = 512
 
 
-def _forked_error() -> RioError:
-    return RioError(
-        f"this provider belongs to the process that made it, not to its forked child {os.getpid()}; "
-        "make a new one in the child"
-    )
-
-
-class UringProvider(Provider):
+class UringProvider(Ring, Provider):
     """RIO on one io_uring.
 
     Belongs to the thread that makes it: the kernel ends a thread's requests with the thread, so only that thread
@@ -99,15 +89,7 @@ class UringProvider(Provider):
     def __init__(self, ring_entries: int = DEFAULT_RING_ENTRIES, withhold_setup_flags: int = 0) -> None:
         if ring_entries < 1:
             raise ValueError(f"ring_entries must be at least 1, not {ring_entries}")
-        self._native = native = load_native()
-        self.ffi: Any = native.ffi
-        self.lib: Any = native.lib
-        core, step = self.ffi.new("rio_core **"), self.ffi.new("const char **")
-        error = self.lib.rio_core_open(core, ring_entries, withhold_setup_flags, step)
-        if error:
-            raise unavailable(self.ffi.string(step[0]).decode(), -error)
-        self.core: Any = core[0]
-        self._is_closed = False
+        super().__init__(ring_entries, withhold_setup_flags)
         # Memory that the kernel may use, by buffer id; and ids that are deregistered while still in use.
         self._memory: dict[int, Any] = {}
         self._postponed: set[int] = set()
@@ -118,23 +100,6 @@ class UringProvider(Provider):
         self._dequeue_lock = threading.Lock()  # for threads that share a queue
 
     # -- helpers ---------------------------------------------------------------------------------------
-
-    def _check(self, function: str, code: int, detail: str = "") -> None:
-        if code:
-            self.raise_for(function, code, detail)
-
-    def raise_for(self, function: str, code: int, detail: str = "") -> NoReturn:
-        """See :meth:`Provider.raise_for`."""
-        if code == _FORKED:
-            raise _forked_error()
-        if code == _CLOSED:
-            raise RioError(PROVIDER_CLOSED)
-        raise RioCallError(function, code, detail)
-
-    def check_alive(self) -> None:
-        """Raise :class:`RioError` once it is closed, and in a forked child."""
-        code = self.lib.rio_core_is_usable(self.core) if not self._is_closed else _CLOSED
-        self._check("provider", code)
 
     def _completion_handle(self, function: str, completion_queue: CompletionQueue) -> int:
         if completion_queue.is_closed:
@@ -181,13 +146,13 @@ class UringProvider(Provider):
                 raise RioCallError(function, Status.EINVAL, "completion_key must be within 0 .. 2**63-1")
         handle = self.ffi.new("uint64_t *")
         code = self.lib.rio_create_completion_queue(self.core, queue_size, kind, event_fd, reset, port, key, handle)
-        self._check(function, code, f"queue_size is {queue_size}")
+        self.check(function, code, f"queue_size is {queue_size}")
         if isinstance(notification, EventNotification):
             signal.users += 1
         completion_queue = CompletionQueue(
             provider=self,
             notification=notification,
-            dequeue=partial(self._dequeue, ResultArray(self._native, self.core, handle[0], self.raise_for)),
+            dequeue=partial(self._dequeue, ResultArray(self.native, self.core, handle[0], self.raise_for)),
             arm=partial(self.lib.rio_notify, self.core, handle[0]),
             handle=handle[0],
         )
@@ -239,7 +204,7 @@ class UringProvider(Provider):
             self.core, fd, raw_type(sock) == socket.SOCK_STREAM, max_outstanding_receive, max_outstanding_send,
             receive_cq.handle, send_cq.handle, socket_context, handle,
         )  # fmt: skip
-        self._check(function, code)
+        self.check(function, code)
         core, lib, number = self.core, self.lib, handle[0]
         queue = RequestQueue(
             provider=self,
@@ -298,7 +263,7 @@ class UringProvider(Provider):
         length = len(pointer)
         buffer_id = self.ffi.new("uint64_t *")
         code = self.lib.rio_register_buffer(self.core, pointer, length, is_read_only, buffer_id)
-        self._check("RIORegisterBuffer", code, f"the memory has {length} bytes")
+        self.check("RIORegisterBuffer", code, f"the memory has {length} bytes")
         self._memory[buffer_id[0]] = pointer
         return RegisteredBuffer(self, buffer_id[0], length)
 
@@ -307,7 +272,7 @@ class UringProvider(Provider):
         function = "RIOResizeCompletionQueue"
         handle = self._completion_handle(function, completion_queue)
         check_queue_size(function, queue_size)
-        self._check(function, self.lib.rio_resize_completion_queue(self.core, handle, queue_size))
+        self.check(function, self.lib.rio_resize_completion_queue(self.core, handle, queue_size))
 
     def resize_request_queue(
         self, request_queue: RequestQueue, max_outstanding_receive: int, max_outstanding_send: int
@@ -318,12 +283,12 @@ class UringProvider(Provider):
         if not (0 <= max_outstanding_receive <= _MASK32 and 0 <= max_outstanding_send <= _MASK32):
             raise RioCallError(function, Status.EINVAL, "a maximum is negative or too large")
         code = self.lib.rio_resize_request_queue(self.core, handle, max_outstanding_receive, max_outstanding_send)
-        self._check(function, code)
+        self.check(function, code)
 
     def _close_completion_queue(self, completion_queue: CompletionQueue) -> None:
         function = "RIOCloseCompletionQueue"
         handle = self._completion_handle(function, completion_queue)
-        self._check(function, self.lib.rio_close_completion_queue(self.core, handle))
+        self.check(function, self.lib.rio_close_completion_queue(self.core, handle))
         self._forget(completion_queue)
         self._free_postponed()
 
@@ -349,14 +314,14 @@ class UringProvider(Provider):
         fd = self._descriptors.pop(handle, -1)
         if self._sockets.get(fd) is request_queue:
             del self._sockets[fd]
-        if not self._is_closed:
-            self._check("closesocket", self.lib.rio_close_request_queue(self.core, handle))
+        if not self.is_closed:
+            self.check("closesocket", self.lib.rio_close_request_queue(self.core, handle))
             self._free_postponed()
 
     def rebind_socket(self, request_queue: RequestQueue, sock: socket.socket) -> None:
         """See :meth:`Provider.rebind_socket`."""
         handle, fd = self._request_handle("rebind_socket", request_queue), sock.fileno()
-        self._check("rebind_socket", self.lib.rio_rebind(self.core, handle, fd))
+        self.check("rebind_socket", self.lib.rio_rebind(self.core, handle, fd))
         self._sockets.pop(self._descriptors[handle], None)
         self._sockets[fd] = request_queue
         self._descriptors[handle] = fd
@@ -366,12 +331,12 @@ class UringProvider(Provider):
         """See :meth:`Provider.cancel`."""
         if not request_queue.is_closed:
             handle = self._request_handle("cancel", request_queue)
-            self._check("cancel", self.lib.rio_cancel(self.core, handle, request_context))
+            self.check("cancel", self.lib.rio_cancel(self.core, handle, request_context))
 
     def try_sends(self, request_queue: RequestQueue) -> bool:
         """See :meth:`Provider.try_sends`."""
         left = int(self.lib.rio_try_sends(self.core, self._request_handle("try_sends", request_queue)))
-        self._check("try_sends", max(0, -left))
+        self.check("try_sends", max(0, -left))
         return left > 0
 
     def post_receives(
@@ -402,13 +367,13 @@ class UringProvider(Provider):
 
     def commit_all(self) -> None:
         """See :meth:`Provider.commit_all`."""
-        self._check("commit_all", self.lib.rio_commit_all(self.core))
+        self.check("commit_all", self.lib.rio_commit_all(self.core))
 
     def create_port(self) -> UringPort:
         """See :meth:`Provider.create_port`."""
         self.check_alive()
         handle = self.ffi.new("uint64_t *")
-        self._check("create_port", self.lib.rio_port_create(self.core, handle))
+        self.check("create_port", self.lib.rio_port_create(self.core, handle))
         return UringPort(self, handle[0])
 
     def own_port(self) -> UringPort:
@@ -426,13 +391,13 @@ class UringProvider(Provider):
         function = "completion_queue_usage"
         handle = self._completion_handle(function, completion_queue)
         capacity, charged = self.ffi.new("uint32_t *"), self.ffi.new("uint32_t *")
-        self._check(function, self.lib.rio_completion_queue_usage(self.core, handle, capacity, charged))
+        self.check(function, self.lib.rio_completion_queue_usage(self.core, handle, capacity, charged))
         return capacity[0], charged[0]
 
     def info(self) -> Any:
         """Counters of the C core (``rio_info`` in native/rio.h)."""
         info = self.ffi.new("rio_info *")
-        self._check("info", self.lib.rio_core_info(self.core, info))
+        self.check("info", self.lib.rio_core_info(self.core, info))
         return info[0]
 
     def features(self) -> list[tuple[str, bool, str, str]]:
@@ -445,28 +410,14 @@ class UringProvider(Provider):
 
     def outstanding(self) -> int:
         """See :meth:`Provider.outstanding`."""
-        return 0 if self._is_closed else int(self.info().requests_outstanding)
-
-    def wait(self, port: int, timeout_ns: int, events: object, limit: int) -> int:
-        """Drive the ring once (``rio_wait``); -EINTR is returned, other failures raise. ``port`` is a handle."""
-        count: int = self.lib.rio_wait(self.core, port, timeout_ns, events, limit)
-        if count < 0 and count != -errno.EINTR:
-            self.check_alive()
-            if count == -errno.EINVAL:
-                raise RioError("this port is closed")
-            raise RioInternalError(f"waiting on the ring failed: {os.strerror(-count)} ({-count})")
-        return count
-
-    def wake(self, port: int = 0) -> None:
-        """Make a wait for the port return; from any thread."""
-        self._check("wake", self.lib.rio_wake(self.core, port))
+        return 0 if self.is_closed else int(self.info().requests_outstanding)
 
     def close(self) -> None:
         """See :meth:`Provider.close`."""
-        if self._is_closed:
+        if self.is_closed:
             return
-        self._is_closed = True  # first: another thread may close it in the same moment
-        forked = self.lib.rio_core_is_usable(self.core) == _FORKED
+        self.is_closed = True  # first: another thread may close it in the same moment
+        forked = self.is_forked()
         held = self.lib.rio_core_close(self.core, nanoseconds(self.drain_seconds))
         for queue in list(self._sockets.values()):
             queue.mark_closed(PROVIDER_CLOSED)
@@ -491,5 +442,5 @@ class UringProvider(Provider):
         self._postponed = set()
 
     def __del__(self) -> None:
-        if not getattr(self, "_is_closed", True):
+        if not getattr(self, "is_closed", True):
             self.close()

@@ -25,7 +25,7 @@ from ..errors import RioError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .provider import UringProvider
+    from .ring import Ring
 
 _NANOSECONDS = 1_000_000_000
 _EVENTS_AT_ONCE = 256
@@ -59,7 +59,7 @@ def wait_until(look: Callable[[int], bool], timeout_seconds: float | None) -> bo
 class UringPort(Port):
     """A list of packets beside the ring; waiting for it drives the ring."""
 
-    def __init__(self, provider: UringProvider, handle: int) -> None:
+    def __init__(self, provider: Ring, handle: int) -> None:
         self.provider = provider
         self.handle = handle
         self.is_closed: bool = False
@@ -100,7 +100,7 @@ class UringPort(Port):
 class UringEvent(Event):
     """An eventfd that the C core writes when the queue fires."""
 
-    def __init__(self, provider: UringProvider, port: UringPort) -> None:
+    def __init__(self, provider: Ring, port: UringPort) -> None:
         self.provider = provider
         self.port = port  # its own: waits for it end when the event is set, and take nobody else's packets
         self.is_closed: bool = False

@@ -17,7 +17,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 
@@ -44,9 +44,6 @@ from .ffi import (
     milliseconds,
 )
 
-if TYPE_CHECKING:
-    from .provider import WinsockProvider
-
 _PACKETS_AT_ONCE = 64
 
 # A thread inside a call of Windows runs no signal handler: an endless wait is cut into parts, and Ctrl-C heard between.
@@ -60,7 +57,7 @@ class _Handle:
     #: Whether it can be seen to have told already. A port cannot, without taking its packets.
     is_signalled: bool = False
 
-    def __init__(self, provider: WinsockProvider, handle: int, *, is_owned: bool = True) -> None:
+    def __init__(self, provider: object, handle: int, *, is_owned: bool = True) -> None:
         self.provider = provider
         self.handle = handle
         self._is_owned = is_owned
@@ -123,7 +120,7 @@ class WinsockPort(_Handle, Port):
 
     def __init__(
         self,
-        provider: WinsockProvider,
+        provider: object,
         handle: int | None = None,
         packet_key: int | None = None,
     ) -> None:
@@ -195,7 +192,7 @@ class WinsockEvent(_Handle, Event):
 
     name = "event"
 
-    def __init__(self, provider: WinsockProvider) -> None:
+    def __init__(self, provider: object) -> None:
         handle = libraries().kernel32.CreateEventW(ffi.NULL, 1, 0, ffi.NULL)
         if not handle:
             raise error_of_last_call()
@@ -246,7 +243,7 @@ class WinsockEvent(_Handle, Event):
             raise error_of_last_call()
 
 
-def signalling_of(provider: WinsockProvider, function: str, notification: Notification) -> Signalling:
+def signalling_of(provider: object, function: str, notification: Notification) -> Signalling:
     """How a new completion queue is to tell.
 
     Raises:

@@ -23,8 +23,8 @@ from ...rio import (
     pack_address,
     unpack_address,
 )
-from ._bench import PATIENCE_SECONDS, Bench, read_exactly, refused, reset_at_close
-from ._report import NotApplicable, wine_version
+from .bench import PATIENCE_SECONDS, Bench, read_exactly, refused, reset_at_close
+from .report import NotApplicable, wine_version
 
 Check = Callable[[Bench], "str | None"]
 

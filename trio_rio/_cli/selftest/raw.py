@@ -95,6 +95,6 @@ def raw_table(provider: Provider) -> RawTable:
     """The lowest calls that a provider has."""
     if provider.name != "winsock":
         return ProviderTable(provider)
-    from ._windows import WindowsTable
+    from .windows_table import WindowsTable
 
     return WindowsTable(getattr(provider, "table"))  # noqa: B009  # which only this one has

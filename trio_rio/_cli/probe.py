@@ -1,0 +1,92 @@
+"""``python -m trio_rio probe``: which providers can serve here, and why."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Sequence
+
+import attrs
+
+import trio_rio
+
+from ..rio import ProbeReport
+from .exits import EXIT_OK, EXIT_UNAVAILABLE, fail
+
+
+def format_table(rows: Iterable[Sequence[str]]) -> list[str]:
+    """Columns as wide as their widest cell, two spaces apart; the last is left ragged."""
+    rows = list(rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return [line.rstrip() for line in lines]
+
+
+def yes_or_no(value: bool) -> str:
+    """A boolean in a table."""
+    return "yes" if value else "no"
+
+
+def provider_rows(report: ProbeReport) -> list[tuple[str, ...]]:
+    """One row for each provider, and a heading."""
+    heading = ("provider", "available", "reason", "remedy")
+    items = ((item.name, yes_or_no(item.is_available), item.reason, item.remedy) for item in report.providers)
+    return [heading, *items]
+
+
+def feature_rows(report: ProbeReport) -> list[tuple[str, ...]]:
+    """One row for each feature of each provider, and a heading."""
+    heading = ("feature", "available", "since", "used for")
+    features = (feature for item in report.providers for feature in item.features)
+    return [heading, *((one.name, yes_or_no(one.is_available), one.since, one.used_for) for one in features)]
+
+
+def print_report(report: ProbeReport) -> None:
+    """Plain text: a table of providers with the reason and remedy of each refusal under it, and one of features."""
+    for line in format_table(row[:2] for row in provider_rows(report)):
+        print(line)
+    for item in report.providers:
+        if not item.is_available:
+            print(f"\n{item.name}: {item.reason}\n  remedy: {item.remedy}")
+    print(f"\nchosen: {report.chosen}, because {report.chosen_because}")
+    if len(feature_rows(report)) > 1:
+        print()
+        print(*format_table(feature_rows(report)), sep="\n")
+
+
+def print_rich(report: ProbeReport) -> None:
+    """The same in colour.
+
+    Raises:
+      ImportError: rich is not installed.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    for heading, *rows in (provider_rows(report), feature_rows(report)):
+        table = Table(*heading)
+        for row in rows:
+            table.add_row(*row, style="green" if row[1] == "yes" else "yellow")
+        if rows:
+            console.print(table)
+    console.print(f"chosen: [bold]{report.chosen}[/], because {report.chosen_because}")
+
+
+def probe(options: argparse.Namespace) -> int:
+    """The ``probe`` command."""
+    try:
+        report = trio_rio.probe(options.provider)
+    except ValueError as error:
+        return fail(str(error))
+    if options.json:
+        print(json.dumps(attrs.asdict(report), indent=2))
+    elif options.rich:
+        try:
+            print_rich(report)
+        except ImportError:
+            return fail("--rich needs rich: pip install 'trio_rio[cli]'")
+    else:
+        print_report(report)
+    served = {item.name for item in report.providers if item.is_available}
+    return EXIT_OK if report.chosen in served else EXIT_UNAVAILABLE

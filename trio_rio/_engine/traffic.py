@@ -1,0 +1,122 @@
+"""Traffic: what is under way on one socket, and which tasks wait for it.
+
+Receiving ahead, the send window, and the rules of conflicts all look at this; the channel, which is made of them, adds
+how requests are posted."""
+
+from __future__ import annotations
+
+import abc
+import socket
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import attrs
+from attrs import field
+
+from .._trio import GLOBAL_RUN_CONTEXT
+from ..rio import CompletionQueue, RequestQueue, unpack_address
+from ..rio.checks import raw_type
+from .requests import Request, RequestPool
+from .resources import Resources
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container
+
+    from ..rio import Address
+
+# A receive that fills its slice makes a connection busy; this many small ones in a row make it quiet again.
+_SMALL_RECEIVES_UNTIL_QUIET = 4
+
+# The number of a channel that is closed: no socket has it, and -1 is that of a closed socket.
+NO_FD = -2
+
+# Addresses in text, by their packed form, that a channel remembers: as many as a busy server has peers.
+_ADDRESSES_MAX = 4096
+
+
+@attrs.define(eq=False)
+class Traffic(abc.ABC):
+    """See the module's docstring."""
+
+    engine: Resources
+    sock: socket.socket
+    request_queue: RequestQueue
+    limits: tuple[int, int]  # of the request queue: receives, sends
+    send_queue: CompletionQueue  # where results of sends go
+    pool: RequestPool = field(init=False)
+    fd: int = field(init=False)  # NO_FD: no request is posted any more
+    fileno: Callable[[], int] = field(init=False)  # of the socket now: another number if it was closed
+    waits: Container[int] = field(init=False)  # the manager's readiness waits
+    read_key: int = field(init=False)  # in the manager's table of readiness waits
+    write_key: int = field(init=False)
+    is_stream: bool = field(init=False)
+    is_busy: bool = False  # a receive has filled its slice, and not many small ones have come since
+    is_bulk: bool = False  # the last receive filled a large one
+    quiet: int = 0  # small receives in a row
+    reader: Request | None = None  # on demand: the receive that a task waits for
+    cancelled_readers: tuple[Request, ...] = ()  # receives before it that have not ended
+    sends: set[Request] = field(factory=set)
+    ahead_waiter: tuple[Any, Callable[[], Any]] | None = None  # for what is received ahead: a task, and how it takes it
+    window_waiters: deque[Any] = field(factory=deque)  # tasks that wait for room in the window
+    _addresses: dict[bytes, Address] = field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        self.pool = self.engine.pool
+        self.fileno = self.sock.fileno
+        self.fd = self.fileno()
+        self.waits = self.engine.manager.waits
+        self.read_key, self.write_key = self.fd << 1, self.fd << 1 | 1
+        self.is_stream = raw_type(self.sock) == socket.SOCK_STREAM
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the channel is done with its socket, for good."""
+        return self.fd == NO_FD
+
+    def is_usable(self) -> bool:
+        """Whether a request may be posted: this run, still taking requests, and the socket is the one it was."""
+        return getattr(GLOBAL_RUN_CONTEXT, "runner", None) is self.engine.runner and self.sock.fileno() == self.fd
+
+    def address_of(self, request: Request) -> Address:
+        """Where a datagram came from; before it is taken."""
+        packed = bytes(request.slice.address)  # type: ignore[union-attr]
+        address = self._addresses.get(packed)
+        if address is None:
+            if len(self._addresses) >= _ADDRESSES_MAX:
+                self._addresses.clear()
+            address = self._addresses[packed] = unpack_address(packed)
+        return address
+
+    def note_received(self, request: Request) -> None:
+        """Learn from a receive how large the slice of the next one should be."""
+        count = request.count
+        self.is_bulk = count >= self.pool.arena.large_size_bytes
+        if count == request.length:
+            self.is_busy = True
+            self.quiet = 0
+        elif count > self.pool.arena.small_size_bytes:
+            self.quiet = 0
+        else:
+            self.quiet += 1
+            if self.quiet >= _SMALL_RECEIVES_UNTIL_QUIET:
+                self.is_busy = False
+
+    def forget(self, request: Request) -> None:
+        """A request has completed, and is not the channel's any more."""
+        if self.reader is request:
+            self.reader = None
+        elif request in self.cancelled_readers:
+            self.cancelled_readers = tuple(one for one in self.cancelled_readers if one is not request)
+        self.sends.discard(request)
+
+    @abc.abstractmethod
+    def keep(self, request: Request) -> None:
+        """See :meth:`Owner.keep`."""
+
+    @abc.abstractmethod
+    def end_if_sent(self) -> None:
+        """See :meth:`Owner.end_if_sent`."""
+
+    def tasks_waiting(self, *, receive: bool) -> int:
+        """Tasks that wait for what is received ahead, or for room in the window."""
+        return int(self.ahead_waiter is not None) if receive else len(self.window_waiters)

@@ -1,0 +1,74 @@
+"""What a stream and its leases have in common: the socket, its channel, and the one task that sends."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import trio
+from trio.abc import HalfCloseableStream
+
+from .._sockets.socket import RioSocket
+
+if TYPE_CHECKING:
+    from .._engine.channel import Channel
+
+# EBADF, and ENOTSOCK on Windows: the socket was closed.
+_CLOSED_ERRNOS = frozenset((errno.EBADF, errno.ENOTSOCK))
+
+
+def raise_translated(error: OSError) -> NoReturn:
+    """Raise what Trio's streams raise for an error of their socket. To be called while it is being handled."""
+    if error.errno in _CLOSED_ERRNOS:
+        raise trio.ClosedResourceError("this socket was already closed") from None
+    raise trio.BrokenResourceError(f"socket connection broken: {error}") from error
+
+
+class StreamOnSocket(HalfCloseableStream):
+    """A stream on a Trio socket, without the calls of a stream."""
+
+    __slots__ = ("__weakref__", "_channel", "_is_sending", "_sock", "socket")
+
+    #: The Trio socket that this stream wraps.
+    socket: trio.socket.SocketType
+
+    def _begin(self, socket: trio.socket.SocketType) -> None:
+        self.socket = socket
+        self._sock: Any = socket
+        self._channel: Channel | None = None  # one that is direct
+        self._is_sending = False
+
+    def _usable_channel(self) -> Channel | None:
+        """The socket's channel if RIO serves it now."""
+        return self._sock._usable_channel() if isinstance(self._sock, RioSocket) else None
+
+    def _find_channel(self) -> Channel | None:
+        """The socket's channel if RIO serves it now; kept if nothing but a post and a wait is needed on it."""
+        channel = self._usable_channel()
+        self._channel = channel if channel is not None and channel.is_direct else None
+        return channel
+
+    async def _send_rest(self, view: memoryview, sent: int) -> None:
+        """Send what is left of flat bytes, by the window of the channel if it has one, else by the socket."""
+        channel = self._find_channel()
+        while sent < len(view):
+            with view[sent:] as rest:
+                count = None
+                if channel is not None and channel.window is not None:
+                    count = await channel.send_in_window(channel.window, rest, None)
+                sent += await self.socket.send(rest) if count is None else count
+
+    def _begin_sending(self) -> None:
+        """Claim to be the one task that sends, or raise; the caller resets ``_is_sending``."""
+        if self.socket.did_shutdown_SHUT_WR:
+            raise trio.ClosedResourceError("can't send data after sending EOF")
+        self._check_not_sending()
+        self._is_sending = True
+
+    def _check_not_sending(self) -> None:
+        if self._is_sending:
+            raise trio.BusyResourceError("another task is currently sending data on this RioStream")
+
+    def _check_open(self) -> None:
+        if self.socket.fileno() == -1:
+            raise trio.ClosedResourceError("this socket was already closed")
