@@ -59,7 +59,8 @@ class RioStatistics:
 
     ``notification`` is the way of collecting: "port", "event" or "polled". Counts are over all completion queues;
     ``results_per_dequeue_*`` over dequeues that brought something, all 0 before the first.
-    ``notifications_armed`` counts RIONotify, ``notifications_received`` packets, or wake-ups by the event.
+    ``notifications_armed`` counts RIONotify, ``notifications_received`` packets, or wake-ups by the event. ``commits``
+    counts the calls that commit what was posted since the one before, whether there was anything or not: one per tick.
     """
 
     provider: str

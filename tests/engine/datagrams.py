@@ -70,7 +70,7 @@ def stdlib_peer(family: int = socket.AF_INET) -> Iterator[socket.socket]:
 
 
 async def receive_all(channel: DatagramChannel, count: int) -> list[bytes]:
-    """The data of so many datagrams, bunch by bunch."""
+    """The data of so many datagrams, batch by batch."""
     received: list[bytes] = []
     while len(received) < count:
         received += [data for data, _ in await channel.receive_many(count - len(received))]

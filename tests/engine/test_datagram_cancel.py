@@ -24,13 +24,13 @@ AHEAD_MAX = 200
 SEED = 2026
 
 
-@pytest.mark.parametrize("bunch", [False, True])
-async def test_a_cancelled_receive_takes_nothing(bunch: bool) -> None:
+@pytest.mark.parametrize("batch", [False, True])
+async def test_a_cancelled_receive_takes_nothing(batch: bool) -> None:
     """Cancelled while it waits, or before: the next receive gets every datagram."""
     async with open_two() as (one, other):
 
         async def receive() -> None:
-            await (other.receive_many() if bunch else other.receive())
+            await (other.receive_many() if batch else other.receive())
 
         for _ in range(3):
             async with trio.open_nursery() as nursery:

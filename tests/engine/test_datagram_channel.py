@@ -99,7 +99,7 @@ async def test_a_waiting_task_is_woken() -> None:
 
 
 async def test_many_senders_are_told_apart() -> None:
-    """Each datagram of a bunch has the address of its own sender."""
+    """Each datagram of a batch has the address of its own sender."""
     async with await open_local() as channel:
         peers = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(20)]
         try:

@@ -184,14 +184,14 @@ def test_the_end_of_a_run_sends_what_was_accepted(rio_run: RioRun) -> None:
         trio.run(channel.aclose)
 
 
-@pytest.mark.parametrize("bunch", [False, True])
-def test_a_system_task_receives_to_the_end(rio_run: RioRun, bunch: bool) -> None:
+@pytest.mark.parametrize("batch", [False, True])
+def test_a_system_task_receives_to_the_end(rio_run: RioRun, batch: bool) -> None:
     """A shielded system task may still wait for a datagram when the main task is done."""
     received: list[bytes] = []
 
     async def linger(channel: DatagramChannel) -> None:
         with trio.CancelScope(shield=True):
-            if bunch:
+            if batch:
                 received.extend(data for data, _ in await channel.receive_many())
             else:
                 received.append((await channel.receive())[0])

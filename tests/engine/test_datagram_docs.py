@@ -21,7 +21,7 @@ def free_port() -> int:
         return port
 
 
-@pytest.mark.parametrize("code", [BLOCKS[0], IMPORT + BLOCKS[1] + START], ids=["one-by-one", "bunches"])
+@pytest.mark.parametrize("code", [BLOCKS[0], IMPORT + BLOCKS[1] + START], ids=["one-by-one", "batches"])
 def test_the_server_echoes(code: str, rio_provider: str) -> None:
     """What is sent to it comes back."""
     port = free_port()

@@ -1,4 +1,4 @@
-"""Leases of bunches of datagrams: in place, for the time of a block, and misuse is an error each time."""
+"""Leases of batches of datagrams: in place, for the time of a block, and misuse is an error each time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .datagrams import ALL_CARRIERS, address_of, let_arrive, open_local, open_tw
 pytestmark = ALL_CARRIERS
 
 
-async def test_a_bunch_in_place() -> None:
+async def test_a_batch_in_place() -> None:
     """The views have the data, the addresses are the senders'; after the block the views are unusable."""
     async with open_two() as (one, other):
         sent = [b"%d" % number * number for number in range(20)]
@@ -90,7 +90,7 @@ async def test_held_memory_is_not_written() -> None:
             assert [bytes(view) for view, _ in datagrams] == [b"held"]
 
 
-async def test_an_error_ends_the_bunch() -> None:
+async def test_an_error_ends_the_batch() -> None:
     """A truncated datagram is raised by the next call; those before and behind it are received."""
     async with open_two(receive_size_bytes=10) as (one, other):
         await one.send_many([(data, address_of(other)) for data in (b"a", b"b" * 11, b"c")])

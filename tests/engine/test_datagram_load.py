@@ -48,21 +48,21 @@ class Peers:
         self.sent += BURST
 
 
-async def receive(channel: DatagramChannel, *, in_bunches: bool) -> list[tuple[bytes, tuple[str, int]]]:
-    if in_bunches:
+async def receive(channel: DatagramChannel, *, in_batches: bool) -> list[tuple[bytes, tuple[str, int]]]:
+    if in_batches:
         return await channel.receive_many()  # type: ignore[return-value]
     return [await channel.receive()]  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize(
-    ("in_bunches", "is_flood"),
+    ("in_batches", "is_flood"),
     [
         pytest.param(False, False, id="one-by-one"),
-        pytest.param(True, False, id="bunches"),
+        pytest.param(True, False, id="batches"),
         pytest.param(False, True, id="flood"),
     ],
 )
-async def test_all_that_the_kernel_accepted_arrives(in_bunches: bool, is_flood: bool) -> None:
+async def test_all_that_the_kernel_accepted_arrives(in_batches: bool, is_flood: bool) -> None:
     """Every datagram that was not dropped arrives once, in the order of its peer, with its peer's address.
 
     When the senders keep pace nothing is dropped. In a flood most is, and the kernel's count agrees with ours.
@@ -89,7 +89,7 @@ async def test_all_that_the_kernel_accepted_arrives(in_bunches: bool, is_flood: 
             with trio.move_on_after(60):
                 while received + (channel.statistics().datagrams_dropped or 0) < PEERS * DATAGRAMS_EACH:
                     with trio.move_on_after(1):  # the last ones may have been dropped
-                        for data, address in await receive(channel, in_bunches=in_bunches):
+                        for data, address in await receive(channel, in_batches=in_batches):
                             number, sequence = map(int, data.split())
                             assert peers.number_of[address] == number
                             assert sequence >= expected[number]
@@ -105,8 +105,8 @@ async def test_all_that_the_kernel_accepted_arrives(in_bunches: bool, is_flood: 
     print(f"\n{received} datagrams of {PEERS} peers received, {missing} dropped by the kernel")
 
 
-@pytest.mark.parametrize("in_bunches", [False, True], ids=["one-by-one", "bunches"])
-async def test_every_answer_reaches_its_peer(in_bunches: bool) -> None:
+@pytest.mark.parametrize("in_batches", [False, True], ids=["one-by-one", "batches"])
+async def test_every_answer_reaches_its_peer(in_batches: bool) -> None:
     """An echo of a burst of each peer comes back to that peer, and to no other."""
     with contextlib.ExitStack() as stack:
         async with await open_local() as channel:
@@ -115,8 +115,8 @@ async def test_every_answer_reaches_its_peer(in_bunches: bool) -> None:
             for number in range(PEERS):
                 peers.send_burst(number)
                 while echoed < (number + 1) * BURST:
-                    datagrams = await receive(channel, in_bunches=in_bunches)
-                    if in_bunches:
+                    datagrams = await receive(channel, in_batches=in_batches)
+                    if in_batches:
                         assert await channel.send_many(datagrams) == len(datagrams)
                     else:
                         await channel.send(*datagrams[0])

@@ -33,16 +33,16 @@ ROUNDS = 200
 
 @pytest.mark.usefixtures("way")
 async def test_no_wake_up_is_lost() -> None:
-    """Two channels throw a bunch back and forth, with no deadline that would wake the run should it oversleep."""
+    """Two channels throw a batch back and forth, with no deadline that would wake the run should it oversleep."""
     async with open_two() as (one, other):
 
         async def throw_back(channel: DatagramChannel) -> None:
             for _ in range(ROUNDS):
                 count = 0
                 while count < 3:
-                    bunch = await channel.receive_many()
-                    count += len(bunch)
-                    await channel.send_many(bunch)
+                    batch = await channel.receive_many()
+                    count += len(batch)
+                    await channel.send_many(batch)
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(throw_back, other)

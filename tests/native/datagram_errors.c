@@ -1,4 +1,4 @@
-/* An error in a bunch of datagrams belongs to one request; those before and behind it go on. */
+/* An error in a batch of datagrams belongs to one request; those before and behind it go on. */
 #include "check.h"
 
 #define COUNT 8u

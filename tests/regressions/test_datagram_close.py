@@ -23,7 +23,7 @@ async def receive_one(channel: DatagramChannel) -> bytes:
     return (await channel.receive())[0]
 
 
-async def receive_bunch(channel: DatagramChannel) -> bytes:
+async def receive_batch(channel: DatagramChannel) -> bytes:
     return (await channel.receive_many())[0][0]
 
 
@@ -40,7 +40,7 @@ async def close_socket(channel: DatagramChannel) -> None:
     channel.socket.close()
 
 
-RECEIVES = pytest.mark.parametrize("receive", [receive_one, receive_bunch, receive_lent])
+RECEIVES = pytest.mark.parametrize("receive", [receive_one, receive_batch, receive_lent])
 CLOSES = pytest.mark.parametrize("close", [close_channel, close_socket])
 
 

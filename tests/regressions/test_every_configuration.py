@@ -78,13 +78,13 @@ async def over_sockets() -> None:
 
 async def over_channels() -> None:
     async with open_two() as (one, other):
-        bunch = [numbered(4, 0, size) for size in (0, 1, 5_000, 60_000)]
-        assert await one.send_many([(data, address_of(other)) for data in bunch]) == len(bunch)
+        batch = [numbered(4, 0, size) for size in (0, 1, 5_000, 60_000)]
+        assert await one.send_many([(data, address_of(other)) for data in batch]) == len(batch)
         received: list[bytes] = []
-        while len(received) < len(bunch):
+        while len(received) < len(batch):
             async with other.receive_lease(2) as datagrams:
                 received += [bytes(view) for view, _ in datagrams]
-        assert received == bunch
+        assert received == batch
 
 
 def around(low: int, high: int, *usual: int) -> st.SearchStrategy[int]:

@@ -97,15 +97,15 @@ def posts_of_two(monkeypatch: pytest.MonkeyPatch) -> Callable[[Provider], None]:
 
 
 async def test_sends_that_are_posted_in_part(posts_of_two: Callable[[Provider], None]) -> None:
-    """Where there is memory for some of a bunch, all of it goes out, in order, each datagram once."""
+    """Where there is memory for some of a batch, all of it goes out, in order, each datagram once."""
     async with await trio_rio.open_datagram_channel(("127.0.0.1", 0)) as channel:
         with stdlib_peer() as peer:
             peer.sendto(b"in", address_of(channel))
             assert await receive_all(channel, 1) == [b"in"]
             posts_of_two(engine_of_run().provider)
-            bunch = [b"%d" % number for number in range(7)]
-            assert await channel.send_many([(data, peer.getsockname()) for data in bunch]) == 7
-            assert [peer.recv(10) for _ in bunch] == bunch
+            batch = [b"%d" % number for number in range(7)]
+            assert await channel.send_many([(data, peer.getsockname()) for data in batch]) == 7
+            assert [peer.recv(10) for _ in batch] == batch
 
 
 async def test_a_channel_without_address_space(monkeypatch: pytest.MonkeyPatch) -> None:

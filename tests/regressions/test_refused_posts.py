@@ -142,8 +142,8 @@ async def test_a_datagram_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
         assert await sock.recvfrom(10) == (b"three", peer.getsockname())
 
 
-async def test_a_bunch_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A channel returns the bunch that has come, though no receive can be posted; and goes on when it can."""
+async def test_a_batch_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A channel returns the batch that has come, though no receive can be posted; and goes on when it can."""
     async with await trio_rio.open_datagram_channel(("127.0.0.1", 0), receives_posted=4) as channel:
         with stdlib_peer() as peer:
             for number in range(4):

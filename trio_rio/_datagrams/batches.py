@@ -1,4 +1,4 @@
-"""The sends of one datagram socket: batches that were posted together, and who waits for them.
+"""The sends of one datagram socket: batches that were posted together, and the tasks that wait for them.
 
 Facts. Where the system copies a datagram at once, a send is done within its post, unless there is no room for it. Then
 those behind it wait as well, since they go in order. On Windows a send completes later, and cannot be taken back.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .._engine.completions import Drain
     from .._engine.engine import Engine
 
-# Sends of one socket that may be posted at a time: a bunch as large as one call hands to the kernel, twice.
+# Sends of one socket that may be posted at a time: a batch as large as one call hands to the kernel, twice.
 SENDS_MAX = 128
 
 
@@ -148,7 +148,7 @@ class SendBatches:
             self.engine.provider.deregister_buffer(batch.registered)
 
     def collect(self) -> None:
-        """Take the results of sends; wake whose batch is done, and who waits for room."""
+        """Take the results of sends; wake the tasks whose batch is done, and those that wait for room."""
         results = self.drain.dequeue(SENDS_MAX)
         if not results:
             return

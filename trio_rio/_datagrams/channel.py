@@ -1,4 +1,4 @@
-"""Datagram channels: UDP for Trio programs, datagram by datagram or bunch by bunch.
+"""Datagram channels: UDP for Trio programs, datagram by datagram or batch by batch.
 
 Facts. Trio has sockets for UDP, and nothing above them: a call, a system call and a turn of the run loop for each
 datagram. What a datagram costs is mostly that. Datagrams that come together can be handed over together.
@@ -61,7 +61,7 @@ class DatagramChannel(trio.abc.AsyncResource):
 
     Args:
       socket: a Trio datagram socket over IPv4 or IPv6, bound or connected.
-      receives_posted: datagrams that the channel takes from the system ahead of your calls, and so the largest bunch
+      receives_posted: datagrams that the channel takes from the system ahead of your calls, and so the largest batch
         that :meth:`receive_many` can bring; 1 .. 4096. More than the default of 64 makes a datagram hardly cheaper. On
         Windows a datagram that finds no receive posted is lost. Elsewhere what is beyond waits in the socket's buffer,
         so there it is the buffer (SO_RCVBUF) that must have room for a burst.
@@ -224,14 +224,17 @@ class DatagramChannel(trio.abc.AsyncResource):
         return taken
 
     async def _begin_receiving(self) -> None:
-        """Be the one task that receives; who gets through sets ``_is_receiving`` back. Yields only to raise."""
+        """Claim the receiver role, or raise BusyResourceError; the caller resets ``_is_receiving``.
+
+        Yields only to raise.
+        """
         if self._is_receiving:
             await checkpoint()
             raise trio.BusyResourceError("another task is already receiving from this channel")
         self._is_receiving = True
 
     async def _next_arrivals(self) -> list[Arrival]:
-        """Wait for a bunch. A checkpoint, also if it raises."""
+        """Wait for a batch. A checkpoint, also if it raises."""
         carrier = await self._carrier_in_call()
         await self._begin_receiving()
         try:
@@ -252,12 +255,12 @@ class DatagramChannel(trio.abc.AsyncResource):
     async def _wait(self, carrier: DatagramQueue | PlainDatagrams) -> None:
         """Wait until there may be something to fetch."""
         await carrier.wait()
-        self._check_open()  # who was woken by a datagram may find the channel closed since then
+        self._check_open()  # a task that a datagram woke may find the channel closed since then
         if carrier.is_ended:
             raise trio.ClosedResourceError("another task closed this channel")
 
     def receive_lease(self, datagrams_max: int | None = None) -> DatagramLease:
-        """Receive a bunch without a copy: ``async with channel.receive_lease() as datagrams:``.
+        """Receive a batch without a copy: ``async with channel.receive_lease() as datagrams:``.
 
         ``datagrams`` is a list of (view, address), at least one of them, at most ``datagrams_max``. Each view is a
         writable :class:`memoryview` of a datagram's data: the registered memory itself where RIO serves, and memory of
@@ -288,7 +291,7 @@ class DatagramChannel(trio.abc.AsyncResource):
     async def _receive_for_lease(
         self, datagrams_max: int | None
     ) -> tuple[DatagramQueue, list[LentSlot]] | list[tuple[bytes, Address]]:
-        """A bunch that is lent, or one that is copied. A checkpoint, also if it raises."""
+        """A batch that is lent, or one that is copied. A checkpoint, also if it raises."""
         if enter_cancel_point():
             await checkpoint()
         limit = self._receives_posted if datagrams_max is None else await limit_of(datagrams_max)

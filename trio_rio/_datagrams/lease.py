@@ -1,4 +1,4 @@
-"""Leases on the memory of a datagram channel: a bunch, to be looked at in place.
+"""Leases on the memory of a datagram channel: a batch, to be looked at in place.
 
 Facts and rules of leases are in ``lease.py`` of the engine; this file gets the memory. On a queue it is the slots: one
 that is lent has no receive posted, and gets one when it is back. The last slot that has a receive is never lent, so

@@ -23,17 +23,17 @@ _ROOM_BYTES = 65536
 
 @attrs.define(eq=False)
 class PlainDatagrams:
-    """A datagram socket, bunch by bunch."""
+    """A datagram socket, batch by batch."""
 
-    is_ended: ClassVar[bool] = False  # a plain socket tells those who wait by itself
+    is_ended: ClassVar[bool] = False  # a plain socket tells the tasks that wait by itself
 
     sock: socket.socket
-    receives: int  # datagrams in a bunch, at most
+    receives: int  # datagrams in a batch, at most
     size_bytes: int
     blocked: trio.Lock = attrs.field(factory=trio.Lock)  # one task may wait for room
 
     def fetch(self) -> list[Arrival]:
-        """Everything that has come, in order, but no more than a bunch. Never waits."""
+        """Everything that has come, in order, but no more than a batch. Never waits."""
         arrivals: list[Arrival] = []
         try:
             while len(arrivals) < self.receives:

@@ -1,10 +1,10 @@
 """One datagram socket's requests, on completion queues of their own.
 
 Facts. A datagram that finds no posted receive is lost on Windows; elsewhere the kernel keeps some. Datagrams come and
-go in bunches. Receives fill in the order of posting. A receive is for whoever reads the socket next, not for a task.
+go in batches. Receives fill in the order of posting. A receive is for the next reader of the socket, not for a task.
 
 Consequence. Many receives stay posted, and a cancelled task leaves them alone. Results that nobody has asked for can
-stay in the completion queue: it has room for all of them. So one dequeue brings a bunch, no result needs a look-up,
+stay in the completion queue: it has room for all of them. So one dequeue brings a batch, no result needs a look-up,
 and what is not dequeued is not lost.
 
 Decision. A *slot* is memory for one datagram and one address; its number is the context of its receive. :meth:`fetch`

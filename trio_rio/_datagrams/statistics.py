@@ -20,4 +20,4 @@ class DatagramStatistics:
     #: they were bad. ``None`` where the system does not tell. Linux does; Windows counts those of all sockets together.
     datagrams_dropped: int | None
     sends_in_flight: int  # now
-    wakeups: int  # bunches that a call had to wait for
+    wakeups: int  # batches that a call had to wait for

@@ -78,7 +78,7 @@ def statistics(engine: Resources, because: str) -> RioStatistics:
         results_per_dequeue_min=counters.results_min,
         results_per_dequeue_mean=mean,
         results_per_dequeue_max=counters.results_max,
-        commits=engine.manager.ticks,
+        commits=engine.manager.commits,
         registered_bytes=engine.arena.registered_bytes + account.registered_bytes,
         leases_outstanding=engine.arena.leases_outstanding - engine.pool.slices_kept(),
         completion_queues=len(engine.collectors.all),

@@ -41,8 +41,8 @@ _SENDS_MAX = 256
 class Manager(Protocol):
     """What an engine needs of the I/O manager that it belongs to."""
 
-    #: Ticks of the run loop so far.
-    ticks: int
+    #: Calls so far that committed what was staged: one per tick.
+    commits: int
 
     @property
     def waits(self) -> Container[int]:

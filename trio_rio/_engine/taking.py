@@ -1,4 +1,4 @@
-"""Taking what a receive on demand has brought, without losing any of it.
+"""Posting and waiting in one, and taking what a receive on demand has brought without losing any of it.
 
 Facts. A receive of a socket makes its result before it takes anything from the system: where there is no memory for
 that, or the caller's memory is too small by now, nothing is lost. A request has taken it by then.
@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from trio.lowlevel import checkpoint_if_cancelled
+
+from .._trio import async_yield
 from .channel import Channel
 from .requests import Request
 
@@ -17,6 +20,34 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..rio import Address
+
+
+async def receive_on_demand(channel: Channel, size: int) -> Request | None:
+    """Post a receive of at most ``size`` bytes, wait for it, and return it; ``None``: RIO cannot serve. A checkpoint.
+
+    Raises:
+      BusyResourceError: another task's receive has to wait.
+      OSError: the socket's.
+    """
+    if channel.starts_at_post:
+        await checkpoint_if_cancelled()
+    request = channel.post_receive(size)
+    if request is not None:
+        woken = await async_yield(request.message)
+        woken.unwrap()
+    return request
+
+
+async def send_one_by_one(channel: Channel, data: bytes | bytearray | memoryview, address: bytes | None) -> int | None:
+    """Post a send and wait for it; how many bytes it took, ``None``: RIO cannot serve. Raises as a receive."""
+    if channel.starts_at_post:
+        await checkpoint_if_cancelled()
+    request = channel.post_send(data, address, wait=True, flags=channel.part_flags)
+    if request is None:
+        return None
+    woken = await async_yield(request.message)
+    woken.unwrap()
+    return channel.take_sent(request)
 
 
 def take_datagram(channel: Channel, request: Request) -> tuple[bytes, Address | None]:

@@ -42,7 +42,7 @@ class ReadinessIOManager(StockIOManager):
 
     def __init__(self, config: RioConfig, because: str, provider: PortableProvider) -> None:
         super().__init__()
-        self.ticks: int = 0
+        self.commits: int = 0
         self.waits: Counter[int] = Counter()  # fd << 1 | is_write -> tasks
         self.provider: PortableProvider = provider
         self._packets: list[int] = []  # keys of the queues that signalled in this tick
@@ -109,7 +109,7 @@ class ReadinessIOManager(StockIOManager):
         """Trio's own, after handing out what completed within the posts of this tick."""
         if threading.get_ident() != self._thread:
             return super().get_events(timeout)
-        self.ticks += 1
+        self.commits += 1
         if not self._collectors.is_polling:
             return self._look(timeout)
         events, is_found = self._collectors.look_or_wait(self._look, timeout)

@@ -74,7 +74,7 @@ class UringIOManager:
     """
 
     def __init__(self, config: RioConfig, because: str, provider: UringProvider) -> None:
-        self.ticks: int = 0
+        self.commits: int = 0
         self.waits: dict[int, int] = {}  # fd << 1 | is_write -> token
         self._tasks: dict[int, tuple[int, Task]] = {}  # token -> key of the wait, task
         self.provider: UringProvider = provider
@@ -123,7 +123,7 @@ class UringIOManager:
         """Commit what was staged, and wait. The number of events; 0 exactly if the full time passed."""
         if get_ident() != self._thread:
             return self._watch_ring(timeout)
-        self.ticks += 1
+        self.commits += 1
         if self._is_simple:
             count = self._wait(self._core, 0, ceil(timeout * _NANOSECONDS), self._events, _EVENTS_AT_ONCE)
             return count if count >= 0 else self._nothing(count)

@@ -39,9 +39,10 @@ import trio
 
 from .. import _trio
 from .._config import RioConfig
-from .._engine.completions import Collectors, HandedOut
+from .._engine.completions import HandedOut
 from .._engine.engine import Engine
 from .._engine.notifier import start_notifier
+from .._engine.packet_handlers import PacketHandlers
 from .._statistics import WindowsRioIOStatistics
 from .._trio import StockIOManager
 from .silence import Silence
@@ -61,7 +62,7 @@ class _Packets:
     """What Trio's manager finds at the key of the completion queues."""
 
     port: WinsockPort
-    collectors: Collectors
+    handlers: PacketHandlers
     silence: Silence
 
     def put_nowait(self, packet: Any) -> None:
@@ -80,7 +81,7 @@ class WindowsRioManager(StockIOManager):
 
     def __init__(self, config: RioConfig, because: str, provider: WinsockProvider) -> None:
         super().__init__()
-        self.ticks = 0
+        self.commits = 0
         self.waits: Counter[int] = Counter()  # handle << 1 | is_write -> tasks
         self._thread = threading.get_ident()
         self.provider = provider
@@ -94,7 +95,7 @@ class WindowsRioManager(StockIOManager):
         self.engine.start_notifier = start_notifier
         self._collectors = self.engine.collectors
         self._silence = Silence(super().get_events, self.engine.collectors.may_have_results, self.provider.unannounced)
-        self._completion_key_queues[self._key] = _Packets(port, self._collectors, self._silence)
+        self._completion_key_queues[self._key] = _Packets(port, self.engine.packet_handlers, self._silence)
         self._is_polled = self.engine.config.notification == "polled"
 
     def statistics(self) -> WindowsRioIOStatistics:
@@ -118,7 +119,7 @@ class WindowsRioManager(StockIOManager):
         """Commit what was deferred, and wait as Trio does."""
         if threading.get_ident() != self._thread:
             return self._wait_beside(timeout)
-        self.ticks += 1
+        self.commits += 1
         collectors = self._collectors
         if collectors.is_polling:
             events, is_found = collectors.look_or_wait(self._look, timeout)

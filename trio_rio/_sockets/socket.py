@@ -20,12 +20,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import trio
-from trio.lowlevel import checkpoint, checkpoint_if_cancelled, enable_ki_protection
+from trio.lowlevel import checkpoint, enable_ki_protection
 
 from .. import _trio
 from .._engine.copies import is_ordinary
 from .._engine.current import current_engine, engine_to_use
-from .._engine.taking import take_datagram, take_into
+from .._engine.taking import receive_on_demand, send_one_by_one, take_datagram, take_into
 from .._trio import async_yield, enter_cancel_point
 from ..rio.checks import can_serve, raw_family
 from . import receive_flags as _receive_flags
@@ -114,7 +114,7 @@ class RioSocket(SocketOfRun):
 
     @enable_ki_protection
     async def connect(self, address: Any) -> None:
-        """See :meth:`socket.socket.connect`. A checkpoint. Cancelled, it closes the socket; who waits on it is told."""
+        """See :meth:`socket.socket.connect`. A checkpoint. Cancelled, it closes the socket, as on stock Trio."""
         try:
             await super().connect(address)
         except trio.Cancelled:
@@ -229,13 +229,7 @@ class RioSocket(SocketOfRun):
             return None if message is None else message[:2]
         if flags:
             return None
-        if channel.starts_at_post:
-            await checkpoint_if_cancelled()
-        request = channel.post_receive(size)
-        if request is not None:
-            woken = await async_yield(request.message)
-            woken.unwrap()
-        return request
+        return await receive_on_demand(channel, size)
 
     @enable_ki_protection
     async def recvmsg(
@@ -336,14 +330,7 @@ class RioSocket(SocketOfRun):
         """One send; ``None``: go Trio's own way."""
         if channel.window is not None:
             return await channel.send_in_window(channel.window, data, address)
-        if channel.starts_at_post:
-            await checkpoint_if_cancelled()
-        request = channel.post_send(data, address, wait=True, flags=channel.part_flags)
-        if request is None:
-            return None
-        woken = await async_yield(request.message)
-        woken.unwrap()
-        return channel.take_sent(request)
+        return await send_one_by_one(channel, data, address)
 
     @enable_ki_protection
     async def sendto(self, *args: Any) -> int:

@@ -1,14 +1,14 @@
 """Whether a Trio socket is the only one that has its stdlib socket, and whether another may get its file.
 
 Facts. ``from_stdlib_socket`` leaves a program with a name of its own for the stdlib socket. ``close()`` by that name
-tells nobody; the descriptor is closed, and on stock Trio the peer sees it at once, whatever waits. Where a request in
-flight keeps its file open (:attr:`Provider.holds_files`) the peer would not. Python counts references to an object; how
-many of them are the question's own differs by version.
+tells Trio nothing; the descriptor is closed, and on stock Trio the peer sees it at once, whatever waits. Where a
+request in flight keeps its file open (:attr:`Provider.holds_files`) the peer would not. Python counts references to an
+object; how many of them are the question's own differs by version.
 
-Decision. A socket that somebody else can close goes Trio's own way, in which nothing of it is in the kernel, as long as
-he can: it gets no channel before. One that has a channel was found to be nobody else's, and new names come only from
-inside of a Trio socket. What the count is for a socket that is nobody else's is found by trying. The first call in
-another run still finds what the run before had of the socket.
+Decision. A socket that the program can close by another name goes Trio's own way, in which nothing of it is in the
+kernel, as long as that name lives: it gets no channel before. One that has a channel was found to have no other name,
+and new names come only from inside of a Trio socket. What the count is for a socket without another name is found by
+trying. The first call in another run still finds what the run before had of the socket.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from .._engine.current import current_engine
 from .._engine.lease import Lease, Place
 from .._engine.lease_block import LeaseBlock, leases_of_run
 from .._engine.requests import Request, Step
-from .._engine.taking import give_back_whole, take_whole
+from .._engine.taking import give_back_whole, receive_on_demand, take_whole
 from .._trio import async_yield
 from .base import StreamOnSocket, raise_translated
 
@@ -49,7 +49,7 @@ class _StreamLease(LeaseBlock[StreamOnSocket]):
         give_back = functools.partial(engine.pool.finish, request)
         view = self._open().lend(slice_.view[start:stop], slice_.size_bytes, give_back)
         request.transition(Step.LEASE)
-        request.channel = None  # who holds the memory need not hold the socket
+        request.channel = None  # memory that is lent does not keep the socket
         return view
 
     def _lend_plain(self, memory: memoryview, size_bytes: int) -> memoryview:
@@ -87,13 +87,9 @@ class ReceiveLease(_StreamLease):
                 return None
             request, start = came
         else:
-            if channel.starts_at_post:
-                await trio.lowlevel.checkpoint_if_cancelled()
-            posted = channel.post_receive(channel.receive_size_bytes)
+            posted = await receive_on_demand(channel, channel.receive_size_bytes)
             if posted is None:
                 return None
-            woken = await async_yield(posted.message)
-            woken.unwrap()
             channel.note_received(posted)
             request, start = take_whole(channel, posted)
         if request is None or request.count == start:  # the end of the stream

@@ -6,7 +6,7 @@ there for the next: the kernel gives locked memory back late, and other threads 
 
 Decision. Probe by doing: make the provider, and have it send to itself (:mod:`._trial`). Who chooses gets that very
 provider. That it has moved bytes is remembered in the process, so that only the first choice pays for it; whether
-another one can be made decides each time. A refusal that took its full time is remembered too, but for those who
+another one can be made decides each time. A refusal that took its full time is remembered too, but for callers that
 demand the provider. Keep the reason and the remedy of each refusal. The environment variable TRIO_RIO_PROVIDER, or an
 explicit name, forces one; then a refusal is an error. Where none is forced there is no such error: ``portable`` is
 plain sockets, and is taken untried when all others are refused.

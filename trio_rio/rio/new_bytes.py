@@ -5,7 +5,7 @@ else has seen the object [Python/C API, Bytes Objects]. That is how ``socket.rec
 write zeros first.
 
 Decision. The same function through ``ctypes``, where there is one (CPython). Memory that was not written yet must never
-reach a caller: who asks for it hands out nothing but what a receive has filled.
+reach a caller: its users hand out nothing but what a receive has filled.
 """
 
 from __future__ import annotations

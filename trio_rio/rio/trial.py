@@ -2,8 +2,8 @@
 
 Facts. There are builds of Windows 11 whose function table resolves, and whose RIORegisterBuffer and
 RIOCreateCompletionQueue answer WSAEFAULT; on others all of it can be made, and nothing ever completes. Sandboxes let a
-ring be made and fail its operations. The loopback interface may be missing, or filtered: then nobody can send to
-himself, and that says nothing of a provider.
+ring be made and fail its operations. The loopback interface may be missing, or filtered: then no socket
+can send to another, and that says nothing of a provider.
 
 Consequence. Only a byte that was sent, has arrived, completed and was announced shows that a provider serves.
 
@@ -95,7 +95,7 @@ def _refusal(provider: Provider, what: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _sockets(maker: Provider | None, kind: int) -> Iterator[tuple[socket.socket, socket.socket]]:
-    """Two ends that are connected over the loopback; plain ones if nobody makes them. A datagram socket is both."""
+    """Two ends connected over the loopback; plain sockets if the provider makes none. A datagram socket is both."""
     make = socket.socket if maker is None else maker.make_socket
     with make(socket.AF_INET, kind) as first, contextlib.ExitStack() as stack:
         first.settimeout(PATIENCE_SECONDS)
@@ -111,7 +111,7 @@ def _sockets(maker: Provider | None, kind: int) -> Iterator[tuple[socket.socket,
         receiver, address = first.accept()
         stack.enter_context(receiver)
         if address != sender.getsockname():
-            raise ConnectionError("somebody else has connected")
+            raise ConnectionError("another process has connected")
         yield sender, receiver
 
 

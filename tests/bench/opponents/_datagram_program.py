@@ -1,4 +1,4 @@
-"""The UDP workloads on a DatagramChannel: datagram by datagram, and bunch by bunch."""
+"""The UDP workloads on a DatagramChannel: datagram by datagram, and batch by batch."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ async def receive_one_by_one(channel: Any) -> None:
             await channel.send(datagrams.to_bytes(8, "little") + size_bytes.to_bytes(8, "little"), address)
 
 
-async def echo_in_bunches(channel: Any) -> None:
+async def echo_in_batches(channel: Any) -> None:
     """Send each datagram back."""
     while True:
         await channel.send_many(await channel.receive_many())
 
 
-async def receive_in_bunches(channel: Any) -> None:
+async def receive_in_batches(channel: Any) -> None:
     """Count datagrams; an empty one asks for the count."""
     datagrams = size_bytes = 0
     while True:
@@ -52,8 +52,8 @@ ONE_BY_ONE: Mapping[str, Callable[[Any], Awaitable[None]]] = {
     "udp_receive": receive_one_by_one,
 }
 IN_BUNCHES: Mapping[str, Callable[[Any], Awaitable[None]]] = {
-    "udp_echo": echo_in_bunches,
-    "udp_receive": receive_in_bunches,
+    "udp_echo": echo_in_batches,
+    "udp_receive": receive_in_batches,
 }
 
 

@@ -1,4 +1,4 @@
-"""A DatagramChannel of trio_rio, bunch by bunch."""
+"""A DatagramChannel of trio_rio, batch by batch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ._python_server import parse_settings, python_command
 
 OPPONENT = Opponent(
     "rio_datagrams_batch",
-    "trio_rio's DatagramChannel, in bunches",
+    "trio_rio's DatagramChannel, in batches",
     python_command("rio_datagrams_batch"),
     missing,
     frozenset(IN_BUNCHES),

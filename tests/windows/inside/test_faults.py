@@ -91,8 +91,8 @@ async def test_datagrams_are_whole_or_missing() -> None:
     assert IS_FAULTY or failures == 0
 
 
-async def test_bunches_are_whole() -> None:
-    """A channel gets all of what comes in bunches, however many of its receives are refused at first."""
+async def test_batches_are_whole() -> None:
+    """A channel gets all of what comes in batches, however many of its receives are refused at first."""
     if IS_FAULTY:
         pytest.skip("a receive that fails has nothing")
     with socket.socket(type=socket.SOCK_DGRAM) as peer, trio.fail_after(PATIENCE_SECONDS):

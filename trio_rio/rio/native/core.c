@@ -1,4 +1,4 @@
-/* A core: one ring with everything that hangs on it, and the rules of who may touch it.
+/* A core: one ring with everything that hangs on it, and the rules of which thread may touch it.
  *
  * Facts. Memory mapped MADV_WIPEONFORK reads as zero in a forked child (Linux 4.14). The ring's mappings are not there
  * at all in the child. The address of a thread-local variable is different in every living thread.
@@ -6,7 +6,7 @@
  * system call.
  * Decision. Every public function goes through core_enter(): first the guard (before the lock, which another thread
  * may have held at the moment of the fork), then the lock. A thread that waits in the kernel leaves the lock, and is
- * counted: whoever closes the core wakes it and lets it go first.
+ * counted: the thread that closes the core wakes it and lets it go first.
  */
 #include "core.h"
 
@@ -308,7 +308,7 @@ static void drain_elsewhere(rio_core *core, int64_t end) {
     }
 }
 
-/* Makes those who wait without the lock return, until the time is over. How many are left. */
+/* Makes the threads that wait without the lock return, until the time is over. How many are left. */
 static uint32_t see_out(rio_core *core, int64_t end) {
     uint64_t one = 1;
     struct timespec time = {end / 1000000000, end % 1000000000};

@@ -7,7 +7,7 @@
  * Decision. rio_wait() in the owner submits what is staged in the call that waits, goes on waiting while what came is
  * nobody's news, and never returns 0 before the time is over. Where the ring is idle it waits at the epoll set instead.
  * Any other thread polls an eventfd of its port, and ring and set too unless the owner does that already; when nobody
- * watches the ring any more, those who wait are told. Waiting happens without the lock, so that other threads may post
+ * watches the ring any more, the threads that wait are told. Waiting happens without the lock, so that other threads may post
  * meanwhile.
  */
 #include "core.h"
@@ -166,7 +166,7 @@ static uint32_t take_events(rio_core *core, uint32_t port_index, rio_event *even
 
 /* ---- waiting ---- */
 
-/* Somebody has stopped watching the ring. If nobody else does, those who wait must: one of two at a port may have read
+/* Somebody has stopped watching the ring. If nobody else does, the threads that wait must: one of two at a port may have read
  * what the owner told both. */
 static void watch_over(rio_core *core) {
     if (core->others_waiting && !core->others_watching && !core->is_owner_waiting)
@@ -357,7 +357,7 @@ int rio_wake(rio_core *core, uint64_t handle) {
     struct port *port = port_find(core, handle);
     if (port) {
         port_wake(core, port->index);
-        /* Also for those who watch this descriptor themselves. */
+        /* Also for threads that watch this descriptor themselves. */
         ssize_t written = write(core->wake_fd, &one, sizeof one);
         (void)written; /* EAGAIN: woken more often than a counter can hold, so woken */
     } else {

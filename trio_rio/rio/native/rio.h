@@ -50,7 +50,7 @@ typedef struct {
 } rio_event;
 
 typedef struct {
-    int ring_fd, set_fd; /* both are to be watched by who waits for the owner; the second has readiness and wake-ups */
+    int ring_fd, set_fd; /* both are to be watched by a thread that waits for the owner; the second has readiness and wake-ups */
     uint32_t setup_flags, features, sq_entries, cq_entries;
     uint32_t requests_outstanding; /* posted and not dequeued */
     uint32_t operations_in_kernel;
@@ -62,7 +62,7 @@ int rio_core_open(rio_core **core, uint32_t entries, uint32_t withhold, const ch
 /* Waits at most timeout_ns for the kernel to let go of all memory, and for other threads to leave their waits. 0, or
  * the number of operations and threads that are left: then what they use stays allocated on purpose. */
 int rio_core_close(rio_core *core, int64_t timeout_ns);
-/* Frees what a closed core keeps for those who still name it, some hundred bytes: nobody may from here on. A garbage
+/* Frees what a closed core keeps for callers that still name it, some hundred bytes: nobody may from here on. A garbage
  * collector cannot promise that, as it finalizes in any order; it leaves them. NULL is allowed. */
 void rio_core_free(rio_core *core);
 int rio_core_info(rio_core *core, rio_info *info);

@@ -1,4 +1,4 @@
-"""Who waits for readiness, and who is told: the clockwork under the portable provider.
+"""Which thread waits for readiness, and which are told: the clockwork under the portable provider.
 
 Facts. Completions happen here only because somebody polls: a thread in ``Port.wait`` or ``Event.wait``, an
 outer loop that calls ``progress``, or a dequeue that found nothing. Several threads may want that at once. Two
@@ -8,7 +8,7 @@ the wrong one. A child of ``fork`` shares the poll set itself with its parent, a
 Consequence. Exactly one thread may be inside the poll, and never with the lock held; the others must sleep on
 something else. In a child nothing may be touched, not even the lock.
 
-Decision. Leader and followers: who finds nobody polling polls, everyone else waits on a condition; the leader
+Decision. Leader and followers: a thread that finds nobody polling polls, all others wait on a condition; the leader
 serves what came, tells all, and leaves, and the next follower takes its place. A thread that makes a packet
 while another one polls wakes that one up. The process id is compared before the lock is taken.
 """

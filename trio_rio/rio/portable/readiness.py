@@ -8,7 +8,7 @@ which may have another file by then, and nobody says so. Changing one costs a sy
 
 Consequence. The provider must not care which it gets, and must be able to run on somebody else's waits (a
 manager that has its own poll set). Who is to notice that a number has another file must register it anew each time that
-he begins to wait.
+it begins to wait.
 
 Decision. :class:`ReadinessWaits` is that small interface. A report is the last one: what is to be reported again is
 watched again, and nothing has to be taken off that nobody wants any more. :class:`SelectorWaits` is its only

@@ -1,4 +1,4 @@
-"""The C core of one provider: the ring, and the calls that all who use it need."""
+"""The C core of one provider: the ring, and the calls that its port and events need too."""
 
 from __future__ import annotations
 

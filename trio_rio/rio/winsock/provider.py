@@ -22,7 +22,7 @@ Decision
 - Admission is checked against the size that was asked for, while the kernel's queue is larger: it may give charges back
   later than the last result, and then a new request queue would be refused for no reason.
 - Closing a socket commits first what is deferred, so that the kernel knows every request that it is to end.
-- :meth:`WinsockProvider.release_socket` cannot end requests: who calls it closes the socket, or has none outstanding.
+- :meth:`WinsockProvider.release_socket` cannot end requests: its caller closes the socket, or has none outstanding.
   A socket that it leaves open gets no other request queue.
 """
 
@@ -380,8 +380,8 @@ class WinsockProvider(Provider):
     def unannounced(self) -> list[Signalling]:
         """Of completion queues that hold results though their notification, which was asked for, is not to be seen.
 
-        It may be a moment late, or be in a port that nobody has looked into. The results stay for whoever dequeues
-        next. From any thread.
+        It may be a moment late, or be in a port that nobody has looked into. The results stay for the next
+        dequeue. From any thread.
         """
         with self._books.lock:
             return [state.signalling for state in self._completion_queues if self._books.is_unannounced(state)]

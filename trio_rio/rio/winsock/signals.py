@@ -205,7 +205,7 @@ class WinsockEvent(_Handle, Event):
 
     @property
     def is_signalled(self) -> bool:  # type: ignore[override]
-        """Whether it is set, whoever has closed it."""
+        """Whether it is set, also when its user has closed it."""
         return bool(libraries().kernel32.WaitForSingleObject(self.handle, 0) == WAIT_OBJECT_0)
 
     def wait(self, timeout_seconds: float | None) -> bool:
