@@ -32,6 +32,7 @@ from ._config import RioConfig
 from ._engine.current import engine_of_run
 from ._errors import RioCallError, RioUnavailableError
 from ._managers.forked import leave_to_parent
+from ._managers.plain import PlainIOManager
 from ._managers.readiness import ReadinessIOManager
 from ._sockets.socket import SocketOfRun
 from ._sockets.stdlib_socket import SocketModule
@@ -56,25 +57,32 @@ _SMALLER = "free memory, or ask for smaller queues in RioConfig"
 
 
 @functools.cache  # imported once, as the providers
-def _manager_class(provider: str) -> type[Any]:
-    if provider == "portable":
+def _manager_class(kind: str) -> type[Any]:
+    if kind == "portable":
         return ReadinessIOManager
-    if provider == "uring":
+    if kind == "plain":
+        return PlainIOManager
+    if kind == "uring":
         from ._managers.uring import UringIOManager
 
         return UringIOManager
-    if provider == "winsock":
+    if kind == "winsock":
         from ._managers import windows
 
         windows_manager: type[Any] = windows.WindowsRioManager  # type: ignore[attr-defined,unused-ignore]
         return windows_manager
-    raise RioUnavailableError(provider, "this version has no I/O manager for it", "choose another provider")
+    raise AssertionError(kind)
+
+
+def _kind_of_manager(provider: str, forced: Forced) -> str:
+    """The name that :func:`_manager_class` has for the manager of a run with this provider."""
+    return "plain" if provider == "portable" and forced is None else provider
 
 
 def _make_manager(config: RioConfig, forced: Forced, class_of: Callable[[str], type[Any]] = _manager_class) -> Any:
     """The manager of a new run. Unless a provider is demanded, the next one serves where one cannot; the log is told.
 
-    Its class is asked for by the name of the provider.
+    Its class is asked for by the kind of manager.
 
     Raises:
       RioUnavailableError: the provider that is demanded cannot serve.
@@ -84,7 +92,7 @@ def _make_manager(config: RioConfig, forced: Forced, class_of: Callable[[str], t
         choice = choose_provider(forced, refusals)
         name = choice.provider.name
         try:
-            manager = class_of(name)(config, choice.because, choice.provider)
+            manager = class_of(_kind_of_manager(name, forced))(config, choice.because, choice.provider)
         except BaseException as error:
             choice.provider.close()
             if not isinstance(error, RioCallError) or name == "portable":
@@ -94,17 +102,28 @@ def _make_manager(config: RioConfig, forced: Forced, class_of: Callable[[str], t
                 raise refusal from error
             refusals = (*choice.refusals, refusal)
         else:
-            _tell(name, choice.refusals)
+            _tell(_kind_of_manager(name, forced), choice.refusals)
             return manager
 
 
-def _tell(name: str, refusals: tuple[RioUnavailableError, ...]) -> None:
+@functools.cache  # once in a process
+def _warn(provider: str, reason: str, remedy: str) -> None:
+    _log.warning(
+        "sockets go Trio's own way, at its cost: provider %r is not available: %s. Remedy: %s",
+        provider, reason, remedy,
+    )  # fmt: skip
+
+
+def _tell(kind: str, refusals: tuple[RioUnavailableError, ...]) -> None:
     """Say in the log which better providers could not serve."""
     for refusal in filter(is_news, refusals):
-        _log.info(
-            "provider %r serves: %r is not available: %s. Remedy: %s",
-            name, refusal.provider, refusal.reason, refusal.remedy,
-        )  # fmt: skip
+        if kind == "plain":
+            _warn(refusal.provider, refusal.reason, refusal.remedy)
+        else:
+            _log.info(
+                "provider %r serves: %r is not available: %s. Remedy: %s",
+                kind, refusal.provider, refusal.reason, refusal.remedy,
+            )  # fmt: skip
 
 
 # ----------------------------------------------------------------------------------------------------------
@@ -258,8 +277,8 @@ class _Installed(type):
     def __call__(cls, *args: Any) -> Any:
         return super().__call__(*args) if args else _make_manager(*cls.installed_with, cls._class_of)
 
-    def _class_of(cls, provider: str) -> type[Any]:
-        return cls if provider == cls.first_choice else _manager_class(provider)
+    def _class_of(cls, kind: str) -> type[Any]:
+        return cls if kind == cls.first_choice else _manager_class(kind)
 
 
 def install(config: RioConfig | None = None) -> None:
@@ -280,9 +299,10 @@ def install(config: RioConfig | None = None) -> None:
         if _binding.is_installed:
             raise RuntimeError("trio_rio is installed already; uninstall() first")
         _binding.is_installed = True
-    manager_class = _manager_class(provider.name)
+    kind = _kind_of_manager(provider.name, forced)
+    manager_class = _manager_class(kind)
     bound = _Installed(manager_class.__name__, (manager_class,), {})
-    bound.installed_with, bound.first_choice = (config, forced), provider.name
+    bound.installed_with, bound.first_choice = (config, forced), kind
     _trio.RUN_MODULE.TheIOManager = bound
     _binding.bind_sockets()
 

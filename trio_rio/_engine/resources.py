@@ -114,6 +114,8 @@ class Resources:
         self.runner: object = None
         self.collectors: Collectors = Collectors(config, provider, port, self.pool, self.counters, self.packet_handlers)
         self.is_closed: bool = False
+        #: False: every socket of the run goes Trio's own way.
+        self.serves_sockets: bool = True
 
     @property
     def is_foreign(self) -> bool:

@@ -45,6 +45,11 @@ if TYPE_CHECKING:
     from .._engine.requests import Request
 
 
+def _may_serve() -> bool:
+    engine = current_engine()
+    return engine is None or engine.serves_sockets
+
+
 class SocketOfRun(_trio.StockSocketType):
     """What Trio makes while trio_rio is in place: a RioSocket where RIO has the kind, else a socket that is Trio's own.
 
@@ -52,7 +57,7 @@ class SocketOfRun(_trio.StockSocketType):
     """
 
     def __new__(cls, sock: socket.socket) -> Any:
-        is_ours = cls is SocketOfRun and (type(sock) is not socket.socket or can_serve(sock))
+        is_ours = cls is SocketOfRun and (type(sock) is not socket.socket or (can_serve(sock) and _may_serve()))
         return super().__new__(RioSocket if is_ours else cls)
 
     def __init__(self, sock: socket.socket) -> None:
