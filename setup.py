@@ -8,7 +8,7 @@ Consequence. A missing compiler, missing Python headers or an old libc must not 
 wheel's name must say what is in it.
 
 Decision. The extension is optional: a failure is a warning that names the consequence. The wheel is tagged
-``cp310-abi3`` when the extension inside it is abi3, ``py3-none-any`` when there is no extension, and for
+``cp311-abi3`` when the extension inside it is abi3, ``py3-none-any`` when there is no extension, and for
 this very Python otherwise.
 """
 
@@ -24,7 +24,7 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 BUILD_SCRIPT = "trio_rio/rio/uring/build.py"
-ABI3_SINCE = "cp310"  # requires-python
+ABI3_SINCE = "cp311"  # requires-python
 
 IS_LINUX = sys.platform.startswith("linux")
 IS_FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))

@@ -17,9 +17,6 @@ import trio
 
 import trio_rio
 
-if sys.version_info < (3, 11):
-    from exceptiongroup import BaseExceptionGroup
-
 RECEIVE_BUFFER_BYTES = 4 << 20
 
 

@@ -103,7 +103,7 @@ def main(arguments: list[str]) -> int:
         environment=environment(chosen),
         messages_per_second=chosen.messages_per_second,
     )
-    started_at = dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds")
+    started_at = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     machine = machine_facts()
     entries = _measure(cells, opponents, plan, chosen.baseline)
     _print_facts(entries, left_out)

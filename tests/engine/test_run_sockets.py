@@ -179,8 +179,6 @@ def test_dup_is_a_socket_of_its_own(config: Config) -> None:
 INTERRUPTED = """
 import os, random, signal, sys, threading, time
 import trio, trio_rio, trio_rio.testing
-if sys.version_info < (3, 11):
-    from exceptiongroup import BaseExceptionGroup
 
 seed, cancellation = int(sys.argv[1]), sys.argv[2]
 config = trio_rio.RioConfig(cancellation=cancellation, linger_seconds=0.1)

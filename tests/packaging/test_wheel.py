@@ -119,7 +119,7 @@ def test_a_compiler_gives_the_core(wheel: Path) -> None:
 def test_the_core_is_for_every_python_from_3_10(wheel: Path) -> None:
     """The core is abi3, and the wheel's name says so."""
     assert "trio_rio/rio/_uring_native.abi3.so" in names(wheel)
-    assert "-cp310-abi3-linux_" in wheel.name
+    assert "-cp311-abi3-linux_" in wheel.name
 
 
 def test_the_wheel_has_the_package_and_nothing_else(wheel: Path) -> None:

@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
         runpy.run_module(name, run_name="__main__", alter_sys=True)
         return EXIT_OK
     # `python -m trio_rio` has put the current directory in front, unless it was told not to (-P, -I).
-    if not getattr(sys.flags, "safe_path", sys.flags.isolated):
+    if not sys.flags.safe_path:
         sys.path[0] = str(Path(name).resolve().parent)
     runpy.run_path(name, run_name="__main__")
     return EXIT_OK

@@ -38,7 +38,9 @@ from .sends import Outgoing
 from .statistics import DatagramStatistics
 
 if TYPE_CHECKING:
-    from typing_extensions import Buffer, Self
+    from typing import Self
+
+    from typing_extensions import Buffer
 
     from ..rio import Address
 
