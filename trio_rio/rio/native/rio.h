@@ -50,7 +50,7 @@ typedef struct {
 } rio_event;
 
 typedef struct {
-    int ring_fd, set_fd; /* both are to be watched by a thread that waits for the owner; the second has readiness and wake-ups */
+    int ring_fd, set_fd; /* a thread that waits for the owner watches both; the second has readiness, and wake-ups */
     uint32_t setup_flags, features, sq_entries, cq_entries;
     uint32_t requests_outstanding; /* posted and not dequeued */
     uint32_t operations_in_kernel;
