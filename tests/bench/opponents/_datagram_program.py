@@ -51,7 +51,7 @@ ONE_BY_ONE: Mapping[str, Callable[[Any], Awaitable[None]]] = {
     "udp_echo": echo_one_by_one,
     "udp_receive": receive_one_by_one,
 }
-IN_BUNCHES: Mapping[str, Callable[[Any], Awaitable[None]]] = {
+IN_BATCHES: Mapping[str, Callable[[Any], Awaitable[None]]] = {
     "udp_echo": echo_in_batches,
     "udp_receive": receive_in_batches,
 }

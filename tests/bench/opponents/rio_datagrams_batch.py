@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import Opponent
-from ._datagram_program import IN_BUNCHES, missing, serve, trio_rio
+from ._datagram_program import IN_BATCHES, missing, serve, trio_rio
 from ._python_server import parse_settings, python_command
 
 OPPONENT = Opponent(
@@ -11,9 +11,9 @@ OPPONENT = Opponent(
     "trio_rio's DatagramChannel, in batches",
     python_command("rio_datagrams_batch"),
     missing,
-    frozenset(IN_BUNCHES),
+    frozenset(IN_BATCHES),
     order=13,
 )
 
 if __name__ == "__main__":
-    trio_rio().run(serve, IN_BUNCHES, parse_settings())
+    trio_rio().run(serve, IN_BATCHES, parse_settings())
