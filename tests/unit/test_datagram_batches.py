@@ -16,7 +16,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from trio_rio import _trio
-from trio_rio._datagrams.addresses import AddressBook
+from trio_rio._datagrams.addresses import Peers
 from trio_rio._datagrams.batches import SENDS_MAX, Batch, SendBatches
 from trio_rio._datagrams.queue import DatagramQueue
 from trio_rio._engine.current import current_engine
@@ -40,7 +40,7 @@ def queue_to(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[DatagramQueue, s
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
         for sock in (ours, peer):
             sock.setblocking(False)
-        queue = DatagramQueue(engine, _trio.current_runner(), ours, AddressBook(socket.AF_INET), 1, 2048)
+        queue = DatagramQueue(engine, _trio.current_runner(), ours, Peers(socket.AF_INET), 1, 2048)
         queue.begin()
         try:
             yield queue, peer

@@ -10,7 +10,6 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-import attrs
 import trio
 
 from ..rio import Address, pack_address, unpack_address
@@ -88,19 +87,14 @@ def pack_numeric(family: int, address: Any) -> bytes | None:
         return None
 
 
-@attrs.define(eq=False)
-class AddressBook:
-    """What a socket of ``family`` knows of its peers."""
+class Peers:
+    """The addresses of the peers of one socket, translated both ways."""
 
-    family: int
-    #: Addresses that the socket takes as they are.
-    direct: set[Any] = attrs.field(init=False)
-    text_of: _Texts = attrs.field(init=False)
-    packed_of: _Packed = attrs.field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.text_of = _Texts(self.family)
-        self.packed_of = _Packed(self.family)
+    def __init__(self, family: int) -> None:
+        self.family = family
+        self.text_of = _Texts(family)
+        self.packed_of = _Packed(family)
+        #: Addresses that the socket takes as they are.
         self.direct = self.packed_of.direct
 
     async def resolve(self, address: Any) -> bytes:

@@ -29,7 +29,7 @@ from .._engine.lease_block import leases_of_run
 from .._errors import RioError, TruncatedDatagramError, text_of_errno
 from .._trio import async_yield, enter_cancel_point
 from ..rio.drops import datagrams_dropped
-from .addresses import AddressBook
+from .addresses import Peers
 from .arguments import check_number, checked_socket, datagram_of, limit_of
 from .lease import DatagramLease
 from .plain import PlainDatagrams
@@ -85,8 +85,8 @@ class DatagramChannel(trio.abc.AsyncResource):
         self._sock = checked_socket(socket)
         self._receives_posted = receives_posted
         self._receive_size_bytes = receive_size_bytes
-        self._book = AddressBook(self._sock.family)
-        self._direct = self._book.direct
+        self._peers = Peers(self._sock.family)
+        self._direct = self._peers.direct
         self._sendto: Any = self._sock.sendto
         self._plain = PlainDatagrams(self._sock, receives_posted, receive_size_bytes)
         self._queue: DatagramQueue | None = None
@@ -123,7 +123,7 @@ class DatagramChannel(trio.abc.AsyncResource):
         # A task that waits for the socket to become readable would not hear of what posted receives take from it.
         if engine is None or self._is_receiving or not engine.try_claim(self._sock):
             return self._plain
-        self._queue = open_queue(engine, self._sock, self._book, self._receives_posted, self._receive_size_bytes)
+        self._queue = open_queue(engine, self._sock, self._peers, self._receives_posted, self._receive_size_bytes)
         return self._queue or self._plain
 
     def _check_run(self) -> None:
@@ -391,12 +391,12 @@ class DatagramChannel(trio.abc.AsyncResource):
             data, targets = self._prepare(datagrams)
             if not data:
                 self._carrier()
-            packed_of = self._book.packed_of
+            packed_of = self._peers.packed_of
             try:
                 addresses = [packed_of[target] for target in targets]
             except (KeyError, TypeError):  # there is a name, or what is not an address at all
                 addresses = [await self._resolve(target) for target in targets]
-            outgoing = Outgoing(data, addresses, self._book)
+            outgoing = Outgoing(data, addresses, self._peers)
         except BaseException:
             await checkpoint()
             raise
@@ -421,7 +421,7 @@ class DatagramChannel(trio.abc.AsyncResource):
     async def _resolve(self, address: Any) -> bytes:
         """The packed form of an address; a checkpoint if it must be looked up."""
         if address is not None:
-            return await self._book.resolve(address)
+            return await self._peers.resolve(address)
         try:
             self._sock.getpeername()
         except OSError:

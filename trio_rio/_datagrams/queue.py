@@ -46,7 +46,7 @@ from .batches import SENDS_MAX, SendBatches
 if TYPE_CHECKING:
     from .._engine.engine import Engine
     from ..rio import Address
-    from .addresses import AddressBook
+    from .addresses import Peers
 
 #: What a channel receives: a datagram and its sender, or the error that came in its place.
 Arrival: TypeAlias = "tuple[bytes, Address] | OSError"
@@ -71,7 +71,7 @@ class DatagramQueue:
     engine: Engine
     runner: object
     sock: socket.socket
-    book: AddressBook
+    peers: Peers
     receives: int
     size_bytes: int
     key: int = 0
@@ -203,7 +203,7 @@ class DatagramQueue:
             return [], self.fetch()
         results = self.arrivals.dequeue(min(limit, max(1, self.receives_in_flight - 1)))
         self.is_shuffled = True
-        text_of, address_at, size = self.book.text_of, self.row.address_offset, SOCKADDR_INET_SIZE_BYTES
+        text_of, address_at, size = self.peers.text_of, self.row.address_offset, SOCKADDR_INET_SIZE_BYTES
         slots: list[LentSlot] = []
         for status, count, _, slot in results if self.receives_in_flight > len(results) else ():
             if status:
@@ -231,7 +231,7 @@ class DatagramQueue:
 
     def _take(self, results: list[RawResult]) -> list[Arrival]:
         """What these receives brought, copied; of the first of them, where there is not memory for all."""
-        memory, text_of, stride = self.memory, self.book.text_of, self.row.stride
+        memory, text_of, stride = self.memory, self.peers.text_of, self.row.stride
         address_at, size = self.row.address_offset, SOCKADDR_INET_SIZE_BYTES
         arrivals: list[Arrival] = []
         for status, count, _, slot in results:
@@ -401,14 +401,14 @@ class DatagramQueue:
 
 
 def open_queue(
-    engine: Engine, sock: socket.socket, book: AddressBook, receives: int, size_bytes: int
+    engine: Engine, sock: socket.socket, peers: Peers, receives: int, size_bytes: int
 ) -> DatagramQueue | None:
     """A queue with ``receives`` slots, or as many as there is memory for; ``None`` when RIO cannot serve."""
     left = engine.arena.bytes_max - engine.arena.registered_bytes
     receives = min(receives, left // (_rounded(size_bytes) + _ALIGNMENT))
     if receives < 1:
         return None
-    queue = DatagramQueue(engine, GLOBAL_RUN_CONTEXT.runner, sock, book, receives, size_bytes)
+    queue = DatagramQueue(engine, GLOBAL_RUN_CONTEXT.runner, sock, peers, receives, size_bytes)
     try:
         queue.begin()
     except MemoryError:

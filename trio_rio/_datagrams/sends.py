@@ -20,7 +20,7 @@ from .plain import PlainDatagrams
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .addresses import AddressBook
+    from .addresses import Peers
     from .queue import DatagramQueue
 
 # Data and addresses of a chunk. A datagram that is longer goes by itself.
@@ -37,7 +37,7 @@ class Outgoing:
 
     data: list[bytes]
     addresses: list[bytes]
-    book: AddressBook
+    peers: Peers
     place: int = 0  # the next one
     sent: int = 0
     first_refusal: tuple[int, int] | None = None  # place, errno
@@ -126,7 +126,7 @@ class Outgoing:
         has_waited = False
         for place in range(self.place, min(self.place + chunk, len(self.data))):
             packed = self.addresses[place]
-            address = self.book.text_of[packed] if packed else None
+            address = self.peers.text_of[packed] if packed else None
             try:
                 has_waited |= await plain.send(self.data[place], address)
             except OSError as error:
