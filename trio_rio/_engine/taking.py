@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from ..rio import Address
 
 
+async def wait_for(request: Request) -> None:
+    """Wait for a request that was posted; raise what it ended with, if not well."""
+    (await async_yield(request.message)).unwrap()
+
+
 async def receive_on_demand(channel: Channel, size: int) -> Request | None:
     """Post a receive of at most ``size`` bytes, wait for it, and return it; ``None``: RIO cannot serve. A checkpoint.
 
@@ -33,8 +38,7 @@ async def receive_on_demand(channel: Channel, size: int) -> Request | None:
         await checkpoint_if_cancelled()
     request = channel.post_receive(size)
     if request is not None:
-        woken = await async_yield(request.message)
-        woken.unwrap()
+        await wait_for(request)
     return request
 
 
@@ -45,8 +49,7 @@ async def send_one_by_one(channel: Channel, data: bytes | bytearray | memoryview
     request = channel.post_send(data, address, wait=True, flags=channel.part_flags)
     if request is None:
         return None
-    woken = await async_yield(request.message)
-    woken.unwrap()
+    await wait_for(request)
     return channel.take_sent(request)
 
 

@@ -19,8 +19,7 @@ from .._engine.current import current_engine
 from .._engine.lease import Lease, Place
 from .._engine.lease_block import LeaseBlock, leases_of_run
 from .._engine.requests import Request, Step
-from .._engine.taking import give_back_whole, receive_on_demand, take_whole
-from .._trio import async_yield
+from .._engine.taking import give_back_whole, receive_on_demand, take_whole, wait_for
 from .base import StreamOnSocket, raise_translated
 
 if TYPE_CHECKING:
@@ -224,8 +223,7 @@ class SendLease(_StreamLease):
             if channel.window is not None:
                 await trio.lowlevel.cancel_shielded_checkpoint()
                 return
-            woken = await async_yield(request.message)
-            woken.unwrap()
+            await wait_for(request)
             sent = request.count
         else:
             sent = 0
