@@ -14,7 +14,8 @@ from ._run import current_statistics, install, run, start_guest_run, uninstall
 from ._statistics import RioIOStatistics, RioStatistics
 from ._streams.lease import ReceiveLease, SendLease
 from ._streams.listener import RioListener
-from ._streams.open import open_tcp_listeners, open_tcp_stream, open_unix_socket, serve_tcp
+from ._streams.open import open_tcp_listeners, open_tcp_stream, open_unix_socket
+from ._streams.serve import serve_tcp
 from ._streams.stream import RioStream
 from .rio.chooser import Feature, ProbeReport, ProviderProbe, probe
 

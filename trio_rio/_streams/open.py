@@ -1,4 +1,4 @@
-"""Opening and serving: Trio's own functions, with a RioStream at the end.
+"""Opening streams and listeners: Trio's own functions, with a RioStream at the end.
 
 How names are resolved, in which order addresses are tried, which sockets listen: all of that is Trio's, by calling it.
 What comes back is a SocketStream or a SocketListener, and its socket gets the other class.
@@ -7,17 +7,12 @@ What comes back is a SocketStream or a SocketListener, and its socket gets the o
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
-from typing import Any
-
-import trio
 
 # By these names, so that a program may put the functions below in place of Trio's.
 from trio import (
     open_tcp_listeners as open_trio_tcp_listeners,
     open_tcp_stream as open_trio_tcp_stream,
     open_unix_socket as open_trio_unix_socket,
-    serve_listeners as serve_trio_listeners,
 )
 
 from .listener import RioListener
@@ -91,30 +86,3 @@ async def open_tcp_listeners(
     """
     listeners = await open_trio_tcp_listeners(port, host=host, backlog=backlog)
     return [RioListener(listener.socket) for listener in listeners]
-
-
-async def serve_tcp(
-    handler: Callable[[RioStream], Awaitable[object]],
-    port: int,
-    *,
-    host: str | bytes | None = None,
-    backlog: int | None = None,
-    handler_nursery: trio.Nursery | None = None,
-    task_status: trio.TaskStatus[list[RioListener]] = trio.TASK_STATUS_IGNORED,
-) -> None:
-    """Listen, and run a task of ``handler(stream)`` for each connection, until it is cancelled.
-
-    As :func:`trio.serve_tcp`; by :func:`trio.serve_listeners`. The handler's stream is closed when it returns.
-
-    Args:
-      handler: an async function; what it raises goes to the nursery.
-      port, host, backlog: as for :func:`open_tcp_listeners`.
-      handler_nursery: where the handlers run; ``None`` for one of its own.
-      task_status: ``listeners = await nursery.start(serve_tcp, handler, 0)`` gives the listeners.
-
-    Raises:
-      OSError: nothing could be listened to, or accepting failed for good.
-    """
-    listeners = await open_tcp_listeners(port, host=host, backlog=backlog)
-    serve: Any = serve_trio_listeners
-    await serve(handler, listeners, handler_nursery=handler_nursery, task_status=task_status)
