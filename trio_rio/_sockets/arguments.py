@@ -1,4 +1,4 @@
-"""Arguments of socket calls, as far as our own code takes them; what it does not take the inherited code judges."""
+"""Arguments of socket calls in the form that our own code uses; all others are left to the inherited code to judge."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def size_of(size: Any) -> int:
 
 
 def flat_data(data: Any) -> Any:
-    """Bytes or a bytearray as they are, a memoryview flat; ``None`` for what the inherited code must judge, or send.
+    """Bytes and bytearrays as they are, a memoryview flat; ``None`` leaves the call to the inherited code.
 
-    Nothing holds the memory of an object that was not held before, so that it can be resized while a task waits.
+    A bytearray is not exported by this, so that it can be resized while a task waits.
     """
     kind = type(data)
     if kind is bytes or kind is bytearray:
@@ -40,10 +40,10 @@ def room_in(buffer: Any, nbytes: int) -> int:
 
 @contextlib.contextmanager
 def views_of(buffers: Iterable[Any], nbytes: int = 0) -> Iterator[list[memoryview]]:
-    """Flat views of what to receive into, for a moment.
+    """Flat views of the buffers to receive into, until the end of the block.
 
     Raises:
-      ValueError: there is not as much room as ``nbytes`` says any more; or, a memoryview was released.
+      ValueError: a buffer has become smaller than ``nbytes``, or a memoryview was released.
     """
     with contextlib.ExitStack() as stack:
         views = [stack.enter_context(memoryview(buffer)) for buffer in buffers]

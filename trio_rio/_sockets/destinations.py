@@ -1,4 +1,4 @@
-"""Where a socket sends datagrams to: addresses in the system's form, remembered by what the program calls them."""
+"""The destinations of a socket's datagrams: packed addresses, remembered by the addresses that the program gave."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DESTINATIONS_MAX = 1024
 
 
 class Destinations(dict[Any, bytes]):
-    """Of one socket: SOCKADDR_INET by address."""
+    """SOCKADDR_INET by address, for one socket."""
 
     def __init__(self, family: int) -> None:
         self._length = 4 if family == socket.AF_INET6 else 2
@@ -27,7 +27,7 @@ class Destinations(dict[Any, bytes]):
             return None
 
     def has_whole(self, address: Any) -> bool:
-        """Whether it is remembered, and as long as the system's own form, so that the system takes it as it is."""
+        """Whether it is remembered and complete, so that the system takes the tuple as it is."""
         return self.known(address) is not None and len(address) == self._length
 
     async def resolve(self, sock: StockSocketType, address: Any) -> bytes | None:

@@ -3,8 +3,8 @@
 Facts. A receive that is posted ahead takes what is in the socket's receive queue. Errors and notifications of the
 system (MSG_ERRQUEUE) and urgent bytes (MSG_OOB) are elsewhere, and no posted receive takes them.
 
-Decision. Flags that make no difference are taken off, a peek is served from what came ahead, and a receive from
-elsewhere is the system's own call. It waits for the socket itself: what comes ahead is not what it waits for."""
+Decision. Flags that make no difference are removed, a peek is served from what was received ahead, and a receive from
+elsewhere is the system's own call, which waits for the socket itself."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: What a receive with one of these takes does not come ahead.
+#: Flags of receives from elsewhere, which no posted receive can serve.
 ELSEWHERE: int = getattr(socket, "MSG_ERRQUEUE", 0) | socket.MSG_OOB
 
-# A socket that does not block receives the same with these and without.
+# Flags that make no difference to a socket that does not block.
 _WITHOUT_EFFECT: int = 0
 if hasattr(socket, "MSG_DONTWAIT"):
     _WITHOUT_EFFECT = socket.MSG_DONTWAIT | socket.MSG_WAITALL | getattr(socket, "MSG_NOSIGNAL", 0)
@@ -33,10 +33,10 @@ if hasattr(socket, "MSG_DONTWAIT"):
 
 
 async def receive_message(ahead: ReadAhead, size: int, flags: int) -> tuple[bytes, Any, bool] | None:
-    """What came ahead, as :meth:`ReadAhead.read_message`; ``None``: go Trio's own way. A checkpoint.
+    """Receive what came ahead, as :meth:`ReadAhead.read_message`; ``None``: go Trio's own way. A checkpoint.
 
     Raises:
-      OSError: of the receive; or, what came ahead cannot be received with these flags.
+      OSError: the receive failed; or, what came ahead cannot be received with these flags.
     """
     message: tuple[bytes, Any, bool] | None = await _receive_ahead(ahead, partial(ahead.read_message, size), flags)
     return message
@@ -64,12 +64,12 @@ def refuse_ancillary_data(ahead: ReadAhead, size: int) -> None:
 
 
 def as_of_recvmsg(received: T, address: Any, is_longer: bool) -> tuple[T, list[Any], int, Any]:
-    """What came ahead in the form that recvmsg and recvmsg_into give it."""
+    """What came ahead, in the form that recvmsg and recvmsg_into return."""
     return received, [], int(socket.MSG_TRUNC) if is_longer else 0, address
 
 
 async def receive_elsewhere(sock: socket.socket, method: Callable[..., T], *args: object) -> T:
-    """A receive with one of :data:`ELSEWHERE`: the method of the stdlib socket, until it does not block."""
+    """Receive with a flag of :data:`ELSEWHERE`: call the method of the stdlib socket until it does not block."""
     await trio.lowlevel.checkpoint_if_cancelled()
     try:
         result = method(sock, *args)

@@ -51,9 +51,9 @@ def _may_serve() -> bool:
 
 
 class SocketOfRun(_trio.StockSocketType):
-    """What Trio makes while trio_rio is in place: a RioSocket where RIO has the kind, else a socket that is Trio's own.
+    """What Trio makes while trio_rio is in place: a RioSocket if RIO can serve it, else a socket that is as Trio's own.
 
-    Programs ask ``isinstance`` of the class that is bound, so all of them are of this one.
+    Programs call ``isinstance`` with the class that is bound, so both are instances of this one.
     """
 
     def __new__(cls, sock: socket.socket) -> Any:
@@ -63,7 +63,7 @@ class SocketOfRun(_trio.StockSocketType):
     def __init__(self, sock: socket.socket) -> None:
         if type(sock) is not socket.socket:
             raise TypeError(f"expected object of type 'socket.socket', not '{type(sock).__name__}'")
-        # Trio's own asks its global for the class, where SocketModule may stand.
+        # Trio's own would look for the class in a module that SocketModule may replace.
         self._sock = sock
         sock.setblocking(False)
         self._did_shutdown_SHUT_WR = False
@@ -79,7 +79,7 @@ class RioSocket(SocketOfRun):
     # -- the channel -----------------------------------------------------------------------------------------
 
     def _attach(self) -> Channel | None:
-        """The channel of this run, made if need be; ``None`` where RIO cannot serve."""
+        """Find the socket's channel in this run, or make it; ``None`` where RIO cannot serve."""
         engine = current_engine()
         if engine is None or type(self._sock) is not socket.socket or self._sock.fileno() == -1:
             return None
@@ -89,7 +89,7 @@ class RioSocket(SocketOfRun):
             is_outdated = channel.ahead is not None and channel.ahead.is_outdated
             if channel.engine is engine and channel.sock is self._sock and not is_outdated:
                 return None if channel.is_closed or self._sock.fileno() != channel.fd else channel
-            channel = self._channel = None  # one of an earlier run has the socket too
+            channel = self._channel = None  # one of an earlier run would count as another holder
         if engine.provider.holds_files and not is_sole(self):
             return None
         engine.check_process()
@@ -123,7 +123,7 @@ class RioSocket(SocketOfRun):
         try:
             await super().connect(address)
         except trio.Cancelled:
-            self._end_channel()  # it is the stdlib socket that Trio closes then, and tells nobody
+            self._end_channel()  # Trio has closed the stdlib socket, and told nobody
             raise
 
     # -- receiving -------------------------------------------------------------------------------------------
@@ -168,7 +168,7 @@ class RioSocket(SocketOfRun):
         """See :meth:`socket.socket.recvfrom`. A checkpoint; cancelling it takes nothing."""
         channel = self._channel
         if channel is not None and channel.is_free_for_datagrams() and not flags and type(bufsize) is int:
-            # A datagram is there or not, and a request for one that is there costs more than this call.
+            # For a datagram that is there already, a request costs more than this call.
             if enter_cancel_point():
                 await checkpoint()
             try:
@@ -203,7 +203,7 @@ class RioSocket(SocketOfRun):
     async def _receive_into(
         self, buffer: Any, nbytes: int, flags: int, *, with_address: bool
     ) -> tuple[int, Any] | None:
-        """One receive into memory of the caller's, of which nothing is held while it waits; ``None`` as below."""
+        """Receive into the caller's memory, which is not held while the task waits; ``None`` as below."""
         size = room_in(buffer, nbytes)
         channel = self._usable_channel()
         if channel is None or size < 0:
@@ -219,9 +219,9 @@ class RioSocket(SocketOfRun):
         return take_into(channel, request, views)
 
     async def _receive_first(self, size: int, flags: int, *, with_address: bool) -> Request | tuple[bytes, Any] | None:
-        """One receive: a completed request, or what was received ahead, or ``None``: go Trio's own way.
+        """Receive once: a completed request, or what was received ahead; ``None``: go Trio's own way.
 
-        Without an address, no bytes are none at once, without asking the system: that is how Python has it.
+        Without an address, a receive of no bytes is left to Python, which does not even ask the system.
         """
         channel = self._usable_channel()
         size = size_of(size)
@@ -271,7 +271,7 @@ class RioSocket(SocketOfRun):
         return _receive_flags.as_of_recvmsg(*message)
 
     def _ahead_of_us(self) -> ReadAhead | None:
-        """What receives ahead, if it has anything that a receive past it would overtake."""
+        """The socket's ReadAhead, if it has or awaits anything that another receive would overtake."""
         channel = self._usable_channel()
         ahead = None if channel is None else channel.ahead
         return ahead if ahead is not None and ahead.is_ahead else None
@@ -316,12 +316,12 @@ class RioSocket(SocketOfRun):
             sent = await self._send_on(channel, flat, None)
             if sent is not None:
                 return sent
-        if self._channel is not None and not is_nothing:  # which overtakes nothing
+        if self._channel is not None and not is_nothing:  # an empty send overtakes nothing
             await self._let_window_pass()
         return await super().send(data, flags)
 
     async def _let_window_pass(self) -> None:
-        """Trio's own way of sending must not overtake what is in flight."""
+        """Wait for sends in flight, which Trio's own way of sending must not overtake."""
         channel = self._channel
         if channel is None or not channel.sends:
             return
@@ -332,7 +332,7 @@ class RioSocket(SocketOfRun):
 
     @staticmethod
     async def _send_on(channel: Channel, data: bytes | bytearray | memoryview, address: bytes | None) -> int | None:
-        """One send; ``None``: go Trio's own way."""
+        """Send once; ``None``: go Trio's own way."""
         if channel.window is not None:
             return await channel.send_in_window(channel.window, data, address)
         return await send_one_by_one(channel, data, address)
@@ -346,7 +346,7 @@ class RioSocket(SocketOfRun):
             if type(data) is bytes and channel is not None and channel.is_free_for_datagrams() and not channel.sends:
                 known = self._destinations
                 is_known = known is not None and known.has_whole(address)
-                if is_known:  # likewise
+                if is_known:  # then try at once, as recvfrom() does
                     if enter_cancel_point():
                         await checkpoint()
                     try:
@@ -373,7 +373,7 @@ class RioSocket(SocketOfRun):
         """See :meth:`socket.socket.sendmsg`. Trio's own way, after what is in flight."""
         buffers = args[0] if args else None
         is_nothing = isinstance(buffers, (list, tuple)) and not any(map(len, buffers))
-        if not (is_nothing and self._channel is not None and self._channel.is_stream):  # which overtakes nothing
+        if not (is_nothing and self._channel is not None and self._channel.is_stream):  # as in send()
             await self._let_window_pass()
         return await super().sendmsg(*args)
 
@@ -416,7 +416,7 @@ class RioSocket(SocketOfRun):
         if channel is not None:
             if channel.close_in_its_thread() or number == -1:
                 return
-            # The channel took the descriptor over: our socket has none left to tell about.
+            # The channel has taken the descriptor: super().close() does not know which number it had.
             with contextlib.suppress(RuntimeError, OSError):
                 trio.lowlevel.notify_closing(number)
 
@@ -458,7 +458,7 @@ class RioSocket(SocketOfRun):
 
     @staticmethod
     def _receive_on_demand(channel: Channel) -> None:
-        """What a socket takes ahead, the readers of its other handle would miss. Nothing is posted, or came, ahead."""
+        """Stop receiving ahead, which readers of another handle would miss; nothing is posted or unread."""
         if channel.engine.provider.can_cancel:
             channel.ahead = None
 
@@ -479,7 +479,7 @@ class RioSocket(SocketOfRun):
         super().__exit__(exc_type, exc_value, traceback)
 
 
-# What this platform's sockets do not have, ours must not seem to have.
+# A method that this platform's sockets lack must not seem to exist.
 for _name in ("recvmsg", "recvmsg_into", "sendmsg", "share"):
     if not hasattr(_trio.StockSocketType, _name):
         delattr(RioSocket, _name)

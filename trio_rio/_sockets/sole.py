@@ -1,14 +1,14 @@
-"""Whether a Trio socket is the only one that has its stdlib socket, and whether another may get its file.
+"""Whether a Trio socket is the only holder of its stdlib socket, and whether its file may be shared.
 
 Facts. ``from_stdlib_socket`` leaves a program with a name of its own for the stdlib socket. ``close()`` by that name
 tells Trio nothing; the descriptor is closed, and on stock Trio the peer sees it at once, whatever waits. Where a
 request in flight keeps its file open (:attr:`Provider.holds_files`) the peer would not. Python counts references to an
-object; how many of them are the question's own differs by version.
+object; how many of them come from asking differs by version.
 
-Decision. A socket that the program can close by another name goes Trio's own way, in which nothing of it is in the
-kernel, as long as that name lives: it gets no channel before. One that has a channel was found to have no other name,
-and new names come only from inside of a Trio socket. What the count is for a socket without another name is found by
-trying. The first call in another run still finds what the run before had of the socket.
+Decision. As long as the program has another name for a socket, it gets no channel and goes Trio's own way, which leaves
+nothing of it in the kernel. A socket that has a channel was found to have no other name, and new names come only from
+inside of a Trio socket. The count for a socket without another name is found by trying. A channel of an earlier run
+must be dropped before the count, since it has a name for the socket too.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ def is_sole(holder: Any) -> bool:
 
 
 def refuse_to_share(sock: socket.socket, channel: Channel | None, name: str, *, ends: bool = False) -> None:
-    """Another handle of the socket must not miss what this one has taken, or will take unless it ``ends``.
+    """Refuse the call ``name`` where the handle that it makes would miss what this socket receives, or is sending.
 
     Raises:
-      OSError: it would, if it were made, says ``name``, the call that makes it.
+      OSError: it would miss what has come already; or what will come, unless this socket ``ends`` with the call.
     """
     engine = current_engine()
     if engine is not None and engine.packet_handlers.owner_of(sock) is not None:

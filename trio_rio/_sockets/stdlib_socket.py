@@ -1,7 +1,7 @@
-"""Stands for the module ``socket`` in Trio's own, where a provider serves only sockets that it has made.
+"""A stand-in for the module ``socket`` inside of Trio's, for providers that serve only the sockets that they make.
 
 Facts. ``trio.socket.socket()`` calls ``socket.socket`` of a module global and hands the result to the socket class;
-by then it is too late to make the socket otherwise. Its socket factory would replace the user's.
+by then it is too late to make the socket otherwise. A socket factory of ours would replace the program's.
 
 Decision. Inside a run on such a provider ``socket()`` makes the engine's sockets, everywhere else, and with
 ``fileno``, plain ones; every other name is the module's.
@@ -26,7 +26,7 @@ class SocketModule:
 
 
 class _SocketMaker:
-    """Stands for the class :class:`socket.socket`: its methods are the class's."""
+    """A stand-in for the class :class:`socket.socket`, whose other attributes it has."""
 
     def __call__(
         self,

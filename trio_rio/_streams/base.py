@@ -1,8 +1,10 @@
-"""What a stream and its leases have in common: the socket, its channel, and the one task that sends."""
+"""What a stream and its leases share: the socket, its channel, and the mark of the one task that sends."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import trio
@@ -18,14 +20,14 @@ _CLOSED_ERRNOS = frozenset((errno.EBADF, errno.ENOTSOCK))
 
 
 def raise_translated(error: OSError) -> NoReturn:
-    """Raise what Trio's streams raise for an error of their socket. To be called while it is being handled."""
+    """Raise what Trio's streams raise for an error of their socket. Call it in the ``except`` block of that error."""
     if error.errno in _CLOSED_ERRNOS:
         raise trio.ClosedResourceError("this socket was already closed") from None
     raise trio.BrokenResourceError(f"socket connection broken: {error}") from error
 
 
 class StreamOnSocket(HalfCloseableStream):
-    """A stream on a Trio socket, without the calls of a stream."""
+    """The part of a stream that its leases use too."""
 
     __slots__ = ("__weakref__", "_channel", "_is_sending", "_sock", "socket")
 
@@ -35,7 +37,7 @@ class StreamOnSocket(HalfCloseableStream):
     def _begin(self, socket: trio.socket.SocketType) -> None:
         self.socket = socket
         self._sock: Any = socket
-        self._channel: Channel | None = None  # one that is direct
+        self._channel: Channel | None = None  # set only where it is direct
         self._is_sending = False
 
     def _usable_channel(self) -> Channel | None:
@@ -43,13 +45,13 @@ class StreamOnSocket(HalfCloseableStream):
         return self._sock._usable_channel() if isinstance(self._sock, RioSocket) else None
 
     def _find_channel(self) -> Channel | None:
-        """The socket's channel if RIO serves it now; kept if nothing but a post and a wait is needed on it."""
+        """The socket's channel if RIO serves it now; remembered in ``_channel`` if it is direct."""
         channel = self._usable_channel()
         self._channel = channel if channel is not None and channel.is_direct else None
         return channel
 
     async def _send_rest(self, view: memoryview, sent: int) -> None:
-        """Send what is left of flat bytes, by the window of the channel if it has one, else by the socket."""
+        """Send ``view`` from byte ``sent`` on: in the channel's window if it has one, else by the socket."""
         channel = self._find_channel()
         while sent < len(view):
             with view[sent:] as rest:
@@ -64,6 +66,18 @@ class StreamOnSocket(HalfCloseableStream):
             raise trio.ClosedResourceError("can't send data after sending EOF")
         self._check_not_sending()
         self._is_sending = True
+
+    @contextlib.contextmanager
+    def _sending(self) -> Iterator[None]:
+        """Be the one task that sends until the end of the block; errors of the socket are translated."""
+        self._check_not_sending()
+        self._is_sending = True
+        try:
+            yield
+        except OSError as error:
+            raise_translated(error)
+        finally:
+            self._is_sending = False
 
     def _check_not_sending(self) -> None:
         if self._is_sending:

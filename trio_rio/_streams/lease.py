@@ -1,8 +1,8 @@
-"""Leases on the memory of a stream: what came, to be looked at in place, and what goes, to be written in place.
+"""Leases on the memory of a stream: read in place what was received, write in place what is to be sent.
 
-Facts and rules of leases are in ``lease.py`` of the engine; this file gets the memory. On a channel it is the slice of
-a request: the request is LEASED until the lease ends, so nothing can be posted on it, and the ledger counts it.
-Elsewhere it is plain memory, which follows the same rules, so that a program need not know where it runs.
+The facts and rules of leases are in ``_engine/lease.py``; this file provides the memory. On a channel it is the slice
+of a request: the request is LEASED until the lease ends, so nothing can be posted on it, and the ledger counts it.
+Elsewhere it is plain memory under the same rules, so that a program need not know where it runs.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _largest_slice_bytes() -> int:
 
 
 class _StreamLease(LeaseBlock[StreamOnSocket]):
-    """What both kinds have in common: memory of a stream."""
+    """What leases to receive and to send share: lending memory of a stream."""
 
     __slots__ = ()
 
@@ -48,19 +48,19 @@ class _StreamLease(LeaseBlock[StreamOnSocket]):
         give_back = functools.partial(engine.pool.finish, request)
         view = self._open().lend(slice_.view[start:stop], slice_.size_bytes, give_back)
         request.transition(Step.LEASE)
-        request.channel = None  # memory that is lent does not keep the socket
+        request.channel = None  # lent memory must not keep the socket alive
         return view
 
     def _lend_plain(self, memory: memoryview, size_bytes: int) -> memoryview:
         return self._open().lend(memory, size_bytes, lambda: None)
 
     def _lend_copy(self, data: memoryview) -> memoryview:
-        """It takes no memory from others, so it does not count."""
+        """Lend a copy of ``data``, which does not count against what a run may lend."""
         return self._lend_plain(memoryview(bytearray(data)), 0)
 
 
 class ReceiveLease(_StreamLease):
-    """See :meth:`RioStream.receive_lease`. An async context manager; to be entered once."""
+    """An async context manager to be entered once; see :meth:`RioStream.receive_lease`."""
 
     __slots__ = ()
 
@@ -71,20 +71,20 @@ class ReceiveLease(_StreamLease):
             await leases_of_run().wait_for_room()
             channel = self._holder._usable_channel()
             if channel is not None:
-                came = await self._receive_on(channel)
-                if came is not None:
-                    return came
+                view = await self._receive_on(channel)
+                if view is not None:
+                    return view
             return await self._receive_plain()
         except OSError as error:
             raise_translated(error)
 
     async def _receive_on(self, channel: Channel) -> memoryview | None:
-        """What the next receive on the channel brings; ``None``: RIO cannot serve now."""
+        """Lend what the next receive on the channel brings; ``None`` if RIO cannot serve now."""
         if channel.ahead is not None:
-            came = await channel.ahead.receive_whole()
-            if came is None:
+            received = await channel.ahead.receive_whole()
+            if received is None:
                 return None
-            request, start = came
+            request, start = received
         else:
             posted = await receive_on_demand(channel, channel.receive_size_bytes)
             if posted is None:
@@ -97,13 +97,13 @@ class ReceiveLease(_StreamLease):
             return self._lend_plain(memoryview(bytearray()), 0)
         try:
             return self._lend_received(channel, request, start)
-        except BaseException:  # there is no memory for that
+        except BaseException:  # there is no memory for a lease
             if request.channel is not None:
                 give_back_whole(channel, request, start)
             raise
 
     def _lend_received(self, channel: Channel, request: Request, start: int) -> memoryview:
-        if leases_of_run().is_full():  # others have entered while this one waited
+        if leases_of_run().is_full():  # other tasks have taken the room while this one waited
             assert request.slice is not None
             copy = self._lend_copy(request.slice.view[start : request.count])
             request.finish()
@@ -118,7 +118,7 @@ class ReceiveLease(_StreamLease):
 
 
 class SendLease(_StreamLease):
-    """See :meth:`RioStream.lease_send`. An async context manager; to be entered once."""
+    """An async context manager to be entered once; see :meth:`RioStream.lease_send`."""
 
     __slots__ = ("_channel", "_count", "_request", "_size_bytes")
 
@@ -131,7 +131,7 @@ class SendLease(_StreamLease):
                 f"a lease to send has 1 .. {limit} bytes (RioConfig.large_slice_size_bytes), not {self._size_bytes}"
             )
         self._count = self._size_bytes
-        self._channel: Channel | None = None  # the one that the request is to be posted on
+        self._channel: Channel | None = None  # where the request is to be posted
         self._request: Request | None = None
 
     def send_only(self, count: int) -> None:
@@ -165,7 +165,7 @@ class SendLease(_StreamLease):
         assert channel is not None
         self._channel = channel
         view = self._lend_request(channel.engine, request, 0, self._size_bytes)
-        view[:] = bytes(self._size_bytes)  # what another connection received is not this one's to send
+        view[:] = bytes(self._size_bytes)  # nobody may send what another connection has received
         return view
 
     @enable_ki_protection

@@ -1,7 +1,7 @@
 """RioListener: a listening socket whose connections are RioStreams.
 
-Which errors of accept(2) are the business of one connection that is gone already, and which are the listener's, is
-knowledge that Trio has gathered over years in ``SocketListener``; so the accepting is left to one.
+Some errors of accept(2) concern one connection that is gone already, others the listener. Trio has learnt over years
+which is which, so a ``trio.SocketListener`` does the accepting.
 """
 
 from __future__ import annotations

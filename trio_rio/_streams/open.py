@@ -1,7 +1,7 @@
 """Opening streams and listeners: Trio's own functions, with a RioStream at the end.
 
-How names are resolved, in which order addresses are tried, which sockets listen: all of that is Trio's, by calling it.
-What comes back is a SocketStream or a SocketListener, and its socket gets the other class.
+Trio resolves names, orders addresses and chooses the sockets that listen. What it returns is a SocketStream or a
+SocketListener, whose socket is then given to a class of ours.
 """
 
 from __future__ import annotations

@@ -5,12 +5,12 @@ between a caller and the kernel: seven frames for a receive. On a completion que
 frames are most of what an echo costs. A program sees of them only what they promise: errors of the socket as
 ClosedResourceError or BrokenResourceError, one sender at a time, each call a checkpoint.
 
-Consequence. The common case can be written out in the call itself: post, wait, take. Whatever is not common may take
-the long way, and the long way may be the socket's own.
+Consequence. The common case should be written out in the call itself: post, wait, take. Everything else may take the
+long way, through the methods of the socket.
 
-Decision. Each call tries its channel first, which is there when the run has an engine and RIO can serve the socket.
-Where it is not, or cannot serve this very call, the call goes on with the methods of the socket. So the class works in
-each run of Trio, with any Trio socket.
+Decision. Each call tries the channel first; there is one when the run has an engine and RIO can serve the socket. Where
+there is none, or it cannot serve this very call, the call uses the methods of the socket. So the class works in each
+run of Trio, with any Trio socket.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 
-# What a receive asks for when it is not told, where RIO does not serve: SocketStream's figure.
+# The size of a receive that names none, where RIO does not serve: SocketStream's figure.
 _RECEIVE_SIZE_BYTES = 65536
 
 # Bytes that the kernel may hold unsent before a stream counts as not writable: SocketStream's figure.
@@ -80,7 +80,7 @@ class RioStream(StreamOnSocket):
         """Receive what is there, or wait until something is. A checkpoint; cancelling it takes nothing.
 
         Args:
-          max_bytes: return at most so many bytes, at least 1. ``None``: as many as seem right; where much comes,
+          max_bytes: return at most this many bytes, at least 1. ``None``: as many as seem right; where much comes,
             up to ``RioConfig.bulk_slice_size_bytes`` (1 MiB).
 
         Returns:
@@ -104,7 +104,7 @@ class RioStream(StreamOnSocket):
                     count = request.count
                     if count == request.length or channel.is_busy:
                         return channel.take_bytes(request)
-                    # The same for a quiet connection, without the frame.
+                    # What take_bytes() does for a quiet connection, written out to save its frame.
                     try:
                         data: bytes = request.slice.view[:count].tobytes()  # type: ignore[union-attr]
                     except MemoryError:
@@ -240,15 +240,9 @@ class RioStream(StreamOnSocket):
           BusyResourceError, BrokenResourceError, ClosedResourceError: as :meth:`send_all`; but after
             :meth:`send_eof` it is no error.
         """
-        self._check_not_sending()
-        self._is_sending = True
-        try:
+        with self._sending():
             self._check_open()
             await self.socket.wait_writable()
-        except OSError as error:
-            raise_translated(error)
-        finally:
-            self._is_sending = False
 
     async def send_eof(self) -> None:
         """Tell the peer that nothing more comes; receiving goes on. A checkpoint. Twice is allowed.
@@ -256,16 +250,10 @@ class RioStream(StreamOnSocket):
         Raises:
           BusyResourceError, BrokenResourceError, ClosedResourceError: as :meth:`send_all`.
         """
-        self._check_not_sending()
-        self._is_sending = True
-        try:
+        with self._sending():
             await trio.lowlevel.checkpoint()
             if not self.socket.did_shutdown_SHUT_WR:
                 self.socket.shutdown(trio.socket.SHUT_WR)
-        except OSError as error:
-            raise_translated(error)
-        finally:
-            self._is_sending = False
 
     # -- the end, and options --------------------------------------------------------------------------------
 
@@ -319,12 +307,12 @@ class RioStream(StreamOnSocket):
         return self.socket.getsockopt(level, option, buffersize)
 
 
-# httpcore for one asks for the class before it reaches for the socket.
+# httpcore, for one, asks for the class before it uses the socket.
 trio.SocketStream.register(RioStream)
 
 
 def rio_stream_from(stream: trio.SocketStream) -> RioStream:
-    """The socket of a SocketStream, which has set its options, as a RioStream. The SocketStream is done with."""
+    """Make a RioStream of a SocketStream, which has set the options of its socket and must not be used any more."""
     made = RioStream.__new__(RioStream)
     made._begin(stream.socket)
     return made
