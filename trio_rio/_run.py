@@ -133,7 +133,7 @@ def _tell(kind: str, refusals: tuple[RioUnavailableError, ...]) -> None:
 
 @attrs.define(eq=False)
 class _Binding:
-    """The one thing that is the process's: Trio's two module globals, and how many runs want them bound."""
+    """The only state of the process: how many runs want Trio's two module globals bound."""
 
     lock: threading.Lock = attrs.field(factory=threading.Lock)
     wishes: int = 0
@@ -172,8 +172,8 @@ def _sockets() -> Iterator[None]:
 
 
 @attrs.define(eq=False)
-class _PutIn(trio.abc.Instrument):
-    """Replaces the manager of the run that it is given to; at the end takes back what the run wanted bound."""
+class _Replacement(trio.abc.Instrument):
+    """An instrument that replaces the manager of its run, before the first step."""
 
     manager: Any
     is_used: bool = False
@@ -205,8 +205,8 @@ def run(
 
     Also raises everything that :func:`trio.run` and ``async_fn`` raise.
     """
-    with _put_in(config) as put_in:
-        return trio.run(async_fn, *args, instruments=[put_in, *kwargs.pop("instruments", ())], **kwargs)
+    with _replacement_in_place(config) as replacement:
+        return trio.run(async_fn, *args, instruments=[replacement, *kwargs.pop("instruments", ())], **kwargs)
 
 
 def _manager_of_run(config: RioConfig | None) -> Any:
@@ -217,14 +217,14 @@ def _manager_of_run(config: RioConfig | None) -> Any:
 
 
 @contextlib.contextmanager
-def _put_in(config: RioConfig | None) -> Iterator[_PutIn]:
-    put_in = _PutIn(_manager_of_run(config))
+def _replacement_in_place(config: RioConfig | None) -> Iterator[_Replacement]:
+    replacement = _Replacement(_manager_of_run(config))
     try:
         with _sockets():
-            yield put_in
+            yield replacement
     finally:
-        if not put_in.is_used:  # the run did not start
-            put_in.manager.close()
+        if not replacement.is_used:  # the run did not start
+            replacement.manager.close()
 
 
 def start_guest_run(
@@ -238,7 +238,7 @@ def start_guest_run(
 
     Arguments and errors as for that function and for :func:`run`.
     """
-    put_in = _PutIn(_manager_of_run(config))
+    replacement = _Replacement(_manager_of_run(config))
     _binding.bind_sockets()
 
     def done(result: Any) -> None:
@@ -250,13 +250,13 @@ def start_guest_run(
             async_fn,
             *args,
             done_callback=done,
-            instruments=[put_in, *kwargs.pop("instruments", ())],
+            instruments=[replacement, *kwargs.pop("instruments", ())],
             **kwargs,
         )
     except BaseException:
         _binding.release_sockets()
-        if not put_in.is_used:
-            put_in.manager.close()
+        if not replacement.is_used:
+            replacement.manager.close()
         raise
 
 
@@ -266,9 +266,9 @@ def start_guest_run(
 
 
 class _Installed(type):
-    """The class of the class that Trio makes managers of. Each run chooses anew: what could be had may be used up.
+    """The metaclass of what Trio calls to make a manager: each run chooses anew, since resources may be used up.
 
-    Trio calls it without arguments. It is a class, the one that the first choice came to, since programs patch it.
+    Trio calls the class without arguments. It derives from the manager of the first choice, since programs patch it.
     """
 
     installed_with: tuple[RioConfig, Forced]

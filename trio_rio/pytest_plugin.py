@@ -22,7 +22,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Put trio_rio in. A provider that is unknown, or cannot serve, ends the session with the reason."""
+    """Install trio_rio. A provider that is unknown, or cannot serve, ends the session with the reason."""
     name = config.getoption("--rio-provider")
     try:
         if name is not None:
@@ -33,7 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure() -> None:
-    """Give Trio back what was replaced."""
+    """Uninstall it."""
     trio_rio.uninstall()
 
 

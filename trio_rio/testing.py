@@ -1,7 +1,7 @@
 """What tests of programs on trio_rio need: the ledger of a run.
 
-A :class:`Ledger` is the books of one run at one moment, from both sides: what the engine thinks that it has given out,
-and what the provider says. Whatever the moment, the two must agree; once the run is over, everything must be back.
+A :class:`Ledger` has the books of one run at one moment, from both sides: what the engine thinks that it has given out,
+and what the provider says. The two must agree at any moment; once the run is over, everything must be back.
 
 >>> import trio_rio, trio_rio.testing
 >>> async def main() -> None:

@@ -1,4 +1,4 @@
-"""Exit codes, and how a command that cannot begin says so."""
+"""The exit codes, and the message of a command that cannot begin."""
 
 from __future__ import annotations
 

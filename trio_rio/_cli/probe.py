@@ -55,7 +55,7 @@ def print_report(report: ProbeReport) -> None:
 
 
 def print_rich(report: ProbeReport) -> None:
-    """The same in colour.
+    """Print the same in colour.
 
     Raises:
       ImportError: rich is not installed.

@@ -17,7 +17,7 @@ RUN_USAGE = "python -m trio_rio run [-h] [--provider NAME] (SCRIPT | -m MODULE) 
 
 
 def split_program(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Part the arguments of ``run`` from the command line of the program, which argparse must not touch."""
+    """Split the arguments of ``run`` from the command line of the program, which argparse must not touch."""
     index = 1
     while index < len(arguments) and arguments[index].startswith("-") and arguments[index] != "-m":
         index += 2 if arguments[index] == "--provider" else 1
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def module_exists(name: str) -> bool:
-    """Whether ``-m`` can find it; looking imports the packages above it."""
+    """Whether ``-m`` can find the module; as in Python, the packages above it are imported for that."""
     if name.startswith("."):
         return False
     try:

@@ -1,4 +1,4 @@
-"""Addresses of one datagram socket, as programs write them and as requests carry them; both are remembered.
+"""Addresses of one datagram socket, translated between the form of programs and that of requests, and remembered.
 
 Facts. Turning an address into the other form costs more than all the rest that Python does for a datagram. A server
 hears from the same peers again and again. A host name may mean another address next time.
@@ -20,12 +20,12 @@ _PEERS_MAX = 16384
 # What follows the host of an address, and the largest that a socket takes.
 _NUMBERS_MAX = (("port", 0xFFFF), ("flowinfo", 0xFFFFF), ("scope id", 0xFFFFFFFF))
 
-# The family of a packed address that nobody has filled in.
+# The family of a packed address that was not filled in.
 NO_FAMILY = bytes(2)
 
 
 class _Texts(dict[bytes, Address]):
-    """Packed address -> address in text; unpacks what it does not know. One that is not filled in is the wildcard."""
+    """Text by packed address; unpacks what it does not know. An address that was not filled in is the wildcard."""
 
     def __init__(self, family: int) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class _Texts(dict[bytes, Address]):
 
 
 class _Packed(dict[Any, bytes]):
-    """Numeric address -> packed; packs what it does not know. KeyError: its host is a name, or no address at all."""
+    """Packed by numeric address; packs what it does not know. KeyError: the host is a name, or it is no address."""
 
     def __init__(self, family: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Arguments of datagram channels: refused, or in the form in which they are used."""
+"""Arguments of datagram channels: checked, and brought into the form in which they are used."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .._engine.copies import bytes_of
 
 
 async def limit_of(datagrams_max: Any) -> int:
-    """As an integer of at least 1; else TypeError or ValueError. A checkpoint only if it raises."""
+    """The limit as an integer of at least 1; else TypeError or ValueError. A checkpoint only if it raises."""
     try:
         limit = operator.index(datagrams_max)
         if limit < 1:
@@ -42,7 +42,7 @@ def checked_socket(socket: trio.socket.SocketType) -> stdlib_socket.socket:
 
 
 def datagram_of(data: Any) -> bytes:
-    """A copy of what has a buffer; else TypeError. OSError: it cannot be read."""
+    """Copy an object that has a buffer; else TypeError. OSError: it cannot be read."""
     try:
         return bytes_of(data)
     except TypeError:

@@ -1,11 +1,11 @@
 """The sends of one datagram socket: batches that were posted together, and the tasks that wait for them.
 
-Facts. Where the system copies a datagram at once, a send is done within its post, unless there is no room for it. Then
-those behind it wait as well, since they go in order. On Windows a send completes later, and cannot be taken back.
+Facts. Where the system copies a datagram at once, a send is done when its post returns, unless there is no room for it.
+Then the sends behind it wait too, since they go in order. On Windows a send completes later, and cannot be taken back.
 
 Decision. A batch is copied into one slice: addresses, then data. Where one send can be cancelled, the task waits for
-its batch; cancelled, it asks that the rest of it end, and waits for that. Else it waits for room *before* it posts, as
-in ``_engine/send_window.py``; the error of such a send reaches the next one."""
+its batch; if it is cancelled, it aborts the rest, and waits for that. Else it waits for room *before* it posts, as in
+``_engine/send_window.py``; the error of such a send reaches the next one."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ SENDS_MAX = 128
 class Batch:
     """Sends that were posted together."""
 
-    first: int  # request context of the first; the others count on
+    first: int  # request context of the first send; the others follow it
     count: int
     left: int  # not completed
     size_bytes: int
     slice: Slice | None
     registered: RegisteredBuffer | None = None
-    task: Any = None  # waits for the last of them
+    task: Any = None  # the one that waits for all of them
     is_left_alone: bool = False  # no task will wait
     raise_cancel: Any = None
     failures: list[tuple[int, int]] = attrs.field(factory=list)  # place in the batch, status
@@ -53,7 +53,7 @@ class Batch:
 
 @attrs.define(eq=False)
 class SendBatches:
-    """See the module's docstring. ``drain`` is that of a queue of these sends alone."""
+    """See the module's docstring. ``drain`` takes from a completion queue that has these sends alone."""
 
     engine: Engine
     requests: RequestQueue
@@ -74,7 +74,7 @@ class SendBatches:
         return [*self.waiters, *(batch.task for batch in self.batches if batch.task is not None)]
 
     def stop_waiting(self) -> list[Any]:
-        """The channel is being closed: the tasks that waited."""
+        """Forget the tasks that wait, and return them, since the channel is being closed."""
         tasks = self.tasks_waiting()
         self.waiters.clear()
         for batch in self.batches:
@@ -89,17 +89,17 @@ class SendBatches:
         return SENDS_MAX - self.in_flight
 
     def post(self, data: bytes, lengths: array[int], addresses: bytes) -> Batch | None:
-        """Post sends of data that follow upon each other, and see which are done; as many as there is memory for.
+        """Post a batch, and collect the sends that are done at once; ``None`` if there is no memory.
 
-        ``None``: there is none. The batch that is returned has the first of them, at least one.
+        The batch has the first datagrams, at least one, and fewer than were given where memory does not suffice.
 
         Args:
-          data: of all datagrams; copied.
+          data: of all datagrams, one behind the other; copied.
           lengths: of each; there is :meth:`room` for so many.
-          addresses: a SOCKADDR_INET for each, or nothing: to where the socket is connected.
+          addresses: a SOCKADDR_INET for each, or empty: to where the socket is connected.
         """
         engine, count = self.engine, len(lengths)
-        gap = len(addresses) if count > 1 else 0  # a single address goes behind the slice
+        gap = len(addresses) if count > 1 else 0  # a single address goes to the end of the slice
         need = gap + len(data)
         registered = None
         slice_ = engine.arena.lease(large=need > engine.arena.small_size_bytes)

@@ -1,12 +1,11 @@
 """Datagram channels: UDP for Trio programs, datagram by datagram or batch by batch.
 
 Facts. Trio has sockets for UDP, and nothing above them: a call, a system call and a turn of the run loop for each
-datagram. What a datagram costs is mostly that. Datagrams that come together can be handed over together.
+datagram, which is most of what a datagram costs. Datagrams that come together can be handed over together.
 
 Decision. A channel owns its socket and is its only reader. It keeps what has come and was not asked for yet, so a task
-can be cancelled at any time without a loss. Below is a :class:`~.queue.DatagramQueue` where RIO serves, else
-a :class:`~.plain.PlainDatagrams`; each call looks anew which of the two it is, since a channel may outlive
-its run.
+can be cancelled at any time without a loss. Its carrier is a :class:`~.queue.DatagramQueue` where RIO serves, else
+:class:`~.plain.PlainDatagrams`; each call chooses anew, since a channel may outlive its run.
 
 Rules. One task receives at a time. Any number may send. Everything async is a checkpoint, whatever it ends with."""
 
@@ -96,10 +95,10 @@ class DatagramChannel(trio.abc.AsyncResource):
         if _trio.current_runner() is not None:
             self._carrier()
 
-    # -- what carries it ---------------------------------------------------------------------------------
+    # -- the carrier -------------------------------------------------------------------------------------
 
     def _carrier(self) -> DatagramQueue | PlainDatagrams:
-        """Who carries datagrams in this run, now.
+        """What carries datagrams now, in this run.
 
         Raises:
           ClosedResourceError: the channel or its socket is closed.
@@ -120,7 +119,7 @@ class DatagramChannel(trio.abc.AsyncResource):
             self._arrived.extend(queue.left_over)
             self._end_queue()
         engine = current_engine()
-        # A task that waits for the socket to become readable would not hear of what posted receives take from it.
+        # A task that waits for the socket to become readable would miss what posted receives take from it.
         if engine is None or self._is_receiving or not engine.try_claim(self._sock):
             return self._plain
         self._queue = open_queue(engine, self._sock, self._peers, self._receives_posted, self._receive_size_bytes)
@@ -217,7 +216,7 @@ class DatagramChannel(trio.abc.AsyncResource):
         return arrivals  # type: ignore[return-value]  # tuples only
 
     def _take(self, datagrams_max: int | None) -> list[Arrival]:
-        """Datagrams from the front of what has arrived, or one error by itself."""
+        """Take datagrams from the front of what has arrived, or one error by itself."""
         arrived = self._arrived
         taken = [arrived.popleft()]
         limit = len(arrived) + 1 if datagrams_max is None else datagrams_max
@@ -305,7 +304,7 @@ class DatagramChannel(trio.abc.AsyncResource):
         try:
             while not (slots or self._arrived):
                 await self._wait(carrier)
-                if leases_of_run().is_full():  # others have entered while this one waited
+                if leases_of_run().is_full():  # other tasks have taken the room while this one waited
                     self._arrived.extend(carrier.fetch())
                 else:
                     slots, arrivals = carrier.fetch_to_lend(limit)
@@ -401,12 +400,12 @@ class DatagramChannel(trio.abc.AsyncResource):
             await checkpoint()
             raise
         try:
-            return await outgoing.go(self._carrier, self._plain)
+            return await outgoing.send(self._carrier, self._plain)
         finally:
             self._sent += outgoing.sent
 
     def _prepare(self, datagrams: Iterable[tuple[Any, Any]]) -> tuple[list[bytes], list[Any]]:
-        """Data as bytes, and addresses as they are."""
+        """Split the datagrams into data as bytes, and addresses as they were given."""
         given = list(datagrams)
         try:
             data, targets = map(list, zip(*given, strict=True)) if given else ([], [])
@@ -465,7 +464,7 @@ class DatagramChannel(trio.abc.AsyncResource):
             self._end_queue()
             self.socket.close()
 
-    # -- what it can say -----------------------------------------------------------------------------------
+    # -- statistics ----------------------------------------------------------------------------------------
 
     def statistics(self) -> DatagramStatistics:
         """A snapshot. Not a checkpoint."""

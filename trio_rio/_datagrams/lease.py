@@ -1,9 +1,9 @@
-"""Leases on the memory of a datagram channel: a batch, to be looked at in place.
+"""Leases on the memory of a datagram channel: read a batch in place.
 
-Facts and rules of leases are in ``lease.py`` of the engine; this file gets the memory. On a queue it is the slots: one
-that is lent has no receive posted, and gets one when it is back. The last slot that has a receive is never lent, so
-that the channel goes on receiving whatever is held. Elsewhere, and for what was received before, it is plain memory,
-which follows the same rules.
+The facts and rules of leases are in ``_engine/lease.py``; this file provides the memory. On a queue it is the slots: a
+slot that is lent has no receive posted, and gets one when it is back. The last slot that has a receive is never lent,
+so that the channel goes on receiving, however much is held. Elsewhere, and for what was received before, it is plain
+memory under the same rules.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class DatagramLease(LeaseBlock["Holder"]):
-    """See :meth:`DatagramChannel.receive_lease`. An async context manager; to be entered once."""
+    """An async context manager to be entered once; see :meth:`DatagramChannel.receive_lease`."""
 
     __slots__ = ("_receive",)
 

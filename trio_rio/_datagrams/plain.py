@@ -1,7 +1,7 @@
 """Datagrams without RIO: on stock Trio, and where RIO cannot serve the socket or has no memory left.
 
-The same calls as a :class:`~.queue.DatagramQueue` has for receiving, on the non-blocking socket and Trio's
-readiness waits. A receive has room for any datagram, so that one which is longer than the channel wants is noticed."""
+It receives by the same methods as a :class:`~.queue.DatagramQueue`, on the non-blocking socket and Trio's readiness
+waits. A receive has room for any datagram, so that one which is longer than the channel wants is noticed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ROOM_BYTES = 65536
 class PlainDatagrams:
     """A datagram socket, batch by batch."""
 
-    is_ended: ClassVar[bool] = False  # a plain socket tells the tasks that wait by itself
+    is_ended: ClassVar[bool] = False  # closing a plain socket wakes the tasks that wait on it
 
     sock: socket.socket
     receives: int  # datagrams in a batch, at most

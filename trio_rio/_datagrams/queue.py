@@ -4,7 +4,7 @@ Facts. A datagram that finds no posted receive is lost on Windows; elsewhere the
 go in batches. Receives fill in the order of posting. A receive is for the next reader of the socket, not for a task.
 
 Consequence. Many receives stay posted, and a cancelled task leaves them alone. Results that nobody has asked for can
-stay in the completion queue: it has room for all of them. So one dequeue brings a batch, no result needs a look-up,
+stay in the completion queue, which has room for all of them. So one dequeue brings a batch, no result needs a look-up,
 and what is not dequeued is not lost.
 
 Decision. A *slot* is memory for one datagram and one address; its number is the context of its receive. :meth:`fetch`
@@ -84,12 +84,12 @@ class DatagramQueue:
     requests: RequestQueue = attrs.field(init=False)
     receives_in_flight: int = 0
     reader: Any = None  # the task that waits for datagrams
-    is_called: bool = False  # a packet came while no task waited
+    is_called: bool = False  # a packet came while no task was waiting
     is_shuffled: bool = False  # receives are not posted in the order of the slots any more
     unposted: list[int] = attrs.field(factory=list)  # slots that have no receive yet: lent before, or refused
     refusal: int = 0  # the status with which a receive was refused last
     untaken: list[RawResult] = attrs.field(factory=list)  # there was no memory for what these brought
-    left_over: deque[Arrival] = attrs.field(factory=deque)  # came, and was not fetched before the end
+    left_over: deque[Arrival] = attrs.field(factory=deque)  # came, but was not fetched before the end
     is_ended: bool = True  # until it has begun
     is_gone: bool = True  # ended, and everything is given back
     forgets_senders: bool = attrs.field(init=False)
@@ -103,7 +103,7 @@ class DatagramQueue:
           RioCallError: RIO cannot serve the socket.
         """
         engine, provider = self.engine, self.engine.provider
-        # Windows may leave the sender of a cut datagram out: then it must not be taken for the one before.
+        # Windows may not tell the sender of a truncated datagram; the slot must not have that of an earlier one.
         self.forgets_senders = not provider.cuts_datagrams
         stride = _rounded(self.size_bytes)
         size = self.receives * (stride + _ALIGNMENT)
@@ -132,7 +132,7 @@ class DatagramQueue:
         self._post_row(0, self.receives)
 
     def is_usable(self) -> bool:
-        """Whether requests may be posted: the socket is the one it was, and this is the run."""
+        """Whether requests may be posted: the socket is the one it was, and this is its run."""
         return not self.is_ended and current_runner() is self.runner and self.sock.fileno() == self.fd
 
     def is_of_another_run(self) -> bool:
@@ -142,7 +142,7 @@ class DatagramQueue:
     # -- receiving ---------------------------------------------------------------------------------------
 
     def _post_row(self, first: int, count: int) -> None:
-        """Post neighbours. What is refused is tried again before the next wait; what came must not suffer from it."""
+        """Post ``count`` neighbours. Slots that are refused are tried again before the next wait, without an error."""
         row = self.row
         if first:
             row = row._replace(
@@ -158,7 +158,7 @@ class DatagramQueue:
             self.unposted += range(first + posted, first + count)
 
     def _post_slots(self, slots: list[int]) -> None:
-        """Post slots again, neighbours in one call."""
+        """Post slots again: those that are neighbours in one call."""
         start = 0
         for place in range(1, len(slots) + 1):
             if place == len(slots) or slots[place] != slots[place - 1] + 1:
@@ -222,7 +222,7 @@ class DatagramQueue:
             return slots, []
 
     def take_back(self, slot: int) -> None:
-        """A slot is not lent any more. It is posted before the next wait, with others that came back."""
+        """Take back a slot that was lent; it is posted before the next wait, with others that came back."""
         self.unposted.append(slot)
 
     def _post_unposted(self) -> None:
@@ -230,7 +230,7 @@ class DatagramQueue:
         self._post_slots(sorted(unposted))
 
     def _take(self, results: list[RawResult]) -> list[Arrival]:
-        """What these receives brought, copied; of the first of them, where there is not memory for all."""
+        """Copy what these receives brought; only the first of them, where there is not memory for all."""
         memory, text_of, stride = self.memory, self.peers.text_of, self.row.stride
         address_at, size = self.row.address_offset, SOCKADDR_INET_SIZE_BYTES
         arrivals: list[Arrival] = []
@@ -281,7 +281,7 @@ class DatagramQueue:
         return Abort.SUCCEEDED
 
     def wake_reader(self) -> None:
-        """Let the task that waits look for itself."""
+        """Wake the task that waits; if there is none, the next wait ends at once."""
         if self.reader is None:
             self.is_called = True
         else:
@@ -305,7 +305,7 @@ class DatagramQueue:
     def wake_all(self) -> None:
         """Tell every task that waits that the channel is closed."""
         if self.engine.is_foreign:
-            return  # those that waited in the parent may not wait any more
+            return  # a forked child leaves the tasks to its parent
         tasks = self.sends.stop_waiting()
         if self.reader is not None:
             tasks.append(self.reader)
@@ -336,7 +336,7 @@ class DatagramQueue:
         self.drain()
 
     def _let_go(self) -> None:
-        """Nobody has the channel any more. Where the socket does not close by itself, say what it would say."""
+        """End a queue whose channel was dropped; warn of the socket where Python does not, because this closes it."""
         try:
             if not self.engine.provider.can_cancel and self.sock.fileno() != -1:
                 warnings.warn(f"unclosed {self.sock!r}", ResourceWarning, stacklevel=2, source=self.sock)
@@ -344,7 +344,7 @@ class DatagramQueue:
             self.end(closes_socket=True)
 
     def drain(self) -> None:
-        """Take what is there; arm for the rest of what is in flight."""
+        """Take the results that are there; ask to be notified of those that are in flight."""
         if self.is_gone:
             return
         self.sends.collect()

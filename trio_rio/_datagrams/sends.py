@@ -1,7 +1,7 @@
 """The datagrams of one call that sends, on their way out.
 
-They go in chunks: as many as there is room for, and as one slice holds. Between two chunks others run, and the call may
-be cancelled. What the system refuses is noted, and does not hold up the rest."""
+They go in chunks: as many as there is room for, and as one slice holds. Between two chunks other tasks run, and the
+call may be cancelled. A datagram that the system refuses is noted, and does not hold up the rest."""
 
 from __future__ import annotations
 
@@ -43,15 +43,18 @@ class Outgoing:
     first_refusal: tuple[int, int] | None = None  # place, errno
     refusals: int = 0
 
-    async def go(self, carrier: Callable[[], DatagramQueue | PlainDatagrams], plain: PlainDatagrams) -> int:
-        """Send all of them; how many the system took. A checkpoint, also if it raises; see ``send_many``."""
+    async def send(self, carrier: Callable[[], DatagramQueue | PlainDatagrams], plain: PlainDatagrams) -> int:
+        """Send all of them; how many the system took. See ``send_many``. A checkpoint, also if it raises."""
         has_yielded = False
         try:
             while self.place < len(self.data):
                 if self.place and enter_cancel_point():
                     await trio.lowlevel.checkpoint()
                 by = carrier()
-                has_yielded = await (self._go_plain(by) if isinstance(by, PlainDatagrams) else self._go(by, plain))
+                if isinstance(by, PlainDatagrams):
+                    has_yielded = await self._send_plain(by)
+                else:
+                    has_yielded = await self._send_on(by, plain)
                 if not has_yielded:
                     await async_yield(_trio.SHIELDED_CHECKPOINT)
                     has_yielded = True
@@ -79,11 +82,11 @@ class Outgoing:
 
     # -- on a queue ----------------------------------------------------------------------------------------
 
-    async def _go(self, queue: DatagramQueue, plain: PlainDatagrams) -> bool:
-        """A chunk; whether it has waited."""
+    async def _send_on(self, queue: DatagramQueue, plain: PlainDatagrams) -> bool:
+        """Send a chunk; whether it has waited."""
         sends = queue.sends
         if not self.place and (status := sends.take_error()):
-            self.data, self.addresses = [], []  # of an earlier call: tell, and send nothing
+            self.data, self.addresses = [], []  # the error of an earlier call is raised, and nothing sent
             self.first_refusal = 0, errno_from_status(status)
             return False
         room = sends.room()
@@ -94,7 +97,7 @@ class Outgoing:
         data = self.data[start:end]
         batch = sends.post(b"".join(data), array("I", map(len, data)), b"".join(self.addresses[start:end]))
         if batch is None:  # no memory
-            return await self._go_plain(plain, chunk=1)
+            return await self._send_plain(plain, chunk=1)
         self.place = end = start + batch.count
         if batch.left and not sends.waits_for_sends:
             batch.is_left_alone = True
@@ -122,7 +125,7 @@ class Outgoing:
 
     # -- on the socket -------------------------------------------------------------------------------------
 
-    async def _go_plain(self, plain: PlainDatagrams, chunk: int = _PLAIN_CHUNK) -> bool:
+    async def _send_plain(self, plain: PlainDatagrams, chunk: int = _PLAIN_CHUNK) -> bool:
         has_waited = False
         for place in range(self.place, min(self.place + chunk, len(self.data))):
             packed = self.addresses[place]

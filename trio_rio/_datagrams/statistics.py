@@ -1,4 +1,4 @@
-"""What a datagram channel can say about itself."""
+"""The statistics of a datagram channel."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The clients of the demonstration: they trust nothing and compare every byte.
 
-They run in another process than the servers, and use httpx and plain sockets of the standard library, so that what
-they say about a server does not depend on the code of trio_rio.
+They run in another process than the servers, on httpx and the sockets of the standard library, so that their verdict
+does not depend on the code of trio_rio.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def fetch_statistics(port: int) -> dict[str, Any]:
 
 
 def describe_difference(expected: bytes, got: bytes | bytearray) -> str:
-    """Where two byte strings part."""
+    """Where two byte strings begin to differ."""
     at = next((i for i, (a, b) in enumerate(zip(expected, got, strict=False)) if a != b), min(len(expected), len(got)))
     return f"{len(got)} bytes instead of {len(expected)}, different from byte {at}"
 

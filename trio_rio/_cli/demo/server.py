@@ -2,8 +2,8 @@
 
     python -m trio_rio._cli.demo.server trio_rio|trio [PROVIDER]
 
-Prints one line of JSON with its ports, then serves until its standard input ends. That is what happens when the
-process which started it goes away in any manner, so no server is ever left behind.
+Prints one line of JSON with its ports, then serves until its standard input ends. That happens whenever the process
+that started it goes away, so no server is ever left behind.
 """
 
 from __future__ import annotations

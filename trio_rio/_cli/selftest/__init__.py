@@ -1,11 +1,11 @@
 """``python -m trio_rio selftest``: what this machine answers, in a report that can be sent.
 
 Facts. trio_rio's own test suite runs on Linux, and on Windows' CPython under Wine. What real Windows does where its
-documentation is silent can only be seen there, and most who have it have no checkout.
+documentation is silent can only be seen there, mostly on machines without a checkout.
 
 Decision. The core of the conformance suite, checks of whole runs, and one probe for each open question are part of the
-package. A check is right or wrong; a probe reports. Where a probe calls Windows without trio_rio's rules between, it
-runs in a process of its own, so that the worst it can do is to end that.
+package. A check is right or wrong; a probe reports. A probe that calls Windows without trio_rio's rules in
+between runs in a process of its own, so that it can end no other.
 """
 
 from __future__ import annotations

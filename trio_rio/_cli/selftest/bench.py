@@ -1,4 +1,4 @@
-"""What the checks and probes work on: a provider with queues, memory and sockets that are given back in the end."""
+"""The bench of checks and probes: a provider with queues, memory and sockets that are given back at the end."""
 
 from __future__ import annotations
 

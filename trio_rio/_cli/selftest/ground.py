@@ -1,4 +1,4 @@
-"""What a probe stands on."""
+"""The ground of a probe: what it is given to work with."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .raw import RawTable, collect, raw_table
 
 @attrs.define(eq=False)
 class Ground:
-    """What a probe stands on: sockets from the bench, and the raw table with one queue and one buffer."""
+    """Sockets from the bench, and the raw function table with one queue and one buffer."""
 
     bench: Bench
     table: RawTable
@@ -25,7 +25,7 @@ class Ground:
 
     @classmethod
     def make(cls, bench: Bench, queue_size: int = 1024) -> Ground:
-        """With 1 MiB of memory."""
+        """Make it on a bench, with 1 MiB of memory."""
         table = raw_table(bench.provider)
         memory = bytearray(1 << 20)
         return cls(bench, table, table.cq(queue_size)[0], memory, table.register(memory)[0])

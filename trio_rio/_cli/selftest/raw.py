@@ -1,7 +1,7 @@
 """The function table without the rules that trio_rio adds, for questions about the table itself.
 
-On ``winsock`` these are the calls of Windows; a probe that uses them must keep the rules by itself, or mean to find out
-what happens when it does not. On another provider they are its own flat calls.
+On ``winsock`` these are the calls of Windows; a probe that uses them must keep the rules by itself, or means to find
+out what happens otherwise. On another provider they are its own flat calls.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class ProviderTable:
 
 
 def raw_table(provider: Provider) -> RawTable:
-    """The lowest calls that a provider has."""
+    """The table of a provider's lowest calls."""
     if provider.name != "winsock":
         return ProviderTable(provider)
     from .windows_table import WindowsTable

@@ -1,4 +1,4 @@
-"""What a self-test says: one outcome for each check and probe, and the machine that it was run on."""
+"""The report of a self-test: one outcome for each check and probe, and the machine that it was run on."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Outcome:
 
 
 class NotApplicable(Exception):
-    """Raised by a check or probe that has nothing to look at here; the text says why."""
+    """Raised by a check or probe that does not apply here; the text says why."""
 
 
 def outcome_of(id: str, claim: str, success: Result, function: Callable[[], object]) -> Outcome:
@@ -89,7 +89,7 @@ def _lines_of(outcome: Outcome) -> list[str]:
 
 
 def describe_machine() -> dict[str, str]:
-    """Versions of everything that has a say."""
+    """The versions of everything that matters."""
     machine = {
         "trio_rio": _version("trio_rio"),
         "Trio": _version("trio"),

@@ -1,4 +1,4 @@
-"""The function table as Windows gives it: its calls, without the rules that trio_rio adds."""
+"""The function table of Windows, called without the rules that trio_rio adds."""
 
 from __future__ import annotations
 
