@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any
 
 from .addresses import SOCKADDR_INET_SIZE_BYTES
 from .errors import RioCallError, RioError, Status
@@ -18,8 +18,13 @@ from .types import (
     RIO_MAX_CQ_SIZE,
     RIO_MSG_COMMIT_ONLY,
     RIO_MSG_WAITALL,
+    SOCKET_CLOSED,
     BufferSlice,
     CompletionQueue,
+    Event,
+    Notification,
+    Port,
+    PortNotification,
     RequestQueue,
 )
 
@@ -47,12 +52,8 @@ def check_request_queue_arguments(
     """
     function = "RIOCreateRequestQueue"
     for queue in completion_queues:
-        if queue.is_closed:
-            raise RioError("this CompletionQueue is closed")
-        if queue.provider is not provider:
-            raise RioCallError(function, Status.EINVAL, "the CompletionQueue is another provider's")
-    if not any(limits) or not all(0 <= limit <= _OUTSTANDING_MAX for limit in limits):
-        raise RioCallError(function, Status.EINVAL, f"limits {limits}: not negative, and not both 0")
+        completion_handle(provider, function, queue)
+    check_limits(function, limits)
     if data_buffers != (1, 1):
         raise RioCallError(function, Status.EINVAL, "RIO takes one data buffer for each request")
     if not 0 <= socket_context <= CONTEXT_MAX:
@@ -69,21 +70,42 @@ def check_queue_size(function: str, queue_size: int) -> None:
         raise RioCallError(function, Status.EINVAL, f"the size must be within 1 .. {RIO_MAX_CQ_SIZE}")
 
 
-class HasRoom(Protocol):
-    """The state of a completion queue, of a provider that keeps it in Python."""
+def check_limits(function: str, limits: tuple[int, int]) -> None:
+    """Refuse limits of a request queue that are negative, too large, or both 0."""
+    if not any(limits) or not all(0 <= limit <= _OUTSTANDING_MAX for limit in limits):
+        raise RioCallError(function, Status.EINVAL, f"limits {limits}: not negative, and not both 0")
 
-    capacity: int
-    charged: int
+
+def check_notification(provider: object, function: str, notification: Notification) -> None:
+    """Refuse a port or event that is closed or another provider's, and a completion key that is out of range."""
+    if notification is None:
+        return
+    is_port = isinstance(notification, PortNotification)
+    signal: Any = notification.port if isinstance(notification, PortNotification) else notification.event
+    if not isinstance(signal, Port if is_port else Event) or getattr(signal, "provider", None) is not provider:
+        raise RioCallError(function, Status.EINVAL, "a port or event of another provider")
+    if signal.is_closed:  # type: ignore[union-attr]
+        raise RioCallError(function, Status.EINVAL, "the port or event is closed")
+    if isinstance(notification, PortNotification) and not 0 <= notification.completion_key <= CONTEXT_MAX:
+        raise RioCallError(function, Status.EINVAL, "completion_key must be within 0 .. 2**63-1")
 
 
-def check_room(function: str, states: tuple[HasRoom, HasRoom], more: tuple[int, int]) -> None:
-    """Refuse what a completion queue cannot take on top of its charge. Pairs are (receive, send)."""
-    needs = more if states[0] is not states[1] else (sum(more), sum(more))
-    for state, need in zip(states, needs, strict=True):
-        room = state.capacity - state.charged
-        if need > room:
-            detail = f"{need} more results, but the completion queue has room for {room}"
-            raise RioCallError(function, Status.ENOBUFS, detail)
+def completion_handle(provider: object, function: str, queue: CompletionQueue) -> Any:
+    """What the provider knows a completion queue by; raise if the queue is closed, or another provider's."""
+    if queue.is_closed:
+        raise RioCallError(function, Status.EINVAL, "this CompletionQueue is closed")
+    if queue.provider is not provider:
+        raise RioCallError(function, Status.EINVAL, "a completion queue of another provider")
+    return queue.handle
+
+
+def request_handle(provider: object, function: str, queue: RequestQueue) -> Any:
+    """What the provider knows a request queue by; raise if its socket is closed, or it is another provider's."""
+    if queue.is_closed:
+        raise RioError(SOCKET_CLOSED)
+    if queue.provider is not provider:
+        raise RioCallError(function, Status.EINVAL, "a request queue of another provider")
+    return queue.handle
 
 
 def can_serve(sock: socket.socket) -> bool:

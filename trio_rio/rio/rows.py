@@ -6,7 +6,7 @@ from array import array
 from typing import TYPE_CHECKING
 
 from .addresses import SOCKADDR_INET_SIZE_BYTES
-from .errors import RioCallError, Status
+from .checks import request_handle
 from .types import RIO_MSG_DEFER, CommitFunction
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ def post_receives(
     provider: object, queue: RequestQueue, slots: SlotRow, first_context: int, count: int, flags: int
 ) -> int:
     """See :meth:`Provider.post_receives`."""
-    _check_own(provider, queue, "RIOReceiveEx")
+    request_handle(provider, "RIOReceiveEx", queue)
     buffer_id, offset, stride, length, address_offset, address_stride = slots
     deferred = flags | RIO_MSG_DEFER
     for posted in range(count):
@@ -34,7 +34,7 @@ def post_sends(
     provider: object, queue: RequestQueue, data: SendRow, lengths: array[int], first_context: int, flags: int
 ) -> int:
     """See :meth:`Provider.post_sends`."""
-    _check_own(provider, queue, "RIOSendEx")
+    request_handle(provider, "RIOSendEx", queue)
     buffer_id, offset, has_addresses, address_offset = data
     deferred = flags | RIO_MSG_DEFER
     for posted, length in enumerate(lengths):
@@ -48,11 +48,6 @@ def post_sends(
         offset += length
         address_offset += SOCKADDR_INET_SIZE_BYTES
     return _end(queue, "RIOSendEx", queue.commit_sends, len(lengths), flags, 0)
-
-
-def _check_own(provider: object, queue: RequestQueue, function: str) -> None:
-    if queue.provider is not provider:
-        raise RioCallError(function, Status.EINVAL, "a request queue of another provider")
 
 
 def _end(queue: RequestQueue, function: str, commit: CommitFunction, posted: int, flags: int, code: int) -> int:

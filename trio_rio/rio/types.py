@@ -156,7 +156,7 @@ CommitFunction: TypeAlias = Callable[[], int]
 
 
 # Why a queue can be used no more.
-_SOCKET_CLOSED = "the socket of this RequestQueue is closed; its queue died with it (make a new one)"
+SOCKET_CLOSED = "the socket of this RequestQueue is closed; its queue died with it (make a new one)"
 _QUEUE_CLOSED = "this CompletionQueue is closed"
 PROVIDER_CLOSED = "this provider is closed"
 
@@ -204,7 +204,7 @@ class RequestQueue:
     handle: object = attrs.field(repr=False)
     is_closed: bool = False
 
-    def mark_closed(self, why: str = _SOCKET_CLOSED) -> None:
+    def mark_closed(self, why: str = SOCKET_CLOSED) -> None:
         """Zero the handle: from now on every use raises :class:`RioError` and reaches no kernel."""
         self.is_closed = True
         self.handle = None

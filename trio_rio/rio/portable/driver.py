@@ -49,15 +49,14 @@ class ReadySocket(Protocol):
 class ReadinessDriver:
     """The lock, the poll, and the sleepers of one provider.
 
-    ``lock`` guards every structure of the provider. ``outstanding`` counts requests posted and not dequeued,
-    ``dequeues`` the dequeues since the last look at readiness. ``is_driven``: an outer loop looks, and dequeues do not.
+    ``lock`` guards every structure of the provider. ``dequeues`` counts those since the last look at readiness.
+    ``is_driven``: an outer loop looks, and dequeues do not.
     """
 
     waits: ReadinessWaits
     pid: int = attrs.field(factory=os.getpid)
     lock: threading.RLock = attrs.field(factory=threading.RLock)
     sockets: dict[int, ReadySocket] = attrs.field(factory=dict)
-    outstanding: int = 0
     is_closed: bool = False
     dequeues: int = 0
     is_driven: bool = False

@@ -27,22 +27,27 @@ import itertools
 import os
 import socket
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import attrs
 
 from ..api import (
     CompletionQueue,
-    EventNotification,
     Notification,
-    PortNotification,
     Provider,
     ProviderName,
     RegisteredBuffer,
     RequestQueue,
 )
-from ..checks import CONTEXT_MAX, check_queue_size, check_room
-from ..errors import RioCallError, RioError, Status
+from ..checks import (
+    check_notification,
+    check_queue_size,
+    check_request_queue_arguments,
+    completion_handle,
+    request_handle,
+)
+from ..credits import check_new_limits, check_room
+from ..errors import RioCallError, Status
 from ..types import PROVIDER_CLOSED
 from .driver import ReadinessDriver
 from .queues import CompletionState
@@ -52,8 +57,6 @@ from .signals import PortableEvent, PortablePort
 
 _BUFFER_BYTES_MAX = (1 << 32) - 1
 _FIRST_BUFFER_ID = 1 << 32
-_FAMILIES = (socket.AF_INET, socket.AF_INET6)
-_TYPES = (socket.SOCK_STREAM, socket.SOCK_DGRAM)
 
 
 def _make_driver(waits: ReadinessWaits | None) -> ReadinessDriver:
@@ -80,7 +83,7 @@ class PortableProvider(Provider):
     _driver: ReadinessDriver = attrs.field(alias="waits", default=None, converter=_make_driver)
     _memory: Memory = attrs.field(factory=Memory, init=False)
     _buffer_ids: Iterator[int] = attrs.field(factory=lambda: itertools.count(_FIRST_BUFFER_ID), init=False)
-    _completion_queues: set[CompletionQueue] = attrs.field(factory=set, init=False)
+    _completion_queues: dict[CompletionState, CompletionQueue] = attrs.field(factory=dict, init=False)
     _socket_queues: set[SocketQueues] = attrs.field(factory=set, init=False)
 
     # ------------------------------------------------------------------------------------------------
@@ -92,10 +95,10 @@ class PortableProvider(Provider):
         function = "RIOCreateCompletionQueue"
         with self._driver.entry():
             check_queue_size(function, queue_size)
-            self._check_notification(function, notification)
-            state = CompletionState(self._driver, queue_size, notification)
+            check_notification(self, function, notification)
+            state = CompletionState(queue_size, self._driver, notification)
             completion_queue = CompletionQueue(self, notification, state.dequeue, state.arm, state)
-            self._completion_queues.add(completion_queue)
+            self._completion_queues[state] = completion_queue
             return completion_queue
 
     def create_request_queue(
@@ -113,13 +116,10 @@ class PortableProvider(Provider):
         function = "RIOCreateRequestQueue"
         limits = (max_outstanding_receive, max_outstanding_send)
         with self._driver.entry():
-            completions = self._completion_state(function, receive_cq), self._completion_state(function, send_cq)
-            _check_limits(function, limits)
-            if max_receive_data_buffers != 1 or max_send_data_buffers != 1:
-                raise RioCallError(function, Status.EINVAL, "RIO takes one data buffer for each request")
-            if not 0 <= socket_context <= CONTEXT_MAX:
-                raise RioCallError(function, Status.EINVAL, "socket_context must be within 0 .. 2**63-1")
-            self._check_socket(function, sock)
+            data_buffers = (max_receive_data_buffers, max_send_data_buffers)
+            check_request_queue_arguments(self, sock, limits, data_buffers, (receive_cq, send_cq), socket_context)
+            self._check_has_no_queue(function, sock)
+            completions: Any = (receive_cq.handle, send_cq.handle)
             check_room(function, completions, limits)
             sock.setblocking(False)
             queues = SocketQueues.make(self._driver, self._memory, sock, limits, completions, socket_context)
@@ -168,10 +168,8 @@ class PortableProvider(Provider):
         """See :meth:`Provider.resize_completion_queue`."""
         function = "RIOResizeCompletionQueue"
         with self._driver.entry():
-            state = self._completion_state(function, completion_queue)
-            check_queue_size(function, queue_size)
-            if queue_size < state.charged:
-                raise RioCallError(function, Status.ETOOMANYREFS, f"{state.charged} results are promised")
+            state: CompletionState = completion_handle(self, function, completion_queue)
+            state.check_resize(function, queue_size)
             state.capacity = queue_size
 
     def resize_request_queue(
@@ -180,18 +178,11 @@ class PortableProvider(Provider):
         """See :meth:`Provider.resize_request_queue`."""
         function = "RIOResizeRequestQueue"
         with self._driver.entry():
-            queues = self._queues(function, request_queue)
+            queues: SocketQueues = request_handle(self, function, request_queue)
             limits = (max_outstanding_receive, max_outstanding_send)
-            _check_limits(function, limits)
-            sides = queues.receives, queues.sends
-            for side, limit in zip(sides, limits, strict=True):
-                if limit < side.outstanding:
-                    raise RioCallError(function, Status.ETOOMANYREFS, f"{side.outstanding} requests are outstanding")
-            growth = limits[0] - sides[0].limit, limits[1] - sides[1].limit
-            check_room(function, (sides[0].completions, sides[1].completions), growth)
-            for side, limit, more in zip(sides, limits, growth, strict=True):
-                side.limit = limit
-                side.completions.charged += more
+            check_new_limits(function, (queues.receives, queues.sends), limits)
+            queues.receives.set_limit(limits[0])
+            queues.sends.set_limit(limits[1])
 
     # ------------------------------------------------------------------------------------------------
     # Beside the thirteen
@@ -211,7 +202,7 @@ class PortableProvider(Provider):
     def rebind_socket(self, request_queue: RequestQueue, sock: socket.socket) -> None:
         """See :meth:`Provider.rebind_socket`."""
         with self._driver.entry():
-            queues = self._queues("rebind_socket", request_queue)
+            queues: SocketQueues = request_handle(self, "rebind_socket", request_queue)
             request_queue.socket = sock
             queues.rebind(sock)
 
@@ -219,16 +210,16 @@ class PortableProvider(Provider):
         """See :meth:`Provider.cancel`. Ends every request with this context, should there be several."""
         with self._driver.entry(is_after_end_allowed=True):
             if not request_queue.is_closed:
-                queues = self._queues("cancel", request_queue)
+                queues: SocketQueues = request_handle(self, "cancel", request_queue)
                 queues.receives.cancel(request_context)
                 queues.sends.cancel(request_context)
 
     def try_sends(self, request_queue: RequestQueue) -> bool:
         """See :meth:`Provider.try_sends`."""
         with self._driver.entry():
-            sends = self._queues("try_sends", request_queue).sends
-            sends.serve()
-            return bool(sends.pending)
+            queues: SocketQueues = request_handle(self, "try_sends", request_queue)
+            queues.sends.serve()
+            return bool(queues.sends.pending)
 
     def commit_all(self) -> None:
         """See :meth:`Provider.commit_all`. Everything has been started already."""
@@ -238,23 +229,24 @@ class PortableProvider(Provider):
     def create_port(self) -> PortablePort:
         """See :meth:`Provider.create_port`."""
         with self._driver.entry():
-            return PortablePort(self._driver)
+            return PortablePort(self, self._driver)
 
     def create_event(self) -> PortableEvent:
         """See :meth:`Provider.create_event`."""
         with self._driver.entry():
-            return PortableEvent(self._driver)
+            return PortableEvent(self, self._driver)
 
     def completion_queue_usage(self, completion_queue: CompletionQueue) -> tuple[int, int]:
         """See :meth:`Provider.completion_queue_usage`."""
         with self._driver.entry():
-            state = self._completion_state("completion_queue_usage", completion_queue)
+            state: CompletionState = completion_handle(self, "completion_queue_usage", completion_queue)
             return state.capacity, state.charged
 
     def outstanding(self) -> int:
         """See :meth:`Provider.outstanding`."""
-        self._driver.refuse_other_process()
-        return self._driver.outstanding
+        with self._driver.entry(is_after_end_allowed=True):
+            pending = sum(len(one.receives.pending) + len(one.sends.pending) for one in self._socket_queues)
+            return pending + sum(len(state.results) for state in self._completion_queues)
 
     def close(self) -> None:
         """See :meth:`Provider.close`. In a forked child: close the copies of its descriptors, and nothing else."""
@@ -269,7 +261,7 @@ class PortableProvider(Provider):
                 request_queue = queues.request_queue
                 self._end(request_queue)
                 request_queue.mark_closed(PROVIDER_CLOSED)
-            for completion_queue in list(self._completion_queues):
+            for completion_queue in list(self._completion_queues.values()):
                 self.close_completion_queue(completion_queue)
                 completion_queue.mark_closed(PROVIDER_CLOSED)
             self._memory.writable.clear()
@@ -296,51 +288,19 @@ class PortableProvider(Provider):
 
     def _close_completion_queue(self, completion_queue: CompletionQueue) -> None:
         with self._driver.entry():
-            self._completion_state("RIOCloseCompletionQueue", completion_queue).close()
-            self._completion_queues.discard(completion_queue)
+            state: CompletionState = completion_handle(self, "RIOCloseCompletionQueue", completion_queue)
+            state.close()
+            del self._completion_queues[state]
 
     def _end(self, request_queue: RequestQueue) -> None:
         if not request_queue.is_closed:
-            queues = self._queues("closesocket", request_queue)
+            queues: SocketQueues = request_handle(self, "closesocket", request_queue)
             request_queue.mark_closed()
             self._socket_queues.discard(queues)
             queues.end()
 
-    def _queues(self, function: str, request_queue: RequestQueue) -> SocketQueues:
-        if request_queue.is_closed:
-            raise RioError("the socket of this RequestQueue is closed; its queue died with it (make a new one)")
-        if request_queue.provider is not self or not isinstance(request_queue.handle, SocketQueues):
-            raise RioCallError(function, Status.EINVAL, "a request queue of another provider")
-        return request_queue.handle
-
-    def _completion_state(self, function: str, completion_queue: CompletionQueue) -> CompletionState:
-        if completion_queue.is_closed:
-            raise RioCallError(function, Status.EINVAL, "this CompletionQueue is closed")
-        if completion_queue.provider is not self or not isinstance(completion_queue.handle, CompletionState):
-            raise RioCallError(function, Status.EINVAL, "a completion queue of another provider")
-        return completion_queue.handle
-
-    def _check_notification(self, function: str, notification: Notification) -> None:
-        signal: object = None
-        if isinstance(notification, EventNotification):
-            signal = notification.event
-        elif isinstance(notification, PortNotification):
-            signal = notification.port
-            if not 0 <= notification.completion_key <= CONTEXT_MAX:
-                raise RioCallError(function, Status.EINVAL, "completion_key must be within 0 .. 2**63-1")
-        else:
-            return
-        if not isinstance(signal, (PortableEvent, PortablePort)) or signal.driver is not self._driver:
-            raise RioCallError(function, Status.EINVAL, "a port or event of another provider")
-        if signal.is_closed:
-            raise RioCallError(function, Status.EINVAL, "the port or event is closed")
-
-    def _check_socket(self, function: str, sock: socket.socket) -> None:
+    def _check_has_no_queue(self, function: str, sock: socket.socket) -> None:
         fd = sock.fileno()
-        if fd < 0:
-            raise RioCallError(function, Status.ENOTSOCK, "the socket is closed")
-        if sock.family not in _FAMILIES or sock.type not in _TYPES:
-            raise RioCallError(function, Status.EOPNOTSUPP, "RIO serves TCP and UDP sockets over IPv4 and IPv6")
         present = self._driver.sockets.get(fd)
         if isinstance(present, SocketQueues):
             if present.sock.fileno() == fd:
@@ -353,11 +313,6 @@ def _bytes_of(memory: bytes | bytearray | memoryview) -> memoryview:
     if not view.c_contiguous or not 1 <= view.nbytes <= _BUFFER_BYTES_MAX:
         raise RioCallError("RIORegisterBuffer", Status.EINVAL, "1 .. 2**32-1 bytes in one piece can be registered")
     return view.cast("B")
-
-
-def _check_limits(function: str, limits: tuple[int, int]) -> None:
-    if min(limits) < 0 or max(limits) == 0:
-        raise RioCallError(function, Status.EINVAL, "the maxima must not be negative, nor both 0")
 
 
 __all__ = ["PortableEvent", "PortablePort", "PortableProvider"]

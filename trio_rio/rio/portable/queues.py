@@ -18,7 +18,7 @@ import itertools
 import os
 import socket
 from collections import deque
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 import attrs
 
@@ -33,6 +33,7 @@ from ..api import (
     pack_address,
     unpack_address,
 )
+from ..credits import Credits, Room
 from ..errors import Status
 from .driver import DEQUEUES_BEFORE_POLL, ReadinessDriver
 from .signals import PortableEvent, PortablePort
@@ -45,25 +46,16 @@ _FLOWINFO_MAX = 0xFFFFF  # what the socket module takes
 Request: TypeAlias = "tuple[memoryview, int, int, memoryview | None]"
 
 
-class Side(Protocol):
-    """The direction of a socket that a result is of."""
-
-    def retire(self) -> None:
-        """A result of it has left the queue."""
-
-
 @attrs.define(eq=False)
-class CompletionState:
+class CompletionState(Room):
     """What a :class:`~trio_rio.rio.api.CompletionQueue` of this provider is made of."""
 
     driver: ReadinessDriver
-    capacity: int
     notification: Notification
-    charged: int = 0
     is_armed: bool = False
     is_closed: bool = False
     qualifying: int = 0
-    results: deque[tuple[RawResult, Side, Request]] = attrs.field(factory=deque)
+    results: deque[tuple[RawResult, Credits[CompletionState], Request]] = attrs.field(factory=deque)
     port: PortablePort | None = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -72,7 +64,7 @@ class CompletionState:
             assert isinstance(self.notification.port, PortablePort)  # checked before
             self.port = self.notification.port
 
-    def put(self, raw: RawResult, side: Side, request: Request) -> None:
+    def put(self, raw: RawResult, side: Credits[CompletionState], request: Request) -> None:
         """Queue a result; drop it when the queue is closed. The lock is held."""
         if self.is_closed:
             side.retire()

@@ -28,6 +28,8 @@ from typing import ClassVar
 import attrs
 
 from ..api import RIO_MSG_DEFER, RIO_MSG_DONT_NOTIFY, RIO_MSG_WAITALL, SOCKADDR_INET_SIZE_BYTES, RequestQueue
+from ..checks import raw_family, raw_type
+from ..credits import Credits
 from ..errors import Status, status_from_errno
 from ..types import MSG_PART
 from .driver import ReadinessDriver
@@ -66,12 +68,11 @@ def _status_of(error: OSError) -> int:
 
 
 @attrs.define(eq=False)
-class RequestSide(abc.ABC):
+class RequestSide(Credits[CompletionState], abc.ABC):
     """One direction of one socket. Every method but ``post``, ``post_addressed`` and ``commit`` has the lock held.
 
-    ``pending`` holds what has not completed, head first; ``outstanding`` counts that and what has completed and
-    is not dequeued. Readiness is watched while anything is pending. ``charge_left`` is what an ended direction gives
-    back to its completion queue with its last result.
+    ``pending`` holds what has not completed, head first. Readiness is watched while anything is pending. ``done``
+    counts the bytes that the head has moved so far.
     """
 
     flags_taken: ClassVar[int] = _ORDINARY_FLAGS
@@ -84,15 +85,10 @@ class RequestSide(abc.ABC):
     registrations: dict[int, memoryview]
     sock: socket.socket
     queues: SocketQueues | None  # None: ended, and no cycle keeps the socket
-    completions: CompletionState
-    limit: int
     socket_context: int
     family: int
     pending: deque[Request] = attrs.field(factory=deque)
-    outstanding: int = 0
     done: int = 0
-    is_ended: bool = False
-    charge_left: int = 0
 
     @abc.abstractmethod
     def attempt(self, request: Request) -> bool:
@@ -175,7 +171,6 @@ class RequestSide(abc.ABC):
 
     def _accept(self, request: Request) -> None:
         self.outstanding += 1
-        self.driver.outstanding += 1
         if self.pending:
             self.pending.append(request)
             if self.sock.fileno() < 0:
@@ -214,10 +209,8 @@ class RequestSide(abc.ABC):
 
     def end(self) -> None:
         """The queue is closed: abort all that is pending."""
-        self.is_ended = True
-        self.charge_left, self.limit = self.limit, 0
+        self.refuse_more()
         self._abort(list(self.pending))
-        self._return_charge()
         self.queues = None
 
     def _abort(self, requests: list[Request]) -> None:
@@ -232,18 +225,6 @@ class RequestSide(abc.ABC):
                     raw = (int(Status.OPERATION_ABORTED), count, self.socket_context, request[2])
                     self.completions.put(raw, self, request)
                     break
-
-    def retire(self) -> None:
-        """The result was dequeued, or dropped with its completion queue: its credit is free."""
-        self.outstanding -= 1
-        self.driver.outstanding -= 1
-        if self.is_ended:
-            self._return_charge()
-
-    def _return_charge(self) -> None:
-        if not self.outstanding:
-            self.completions.charged -= self.charge_left
-            self.charge_left = 0
 
 
 @attrs.define(eq=False)
@@ -378,16 +359,15 @@ class SocketQueues:
     ) -> SocketQueues:
         """Queues with ``(receive, send)`` limits, charged to those completion queues, in the poll set's care."""
         self = cls(driver, sock, sock.fileno())
-        is_stream = sock.type == socket.SOCK_STREAM
+        is_stream = raw_type(sock) == socket.SOCK_STREAM
         receives, sends = (StreamReceives, StreamSends) if is_stream else (DatagramReceives, DatagramSends)
+        family = raw_family(sock)
         self.receives = receives(
-            driver, memory, memory.writable, sock, self, completions[0], limits[0], socket_context, int(sock.family)
+            completions[0], limits[0], driver, memory, memory.writable, sock, self, socket_context, family
         )
         self.sends = sends(
-            driver, memory, memory.readable, sock, self, completions[1], limits[1], socket_context, int(sock.family)
+            completions[1], limits[1], driver, memory, memory.readable, sock, self, socket_context, family
         )
-        completions[0].charged += limits[0]
-        completions[1].charged += limits[1]
         driver.sockets[self.fd] = self
         return self
 

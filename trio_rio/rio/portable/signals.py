@@ -21,6 +21,7 @@ class PortablePort(Port):
     not wait, block or raise. For an outer loop that watches the provider's ``fileno`` itself.
     """
 
+    provider: object
     driver: ReadinessDriver
     on_packet: Callable[[int], None] | None = None
     is_closed: bool = False
@@ -83,6 +84,7 @@ class PortableEvent(Event):
     ``on_set``: when it is set, it is called whenever the event is; otherwise as :attr:`PortablePort.on_packet`.
     """
 
+    provider: object
     driver: ReadinessDriver
     on_set: Callable[[], None] | None = None
     is_closed: bool = False

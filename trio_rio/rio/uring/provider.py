@@ -50,16 +50,23 @@ from ..api import (
     SendRow,
     SlotRow,
 )
-from ..checks import CONTEXT_MAX, check_queue_size, check_request_queue_arguments, leak, raw_type
-from ..errors import RioCallError, RioError, Status
+from ..checks import (
+    check_limits,
+    check_notification,
+    check_queue_size,
+    check_request_queue_arguments,
+    completion_handle,
+    leak,
+    raw_type,
+    request_handle,
+)
+from ..errors import RioCallError, Status
 from ..new_bytes import new_bytes
 from ..types import PROVIDER_CLOSED
 from .results import ResultArray
 from .ring import Ring
 from .signals import UringEvent, UringPort, nanoseconds
 from .system import FEATURES
-
-_MASK32 = 0xFFFF_FFFF
 
 # Entries of the submission ring; a longer batch is submitted in parts. The completion ring is eight times as long.
 DEFAULT_RING_ENTRIES = 512
@@ -101,29 +108,15 @@ class UringProvider(Ring, Provider):
 
     # -- helpers ---------------------------------------------------------------------------------------
 
-    def _completion_handle(self, function: str, completion_queue: CompletionQueue) -> int:
+    def _completion_handle(self, function: str, completion_queue: CompletionQueue) -> Any:
         if completion_queue.is_closed:
             self.check_alive()
-            raise RioCallError(function, Status.EINVAL, "this CompletionQueue is closed")
-        if completion_queue.provider is not self:
-            raise RioCallError(function, Status.EINVAL, "a completion queue of another provider")
-        handle: Any = completion_queue.handle
-        return handle  # type: ignore[no-any-return]
+        return completion_handle(self, function, completion_queue)
 
-    def _request_handle(self, function: str, request_queue: RequestQueue) -> int:
+    def _request_handle(self, function: str, request_queue: RequestQueue) -> Any:
         if request_queue.is_closed:
             self.check_alive()
-            raise RioError("the socket of this RequestQueue is closed; its queue died with it (make a new one)")
-        if request_queue.provider is not self:
-            raise RioCallError(function, Status.EINVAL, "a request queue of another provider")
-        handle: Any = request_queue.handle
-        return handle  # type: ignore[no-any-return]
-
-    def _check_signal(self, function: str, signal: object, kind: type[UringEvent | UringPort]) -> None:
-        if not isinstance(signal, kind) or signal.provider is not self:
-            raise RioCallError(function, Status.EINVAL, "a port or event of another provider")
-        if signal.is_closed:
-            raise RioCallError(function, Status.EINVAL, "the port or event is closed")
+        return request_handle(self, function, request_queue)
 
     # -- the thirteen ------------------------------------------------------------------------------------
 
@@ -133,17 +126,14 @@ class UringProvider(Ring, Provider):
         function = "RIOCreateCompletionQueue"
         self.check_alive()
         check_queue_size(function, queue_size)
+        check_notification(self, function, notification)
         signal: Any
         if isinstance(notification, EventNotification):
             signal = notification.event
-            self._check_signal(function, signal, UringEvent)
             kind, event_fd, reset, port = 1, signal.fd, int(notification.notify_reset), signal.port.handle
         elif isinstance(notification, PortNotification):
             signal, key = notification.port, notification.completion_key
-            self._check_signal(function, signal, UringPort)
             kind, port = 2, signal.handle
-            if not 0 <= key <= CONTEXT_MAX:
-                raise RioCallError(function, Status.EINVAL, "completion_key must be within 0 .. 2**63-1")
         handle = self.ffi.new("uint64_t *")
         code = self.lib.rio_create_completion_queue(self.core, queue_size, kind, event_fd, reset, port, key, handle)
         self.check(function, code, f"queue_size is {queue_size}")
@@ -280,8 +270,7 @@ class UringProvider(Ring, Provider):
         """See :meth:`Provider.resize_request_queue`."""
         function = "RIOResizeRequestQueue"
         handle = self._request_handle(function, request_queue)
-        if not (0 <= max_outstanding_receive <= _MASK32 and 0 <= max_outstanding_send <= _MASK32):
-            raise RioCallError(function, Status.EINVAL, "a maximum is negative or too large")
+        check_limits(function, (max_outstanding_receive, max_outstanding_send))
         code = self.lib.rio_resize_request_queue(self.core, handle, max_outstanding_receive, max_outstanding_send)
         self.check(function, code)
 

@@ -48,11 +48,21 @@ from ..api import (
     RegisteredBuffer,
     RequestQueue,
 )
-from ..checks import check_queue_size, check_request_queue_arguments, check_room, leak, problem_with
+from ..checks import (
+    check_notification,
+    check_queue_size,
+    check_request_queue_arguments,
+    completion_handle,
+    leak,
+    problem_with,
+    raw_type,
+    request_handle,
+)
+from ..credits import check_new_limits, check_room
 from ..errors import RioCallError, RioError, Status
 from ..types import PROVIDER_CLOSED
 from .ffi import RIO_INVALID_CQ, RIO_INVALID_RQ, ffi, last_error
-from .queues import Books, CompletionState, Registration, RequestSide, SocketQueues, is_stream
+from .queues import Books, CompletionState, Registration, RequestSide, SocketQueues
 from .signals import Signalling, WinsockEvent, WinsockPort, signalling_of
 from .system import load_table, make_rio_socket
 
@@ -97,19 +107,14 @@ class WinsockProvider(Provider):
     def _state(self, function: str, completion_queue: CompletionQueue) -> CompletionState:
         if completion_queue.is_closed:
             self._check_alive()
-            raise RioCallError(function, Status.EINVAL, "this CompletionQueue is closed")
-        state = completion_queue.handle
-        if completion_queue.provider is not self or not isinstance(state, CompletionState):
-            raise RioCallError(function, Status.EINVAL, "a completion queue of another provider")
+        state: CompletionState = completion_handle(self, function, completion_queue)
         return state
 
     def _queues(self, function: str, request_queue: RequestQueue) -> SocketQueues:
         if request_queue.is_closed:
             self._check_alive()
-            raise RioError("the socket of this RequestQueue is closed; its queue died with it (make a new one)")
-        if request_queue.provider is not self or not isinstance(request_queue.handle, SocketQueues):
-            raise RioCallError(function, Status.EINVAL, "a request queue of another provider")
-        return request_queue.handle
+        queues: SocketQueues = request_handle(self, function, request_queue)
+        return queues
 
     # -- the thirteen ------------------------------------------------------------------------------------
 
@@ -144,13 +149,14 @@ class WinsockProvider(Provider):
         with self._books.lock:
             self._check_alive()
             check_queue_size(function, queue_size)
-            signalling = signalling_of(self, function, notification)
+            check_notification(self, function, notification)
+            signalling = signalling_of(notification)
             rio_cq = self.table.RIOCreateCompletionQueue(_with_spare(queue_size), signalling.structure)
             if rio_cq == RIO_INVALID_CQ:
                 raise RioCallError(function, last_error(), f"queue_size is {queue_size}")
             if signalling.signal is not None:
                 signalling.signal.enter()
-            state = CompletionState(rio_cq, queue_size, signalling)
+            state = CompletionState(queue_size, rio_cq, signalling)
             completion_queue = CompletionQueue(
                 provider=self,
                 notification=notification,
@@ -225,14 +231,13 @@ class WinsockProvider(Provider):
         queue = RequestQueue(
             self, sock, socket_context, _not_ready, _not_ready, _not_ready, _not_ready, _not_ready, _not_ready, None
         )
+        is_stream = raw_type(sock) == socket.SOCK_STREAM
         receives = RequestSide(
-            books, queue, states[0], rio_rq, number, limits[0], False, is_stream(sock),
-            table.RIOReceive, table.RIOReceiveEx,
-        )  # fmt: skip
+            states[0], limits[0], books, queue, rio_rq, number, False, is_stream, table.RIOReceive, table.RIOReceiveEx
+        )
         sends = RequestSide(
-            books, queue, states[1], rio_rq, number, limits[1], True, is_stream(sock),
-            table.RIOSend, table.RIOSendEx,
-        )  # fmt: skip
+            states[1], limits[1], books, queue, rio_rq, number, True, is_stream, table.RIOSend, table.RIOSendEx
+        )
         queue.handle = SocketQueues(number, receives, sends)
         queue.post_receive, queue.post_send = receives.post, sends.post
         queue.post_receive_from, queue.post_send_to = receives.post_addressed, sends.post_addressed
@@ -284,9 +289,7 @@ class WinsockProvider(Provider):
         function = "RIOResizeCompletionQueue"
         with self._books.lock:
             state = self._state(function, completion_queue)
-            check_queue_size(function, queue_size)
-            if queue_size < state.charged:
-                raise RioCallError(function, Status.ETOOMANYREFS, f"{state.charged} results are promised")
+            state.check_resize(function, queue_size)
             if not self.table.RIOResizeCompletionQueue(state.rio_cq, _with_spare(queue_size)):
                 raise RioCallError(function, last_error(), f"queue_size is {queue_size}")
             state.capacity = queue_size
@@ -300,20 +303,13 @@ class WinsockProvider(Provider):
         with self._books.lock:
             queues = self._queues(function, request_queue)
             sides = queues.receives, queues.sends
-            if not any(limits) or not all(0 <= limit <= _MASK32 for limit in limits):
-                raise RioCallError(function, Status.EINVAL, f"limits {limits}: not negative, and not both 0")
-            for side, limit in zip(sides, limits, strict=True):
-                if limit < side.outstanding:
-                    raise RioCallError(function, Status.ETOOMANYREFS, f"{side.outstanding} requests are outstanding")
-            growth = limits[0] - sides[0].limit, limits[1] - sides[1].limit
-            check_room(function, (sides[0].completions, sides[1].completions), growth)
-            if not sides[0].is_alive():
+            check_new_limits(function, sides, limits)
+            if sides[0].end_if_closed():
                 raise RioCallError(function, Status.ENOTSOCK, "the socket is closed")
             if not self.table.RIOResizeRequestQueue(sides[0].rio_rq, *limits):
                 raise RioCallError(function, last_error())
-            for side, limit, more in zip(sides, limits, growth, strict=True):
-                side.limit = limit
-                side.completions.charged += more
+            sides[0].set_limit(limits[0])
+            sides[1].set_limit(limits[1])
 
     def _close_completion_queue(self, completion_queue: CompletionQueue) -> None:
         with self._books.lock:

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from ..credits import Credits, Room
 from ..errors import RioInternalError, Status
 from ..types import (
     NO_BUFFER,
@@ -82,13 +83,11 @@ class Registration:
 
 
 @attrs.define(eq=False)
-class CompletionState:
+class CompletionState(Room):
     """A completion queue. ``outstanding`` counts the requests whose results will come here, or are here."""
 
     rio_cq: int
-    capacity: int
     signalling: Signalling
-    charged: int = 0
     outstanding: int = 0
     found: list[RawResult] = attrs.field(factory=list)  # dequeued from the kernel, and nobody has taken them
 
@@ -176,6 +175,7 @@ class Books:
             raise RioInternalError(f"a result came for request {token:#x}, which is not outstanding")
         context, side, memories = posted
         self._let_go(memories)
+        side.completions.outstanding -= 1
         side.retire()
         if status:
             is_end = side.is_ended and status in _ENDS_OF_CLOSED
@@ -212,30 +212,25 @@ class Books:
 
 
 @attrs.define(eq=False)
-class RequestSide:
+class RequestSide(Credits[CompletionState]):
     """One direction of one socket: its credits, and the way of its requests into the kernel."""
 
     books: Books = attrs.field(repr=False)
     queue: RequestQueue = attrs.field(repr=False)
-    completions: CompletionState
     rio_rq: int
     number: int  # the handle of the socket, as long as it is open
-    limit: int
     is_send: bool
     is_stream: bool
     function: Callable[..., int]
     function_ex: Callable[..., int]
     flags_taken: int = RIO_MSG_DONT_NOTIFY | RIO_MSG_DEFER
-    outstanding: int = 0
-    is_ended: bool = False
-    charge_left: int = 0
     is_bound: bool = True
 
     def __attrs_post_init__(self) -> None:
+        Credits.__attrs_post_init__(self)
         if self.is_stream and not self.is_send:
             self.flags_taken |= RIO_MSG_WAITALL
         self.is_bound = self.is_stream or not self.is_send
-        self.completions.charged += self.limit
 
     # -- the flat calls --------------------------------------------------------------------------------
 
@@ -308,7 +303,7 @@ class RequestSide:
             return Status.EINVAL
         if self.outstanding >= self.limit:
             return Status.ENOBUFS
-        if not self.is_alive():
+        if self.end_if_closed():
             return Status.ENOTSOCK
         if not self.is_bound:
             self._bind()
@@ -346,7 +341,7 @@ class RequestSide:
     def commit(self) -> int:
         """RIO_MSG_COMMIT_ONLY for this direction."""
         with self.books.lock:
-            if not self.is_alive():
+            if self.end_if_closed():
                 return Status.ENOTSOCK
             self.books.dirty.pop(self, None)
             if self.function(self.rio_rq, _NULL, 0, RIO_MSG_COMMIT_ONLY, 0):
@@ -355,34 +350,19 @@ class RequestSide:
 
     # -- life ------------------------------------------------------------------------------------------
 
-    def is_alive(self) -> bool:
-        """Whether the request queue may be used: it dies with its socket, however that was closed."""
+    def end_if_closed(self) -> bool:
+        """End the queue if its socket was closed, by whomever; return whether it has ended."""
         if self.rio_rq != RIO_INVALID_RQ and self.queue.socket.fileno() == self.number:
-            return True
+            return False
         self.end()
-        return False
+        return True
 
     def end(self) -> None:
-        """The socket is closed, or given up: zero the handle."""
+        """Zero the handle: the socket is closed, or given up. A thread on its way into post() finds no credit."""
         if not self.is_ended:
-            self.is_ended = True
             self.rio_rq = RIO_INVALID_RQ
             self.books.dirty.pop(self, None)
-            # A thread that is on its way into post() finds no credit.
-            self.charge_left, self.limit = self.limit, 0
-            self._return_charge()
-
-    def retire(self) -> None:
-        """The result of a request was dequeued: its credit is free."""
-        self.outstanding -= 1
-        self.completions.outstanding -= 1
-        if self.is_ended:
-            self._return_charge()
-
-    def _return_charge(self) -> None:
-        if not self.outstanding:
-            self.completions.charged -= self.charge_left
-            self.charge_left = 0
+            self.refuse_more()
 
 
 @attrs.define(eq=False)
@@ -393,17 +373,7 @@ class SocketQueues:
     receives: RequestSide
     sends: RequestSide
 
-    @property
-    def outstanding(self) -> int:
-        """Requests of both directions."""
-        return self.receives.outstanding + self.sends.outstanding
-
     def end(self) -> None:
         """Zero the handle in both directions."""
         self.receives.end()
         self.sends.end()
-
-
-def is_stream(sock: socket.socket) -> bool:
-    """Whether a socket is TCP."""
-    return sock.type == socket.SOCK_STREAM

@@ -25,13 +25,11 @@ from ..api import (
     RIO_EVENT_COMPLETION,
     RIO_IOCP_COMPLETION,
     Event,
-    EventNotification,
     Notification,
     Port,
     PortNotification,
 )
-from ..checks import CONTEXT_MAX
-from ..errors import RioCallError, RioError, Status
+from ..errors import RioError
 from .ffi import (
     INFINITE,
     INVALID_HANDLE,
@@ -243,28 +241,19 @@ class WinsockEvent(_Handle, Event):
             raise error_of_last_call()
 
 
-def signalling_of(provider: object, function: str, notification: Notification) -> Signalling:
-    """How a new completion queue is to tell.
-
-    Raises:
-      RioCallError: with ``function`` as its name: the port or event is closed, or another provider's.
-    """
+def signalling_of(notification: Notification) -> Signalling:
+    """How a new completion queue announces results; the notification was checked."""
     if notification is None:
         return Signalling(ffi.NULL, None, _do_nothing)
-    signal: object = notification.event if isinstance(notification, EventNotification) else notification.port
-    if not isinstance(signal, (WinsockPort, WinsockEvent)) or signal.provider is not provider:
-        raise RioCallError(function, Status.EINVAL, "a port or event of another provider")
-    if signal.is_closed:
-        raise RioCallError(function, Status.EINVAL, "the port or event is closed")
-    if isinstance(notification, PortNotification) and isinstance(signal, WinsockPort):
-        if not 0 <= notification.completion_key <= CONTEXT_MAX:
-            raise RioCallError(function, Status.EINVAL, "completion_key must be within 0 .. 2**63-1")
-        return signal.new_packet(notification.completion_key)
+    if isinstance(notification, PortNotification):
+        assert isinstance(notification.port, WinsockPort)
+        return notification.port.new_packet(notification.completion_key)
+    signal = notification.event
     assert isinstance(signal, WinsockEvent)
     structure = ffi.new("RIO_NOTIFICATION_COMPLETION *")
     structure.Type = RIO_EVENT_COMPLETION
     structure.Event.EventHandle = signal.handle
-    structure.Event.NotifyReset = int(getattr(notification, "notify_reset", True))
+    structure.Event.NotifyReset = int(notification.notify_reset)
     return Signalling(structure, signal, signal.announce)
 
 
