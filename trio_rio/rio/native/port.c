@@ -7,8 +7,8 @@
  * Decision. rio_wait() in the owner submits what is staged in the call that waits, goes on waiting while what came is
  * nobody's news, and never returns 0 before the time is over. Where the ring is idle it waits at the epoll set instead.
  * Any other thread polls an eventfd of its port, and ring and set too unless the owner does that already; when nobody
- * watches the ring any more, the threads that wait are told. Waiting happens without the lock, so that other threads may
- * post meanwhile.
+ * watches the ring any more, the threads that wait are told. Waiting happens without the lock, so that other threads
+ * may post meanwhile.
  */
 #include "core.h"
 
@@ -166,8 +166,8 @@ static uint32_t take_events(rio_core *core, uint32_t port_index, rio_event *even
 
 /* ---- waiting ---- */
 
-/* Somebody has stopped watching the ring. If nobody else does, the threads that wait must: one of two at a port may have
- * read what the owner told both. */
+/* Somebody has stopped watching the ring. If nobody else does, the threads that wait must: one of two at a port may
+ * have read what the owner told both. */
 static void watch_over(rio_core *core) {
     if (core->others_waiting && !core->others_watching && !core->is_owner_waiting)
         ports_announce(core);
