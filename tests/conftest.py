@@ -27,6 +27,7 @@ import trio
 from trio.testing import MockClock
 
 import trio_rio
+import trio_rio._sockets.socket
 import trio_rio.testing
 
 PROVIDERS = ("winsock" if sys.platform == "win32" else "uring", "portable")

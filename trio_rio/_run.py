@@ -51,9 +51,7 @@ if hasattr(os, "register_at_fork"):
 _SMALLER = "free memory, or ask for smaller queues in RioConfig"
 
 
-# ----------------------------------------------------------------------------------------------------------
-# Choosing a manager
-# ----------------------------------------------------------------------------------------------------------
+# -- choosing a manager ------------------------------------------------------------------------------------
 
 
 @functools.cache  # imported once, as the providers
@@ -126,9 +124,7 @@ def _tell(kind: str, refusals: tuple[RioUnavailableError, ...]) -> None:
             )  # fmt: skip
 
 
-# ----------------------------------------------------------------------------------------------------------
-# The socket class
-# ----------------------------------------------------------------------------------------------------------
+# -- the socket class --------------------------------------------------------------------------------------
 
 
 @attrs.define(eq=False)
@@ -157,18 +153,7 @@ class _Binding:
 _binding = _Binding()
 
 
-@contextlib.contextmanager
-def _sockets() -> Iterator[None]:
-    _binding.bind_sockets()
-    try:
-        yield
-    finally:
-        _binding.release_sockets()
-
-
-# ----------------------------------------------------------------------------------------------------------
-# One run
-# ----------------------------------------------------------------------------------------------------------
+# -- one run -----------------------------------------------------------------------------------------------
 
 
 @attrs.define(eq=False)
@@ -219,10 +204,11 @@ def _manager_of_run(config: RioConfig | None) -> Any:
 @contextlib.contextmanager
 def _replacement_in_place(config: RioConfig | None) -> Iterator[_Replacement]:
     replacement = _Replacement(_manager_of_run(config))
+    _binding.bind_sockets()
     try:
-        with _sockets():
-            yield replacement
+        yield replacement
     finally:
+        _binding.release_sockets()
         if not replacement.is_used:  # the run did not start
             replacement.manager.close()
 
@@ -238,11 +224,11 @@ def start_guest_run(
 
     Arguments and errors as for that function and for :func:`run`.
     """
-    replacement = _Replacement(_manager_of_run(config))
-    _binding.bind_sockets()
+    ending = contextlib.ExitStack()
+    replacement = ending.enter_context(_replacement_in_place(config))
 
     def done(result: Any) -> None:
-        _binding.release_sockets()
+        ending.close()
         done_callback(result)
 
     try:
@@ -254,15 +240,11 @@ def start_guest_run(
             **kwargs,
         )
     except BaseException:
-        _binding.release_sockets()
-        if not replacement.is_used:
-            replacement.manager.close()
+        ending.close()
         raise
 
 
-# ----------------------------------------------------------------------------------------------------------
-# Every run
-# ----------------------------------------------------------------------------------------------------------
+# -- every run ---------------------------------------------------------------------------------------------
 
 
 class _Installed(type):

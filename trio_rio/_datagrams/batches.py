@@ -164,9 +164,8 @@ class SendBatches:
             if not batch.left:
                 batches.remove(batch)
                 self._finish(batch)
-        if self.waiters:
-            for task in self._take_waiters():
-                trio.lowlevel.reschedule(task)
+        while self.waiters:
+            trio.lowlevel.reschedule(self.waiters.popleft())
 
     def _finish(self, batch: Batch) -> None:
         self.bytes_in_flight -= batch.size_bytes
@@ -176,11 +175,6 @@ class SendBatches:
             trio.lowlevel.reschedule(task)
         elif batch.failures and batch.is_left_alone:
             self.error_status = batch.failures[0][1]
-
-    def _take_waiters(self) -> list[Any]:
-        tasks = list(self.waiters)
-        self.waiters.clear()
-        return tasks
 
     async def wait_until_sent(self, batch: Batch) -> None:
         """Wait for a batch that is not done. Cancelling aborts what is left of it, and waits for that.

@@ -90,7 +90,8 @@ async def _bound(family: int, local: Any, remote: Any, port: int) -> trio.socket
     remotes = await _look_up(family, remote) if remote is not None else None
     error = OSError("the local and the remote address have no address family in common")
     for candidate in dict.fromkeys(entry[0] for entry in remotes or locals_ or ()):
-        bind_to = _first(candidate, locals_) if locals_ is not None else (_everywhere(candidate), port)
+        everywhere = "::" if candidate == socket.AF_INET6 else "0.0.0.0"
+        bind_to = _first(candidate, locals_) if locals_ is not None else (everywhere, port)
         connect_to = _first(candidate, remotes) if remotes is not None else None
         if bind_to is None or (remotes is not None and connect_to is None):
             continue
@@ -111,21 +112,13 @@ def _first(family: int, found: list[tuple[int, Any]] | None) -> Any:
     return next((address for its_family, address in found or () if its_family == family), None)
 
 
-def _everywhere(family: int) -> str:
-    return "::" if family == socket.AF_INET6 else "0.0.0.0"
-
-
-def _is_mapped(host: str) -> bool:
-    """Whether it is an IPv4 address in IPv6 form: such a peer is an IPv4 peer."""
-    return ipaddress.IPv6Address(host).ipv4_mapped is not None
-
-
 async def _make(family: int, bind_to: Any, connect_to: Any, *, is_dual_stack: bool = False) -> trio.socket.SocketType:
     with contextlib.ExitStack() as stack:
         sock = trio.socket.socket(family, socket.SOCK_DGRAM)
         stack.callback(sock.close)
         if family == socket.AF_INET6:
-            is_mapped = any(_is_mapped(address[0]) for address in (bind_to, connect_to) if address is not None)
+            hosts = [ipaddress.IPv6Address(address[0]) for address in (bind_to, connect_to) if address is not None]
+            is_mapped = any(host.ipv4_mapped is not None for host in hosts)  # as an IPv4 peer is
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not (is_dual_stack or is_mapped))
         await sock.bind(bind_to)
         if connect_to is not None:

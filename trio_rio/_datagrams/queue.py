@@ -75,7 +75,7 @@ class DatagramQueue:
     receives: int
     size_bytes: int
     key: int = 0
-    fd: int = attrs.field(init=False)  # of the socket, as it was
+    fd: int = attrs.field(init=False, default=attrs.Factory(lambda self: self.sock.fileno(), takes_self=True))
     memory: mmap.mmap = attrs.field(init=False, repr=False)
     registered: RegisteredBuffer = attrs.field(init=False)
     row: SlotRow = attrs.field(init=False)
@@ -183,15 +183,12 @@ class DatagramQueue:
             results = results[: len(arrivals)]
             if not results:
                 raise MemoryError
-        self._post_again(results)
-        return arrivals
-
-    def _post_again(self, results: list[RawResult]) -> None:
         first, last = results[0][3], results[-1][3]
         if last - first == len(results) - 1 and not self.is_shuffled:  # in the order of posting, so all in a row
             self._post_row(first, len(results))
         else:
             self._post_slots([result[3] for result in results])
+        return arrivals
 
     def fetch_to_lend(self, limit: int) -> tuple[list[LentSlot], list[Arrival]]:
         """At most ``limit`` datagrams that have come. Never waits.
@@ -390,9 +387,6 @@ class DatagramQueue:
             tasks_receiving=int(self.reader is not None),
             tasks_sending=len(self.sends.tasks_waiting()),
         )
-
-    def __attrs_post_init__(self) -> None:
-        self.fd = self.sock.fileno()
 
     def __del__(self) -> None:
         # The channel was dropped without being closed.

@@ -28,10 +28,16 @@ from .._engine.current import current_engine, engine_to_use
 from .._engine.taking import receive_on_demand, send_one_by_one, take_datagram, take_into
 from .._trio import async_yield, enter_cancel_point
 from ..rio.checks import can_serve, raw_family
-from . import receive_flags as _receive_flags
 from .arguments import flat_data, room_in, size_of, views_of
 from .destinations import Destinations
-from .receive_flags import ELSEWHERE, receive_elsewhere
+from .receive_flags import (
+    ELSEWHERE,
+    as_of_recvmsg,
+    receive_elsewhere,
+    receive_message,
+    receive_message_into,
+    refuse_ancillary_data,
+)
 from .sole import is_sole, refuse_to_share
 
 if TYPE_CHECKING:
@@ -211,7 +217,7 @@ class RioSocket(SocketOfRun):
         views = partial(views_of, (buffer,), nbytes)
         if channel.ahead is not None:
             may_take = size or with_address
-            message = await _receive_flags.receive_message_into(channel.ahead, views, flags) if may_take else None
+            message = await receive_message_into(channel.ahead, views, flags) if may_take else None
             return None if message is None else message[:2]
         request = await self._receive_first(size, flags, with_address=with_address) if is_ordinary(buffer) else None
         if request is None or isinstance(request, tuple):
@@ -230,7 +236,7 @@ class RioSocket(SocketOfRun):
         if channel.ahead is not None:
             if size and not flags:
                 return await channel.ahead.receive(size)  # type: ignore[no-any-return]
-            message = await _receive_flags.receive_message(channel.ahead, size, flags)
+            message = await receive_message(channel.ahead, size, flags)
             return None if message is None else message[:2]
         if flags:
             return None
@@ -243,15 +249,12 @@ class RioSocket(SocketOfRun):
         """See :meth:`socket.socket.recvmsg`. What was received ahead comes first, without ancillary data."""
         if flags & ELSEWHERE:
             return await receive_elsewhere(self._sock, socket.socket.recvmsg, bufsize, ancbufsize, flags)
-        ahead = self._ahead_of_us()
         size = size_of(bufsize)
-        message = None
-        if ahead is not None and size >= 0:
-            _receive_flags.refuse_ancillary_data(ahead, ancbufsize)
-            message = await _receive_flags.receive_message(ahead, size, flags)
+        ahead = self._ahead_of_recvmsg(ancbufsize) if size >= 0 else None
+        message = None if ahead is None else await receive_message(ahead, size, flags)
         if message is None:
             return await super().recvmsg(bufsize, ancbufsize, flags)
-        return _receive_flags.as_of_recvmsg(*message)
+        return as_of_recvmsg(*message)
 
     @enable_ki_protection
     async def recvmsg_into(
@@ -260,21 +263,21 @@ class RioSocket(SocketOfRun):
         """See :meth:`socket.socket.recvmsg_into`. What was received ahead comes first, as for :meth:`recvmsg`."""
         if flags & ELSEWHERE:
             return await receive_elsewhere(self._sock, socket.socket.recvmsg_into, buffers, ancbufsize, flags)
-        ahead = self._ahead_of_us()
-        message = None
         buffers = [*buffers]
-        if ahead is not None:
-            _receive_flags.refuse_ancillary_data(ahead, ancbufsize)
-            message = await _receive_flags.receive_message_into(ahead, partial(views_of, buffers), flags)
+        ahead = self._ahead_of_recvmsg(ancbufsize)
+        message = None if ahead is None else await receive_message_into(ahead, partial(views_of, buffers), flags)
         if message is None:
             return await super().recvmsg_into(buffers, ancbufsize, flags)
-        return _receive_flags.as_of_recvmsg(*message)
+        return as_of_recvmsg(*message)
 
-    def _ahead_of_us(self) -> ReadAhead | None:
-        """The socket's ReadAhead, if it has or awaits anything that another receive would overtake."""
+    def _ahead_of_recvmsg(self, ancillary_size: int) -> ReadAhead | None:
+        """The ReadAhead that recvmsg must not overtake. OSError: it does not keep the ancillary data asked for."""
         channel = self._usable_channel()
         ahead = None if channel is None else channel.ahead
-        return ahead if ahead is not None and ahead.is_ahead else None
+        if ahead is None or not ahead.is_ahead:
+            return None
+        refuse_ancillary_data(ahead, ancillary_size)
+        return ahead
 
     @enable_ki_protection
     def is_readable(self) -> bool:

@@ -60,12 +60,9 @@ class StreamOnSocket(HalfCloseableStream):
                     count = await channel.send_in_window(channel.window, rest, None)
                 sent += await self.socket.send(rest) if count is None else count
 
-    def _begin_sending(self) -> None:
-        """Claim to be the one task that sends, or raise; the caller resets ``_is_sending``."""
+    def _check_not_ended(self) -> None:
         if self.socket.did_shutdown_SHUT_WR:
             raise trio.ClosedResourceError("can't send data after sending EOF")
-        self._check_not_sending()
-        self._is_sending = True
 
     @contextlib.contextmanager
     def _sending(self) -> Iterator[None]:

@@ -32,11 +32,6 @@ if TYPE_CHECKING:
 _PLAIN_RECEIVE_SIZE_BYTES = 65536
 
 
-def _largest_slice_bytes() -> int:
-    engine = current_engine()
-    return (RioConfig() if engine is None else engine.config).large_slice_size_bytes
-
-
 class _StreamLease(LeaseBlock[StreamOnSocket]):
     """What leases to receive and to send share: lending memory of a stream."""
 
@@ -125,7 +120,8 @@ class SendLease(_StreamLease):
     def __init__(self, stream: StreamOnSocket, size_bytes: int, place: Place) -> None:
         super().__init__(stream, place)
         self._size_bytes = operator.index(size_bytes)
-        limit = _largest_slice_bytes()
+        engine = current_engine()
+        limit = (RioConfig() if engine is None else engine.config).large_slice_size_bytes
         if not 1 <= self._size_bytes <= limit:
             raise ValueError(
                 f"a lease to send has 1 .. {limit} bytes (RioConfig.large_slice_size_bytes), not {self._size_bytes}"
@@ -152,8 +148,7 @@ class SendLease(_StreamLease):
     async def __aenter__(self) -> memoryview:
         self._check_fresh()
         stream = self._holder
-        if stream.socket.did_shutdown_SHUT_WR:
-            raise trio.ClosedResourceError("can't send data after sending EOF")
+        stream._check_not_ended()
         stream._check_open()
         await trio.lowlevel.checkpoint()
         await leases_of_run().wait_for_room()
@@ -180,21 +175,15 @@ class SendLease(_StreamLease):
             return
         lease, stream = self._held(), self._holder
         try:
-            stream._begin_sending()
-        except BaseException:
-            self._end_after_error()
-            raise
-        try:
-            stream._check_open()
-            if self._request is None:
-                await self._send_plain(lease)
-            else:
-                await self._send_request(lease, self._request)
-        except OSError as error:
-            raise_translated(error)
+            stream._check_not_ended()
+            with stream._sending():
+                stream._check_open()
+                if self._request is None:
+                    await self._send_plain(lease)
+                else:
+                    await self._send_request(lease, self._request)
         finally:
             self._end_after_error()
-            stream._is_sending = False
 
     async def _send_plain(self, lease: Lease) -> None:
         data = bytes(lease.parts[0].memory[: self._count])  # the task may have released its view

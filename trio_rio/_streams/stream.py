@@ -197,7 +197,9 @@ class RioStream(StreamOnSocket):
             self._is_sending = False
 
     async def _send_all_otherwise(self, data: Buffer) -> None:
-        self._begin_sending()
+        self._check_not_ended()
+        self._check_not_sending()
+        self._is_sending = True
         try:
             with PickleBuffer(data).raw() as view:  # flat, whatever its items are
                 if view:

@@ -27,10 +27,10 @@ from ...rio import (
     open_provider,
 )
 from ...rio.types import ProviderName
+from .raw import LOOK_SECONDS
 
 # How long anything may take that ought to happen at once; only a failing check waits that long.
 PATIENCE_SECONDS = 5.0
-LOOK_SECONDS = 0.001
 
 
 @attrs.define(eq=False)

@@ -7,6 +7,7 @@ some might end it. Most make sense on every provider; what only Windows can answ
 from __future__ import annotations
 
 import random
+import select
 import socket
 import struct
 import threading
@@ -17,14 +18,6 @@ from .bench import read_exactly, reset_at_close
 from .ground import Ground, endings
 from .raw import collect
 from .report import NotApplicable
-
-
-def _windows_only(ground: Ground) -> None:
-    if not ground.table.is_windows:
-        raise NotApplicable("only Windows has this question")
-
-
-# ----------------------------------------------------------------------------------------------------------
 
 
 def u1(ground: Ground) -> str:
@@ -103,8 +96,6 @@ def u5(ground: Ground) -> str:
         ours.setblocking(False)
         peer.send(b"hello")
         results = ground.collect(1, 0.5)
-        import select
-
         ready = bool(select.select([ours], [], [], 0.2)[0])
         try:
             said: object = ours.recv(100)
@@ -263,7 +254,8 @@ def u16(ground: Ground) -> str:
 
 def _ask_windows(number: str) -> Callable[[Ground], str]:
     def ask(ground: Ground) -> str:
-        _windows_only(ground)
+        if not ground.table.is_windows:
+            raise NotApplicable("only Windows has this question")
         from . import windows
 
         probe: Callable[[Ground], str] = getattr(windows, number)

@@ -14,6 +14,7 @@ import attrs
 
 from ...rio import NO_BUFFER, CompletionQueue, Provider, RawResult, RequestQueue, RioCallError
 
+# How long to wait between two looks for results.
 LOOK_SECONDS = 0.001
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import struct
 import sys
 import time
 import traceback
@@ -94,7 +95,7 @@ def describe_machine() -> dict[str, str]:
         "trio_rio": _version("trio_rio"),
         "Trio": _version("trio"),
         "cffi": _version("cffi"),
-        "Python": f"{platform.python_implementation()} {platform.python_version()}, {8 * _pointer_bytes()} bit",
+        "Python": f"{platform.python_implementation()} {platform.python_version()}, {8 * struct.calcsize('P')} bit",
         "system": platform.platform(),
         "machine": platform.machine(),
     }
@@ -113,10 +114,6 @@ def wine_version() -> str:
             tell.restype = ctypes.c_char_p
             return str(tell().decode())
     return ""
-
-
-def _pointer_bytes() -> int:
-    return (sys.maxsize.bit_length() + 1) // 8
 
 
 def _version(package: str) -> str:
