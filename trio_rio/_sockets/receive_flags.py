@@ -32,26 +32,15 @@ if hasattr(socket, "MSG_DONTWAIT"):
     _WITHOUT_EFFECT |= getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
 
-async def receive_message(ahead: ReadAhead, size: int, flags: int) -> tuple[bytes, Any, bool] | None:
-    """Receive what came ahead, as :meth:`ReadAhead.read_message`; ``None``: go Trio's own way. A checkpoint.
+async def receive_ahead(ahead: ReadAhead, flags: int, read: Callable[..., T]) -> T | None:
+    """Receive what comes ahead, by a reading method of ``ahead``; ``None``: go Trio's own way. A checkpoint.
 
     Raises:
-      OSError: the receive failed; or, what came ahead cannot be received with these flags.
+      OSError: the receive failed; or, what comes ahead cannot be received with these flags.
     """
-    message: tuple[bytes, Any, bool] | None = await _receive_ahead(ahead, partial(ahead.read_message, size), flags)
-    return message
-
-
-async def receive_message_into(ahead: ReadAhead, views: Callable[[], Any], flags: int) -> tuple[int, Any, bool] | None:
-    """As :func:`receive_message`, into memory of the caller's: see :meth:`ReadAhead.read_into`."""
-    message: tuple[int, Any, bool] | None = await _receive_ahead(ahead, partial(ahead.read_into, views), flags)
-    return message
-
-
-async def _receive_ahead(ahead: ReadAhead, read: Callable[..., Any], flags: int) -> Any:
     flags &= ~_WITHOUT_EFFECT
     if not flags & ~socket.MSG_PEEK:
-        return await ahead.receive(0, partial(read, peek=bool(flags)))
+        return await ahead.receive(0, partial(read, peek=bool(flags)))  # type: ignore[no-any-return]
     if not ahead.is_ahead:
         return None
     raise OSError(f"flags {flags:#x} cannot be used while receives are posted ahead: RioConfig(read_ahead=...)")

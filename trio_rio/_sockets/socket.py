@@ -30,14 +30,7 @@ from .._trio import async_yield, enter_cancel_point
 from ..rio.checks import can_serve, raw_family
 from .arguments import flat_data, room_in, size_of, views_of
 from .destinations import Destinations
-from .receive_flags import (
-    ELSEWHERE,
-    as_of_recvmsg,
-    receive_elsewhere,
-    receive_message,
-    receive_message_into,
-    refuse_ancillary_data,
-)
+from .receive_flags import ELSEWHERE, as_of_recvmsg, receive_ahead, receive_elsewhere, refuse_ancillary_data
 from .sole import is_sole, refuse_to_share
 
 if TYPE_CHECKING:
@@ -217,7 +210,8 @@ class RioSocket(SocketOfRun):
         views = partial(views_of, (buffer,), nbytes)
         if channel.ahead is not None:
             may_take = size or with_address
-            message = await receive_message_into(channel.ahead, views, flags) if may_take else None
+            read = partial(channel.ahead.read_into, views)
+            message = await receive_ahead(channel.ahead, flags, read) if may_take else None
             return None if message is None else message[:2]
         request = await self._receive_first(size, flags, with_address=with_address) if is_ordinary(buffer) else None
         if request is None or isinstance(request, tuple):
@@ -236,7 +230,7 @@ class RioSocket(SocketOfRun):
         if channel.ahead is not None:
             if size and not flags:
                 return await channel.ahead.receive(size)  # type: ignore[no-any-return]
-            message = await receive_message(channel.ahead, size, flags)
+            message = await receive_ahead(channel.ahead, flags, partial(channel.ahead.read_message, size))
             return None if message is None else message[:2]
         if flags:
             return None
@@ -251,10 +245,11 @@ class RioSocket(SocketOfRun):
             return await receive_elsewhere(self._sock, socket.socket.recvmsg, bufsize, ancbufsize, flags)
         size = size_of(bufsize)
         ahead = self._ahead_of_recvmsg(ancbufsize) if size >= 0 else None
-        message = None if ahead is None else await receive_message(ahead, size, flags)
-        if message is None:
-            return await super().recvmsg(bufsize, ancbufsize, flags)
-        return as_of_recvmsg(*message)
+        if ahead is not None:
+            message = await receive_ahead(ahead, flags, partial(ahead.read_message, size))
+            if message is not None:
+                return as_of_recvmsg(*message)
+        return await super().recvmsg(bufsize, ancbufsize, flags)
 
     @enable_ki_protection
     async def recvmsg_into(
@@ -265,10 +260,11 @@ class RioSocket(SocketOfRun):
             return await receive_elsewhere(self._sock, socket.socket.recvmsg_into, buffers, ancbufsize, flags)
         buffers = [*buffers]
         ahead = self._ahead_of_recvmsg(ancbufsize)
-        message = None if ahead is None else await receive_message_into(ahead, partial(views_of, buffers), flags)
-        if message is None:
-            return await super().recvmsg_into(buffers, ancbufsize, flags)
-        return as_of_recvmsg(*message)
+        if ahead is not None:
+            message = await receive_ahead(ahead, flags, partial(ahead.read_into, partial(views_of, buffers)))
+            if message is not None:
+                return as_of_recvmsg(*message)
+        return await super().recvmsg_into(buffers, ancbufsize, flags)
 
     def _ahead_of_recvmsg(self, ancillary_size: int) -> ReadAhead | None:
         """The ReadAhead that recvmsg must not overtake. OSError: it does not keep the ancillary data asked for."""
