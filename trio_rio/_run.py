@@ -78,9 +78,9 @@ def _kind_of_manager(provider: str, forced: Forced) -> str:
 
 
 def _make_manager(config: RioConfig, forced: Forced, class_of: Callable[[str], type[Any]] = _manager_class) -> Any:
-    """The manager of a new run. Unless a provider is demanded, the next one serves where one cannot; the log is told.
+    """Make the manager of a new run, of the best provider that can serve; the log says which could not.
 
-    Its class is asked for by the kind of manager.
+    ``class_of`` gives the class for a kind of manager.
 
     Raises:
       RioUnavailableError: the provider that is demanded cannot serve.
@@ -100,23 +100,23 @@ def _make_manager(config: RioConfig, forced: Forced, class_of: Callable[[str], t
                 raise refusal from error
             refusals = (*choice.refusals, refusal)
         else:
-            _tell(_kind_of_manager(name, forced), choice.refusals)
+            _log_refusals(_kind_of_manager(name, forced), choice.refusals)
             return manager
 
 
-@functools.cache  # once in a process
-def _warn(provider: str, reason: str, remedy: str) -> None:
+@functools.cache
+def _warn_once(provider: str, reason: str, remedy: str) -> None:
     _log.warning(
         "sockets go Trio's own way, at its cost: provider %r is not available: %s. Remedy: %s",
         provider, reason, remedy,
     )  # fmt: skip
 
 
-def _tell(kind: str, refusals: tuple[RioUnavailableError, ...]) -> None:
+def _log_refusals(kind: str, refusals: tuple[RioUnavailableError, ...]) -> None:
     """Say in the log which better providers could not serve."""
     for refusal in filter(is_news, refusals):
         if kind == "plain":
-            _warn(refusal.provider, refusal.reason, refusal.remedy)
+            _warn_once(refusal.provider, refusal.reason, refusal.remedy)
         else:
             _log.info(
                 "provider %r serves: %r is not available: %s. Remedy: %s",

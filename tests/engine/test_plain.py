@@ -29,9 +29,9 @@ def nothing_better(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Only portable can be had, nobody asks for it, and nothing was said yet."""
     monkeypatch.delenv(chooser.ENVIRONMENT_VARIABLE, raising=False)
     monkeypatch.setattr(chooser, "_OPENERS", {OWN: refuse, "portable": PortableProvider})
-    _run._warn.cache_clear()
+    _run._warn_once.cache_clear()
     yield
-    _run._warn.cache_clear()
+    _run._warn_once.cache_clear()
 
 
 def test_the_manager_is_trios_own() -> None:

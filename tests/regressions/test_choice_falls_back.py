@@ -131,7 +131,7 @@ def enter(request: pytest.FixtureRequest) -> Iterator[Entry]:
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Providers that were opened, by name; nothing forces one."""
     monkeypatch.delenv(chooser.ENVIRONMENT_VARIABLE, raising=False)
-    trio_rio._run._warn.cache_clear()  # what it says once in a process
+    trio_rio._run._warn_once.cache_clear()  # what it says once in a process
     names: list[str] = []
 
     def noted(make: Callable[..., None], name: str, *args: Any, **kwargs: Any) -> None:

@@ -52,7 +52,7 @@ def make_parser() -> argparse.ArgumentParser:
     selftest = commands.add_parser(
         "selftest",
         parents=[provider],
-        help="check the provider, and ask this system what no documentation says; for a report",
+        help="check the provider, and ask this system what no documentation says; makes a report",
         description="Run the core of the conformance suite and a probe for each open question on a provider, and print "
         "a report that can be pasted into an issue. The exit code is 1 when a check fails.",
     )

@@ -102,7 +102,7 @@ class Peers:
 
         Raises:
           OSError: the name has no address of the socket's family (socket.gaierror).
-          TypeError, ValueError: that is no address; says which would be one.
+          TypeError, ValueError: that is no address; the message says what would be one.
         """
         try:
             return self.packed_of[address]

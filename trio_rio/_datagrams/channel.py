@@ -70,7 +70,7 @@ class DatagramChannel(trio.abc.AsyncResource):
         has so much registered memory. Linux takes memory only for what has been received there; Windows all of it.
 
     Raises:
-      TypeError, ValueError: not such a socket, or numbers that make no sense; says which.
+      TypeError, ValueError: not such a socket, or a number out of its range; the message says which.
       BusyResourceError: a task receives from the socket; or one has, in a run that keeps receives posted on it.
     """
 

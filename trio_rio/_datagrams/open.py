@@ -1,4 +1,4 @@
-"""Opening a datagram channel: from addresses to a socket that is bound, and perhaps connected."""
+"""Opening a datagram channel: a socket is made, bound, and perhaps connected."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def open_datagram_channel(
     """Open a UDP socket, and make a :class:`DatagramChannel` of it.
 
     Args:
-      local_address: ``(host, port)`` to receive at. Port 0 is a free one, which ``channel.socket.getsockname()`` tells.
+      local_address: ``(host, port)`` to receive at. Port 0 is a free one; ``channel.socket.getsockname()`` has it.
         ``None``, and a host of ``None``, mean every address of this machine.
       remote_address: ``(host, port)`` of the one peer to talk to: the socket is connected, so that ``send`` needs no
         address, and only this peer's datagrams are received.
@@ -41,7 +41,7 @@ async def open_datagram_channel(
 
     Raises:
       OSError: a name or an address that this machine does not have (``socket.gaierror``), or one in use.
-      TypeError, ValueError: arguments that make no sense; says which.
+      TypeError, ValueError: an argument makes no sense; the message says which.
     """
     try:
         _check(local_address, remote_address, family)

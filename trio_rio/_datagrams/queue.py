@@ -8,7 +8,7 @@ stay in the completion queue, which has room for all of them. So one dequeue bri
 and what is not dequeued is not lost.
 
 Decision. A *slot* is memory for one datagram and one address; its number is the context of its receive. :meth:`fetch`
-dequeues, copies what came, and posts the slots again. Sends are ``_datagrams/batches.py``'s."""
+dequeues, copies what came, and posts the slots again. ``_datagrams/batches.py`` has the sends."""
 
 from __future__ import annotations
 

@@ -130,10 +130,10 @@ class RioStream(StreamOnSocket):
     def receive_lease(self) -> ReceiveLease:
         """Receive without a copy: ``async with stream.receive_lease() as view:``.
 
-        ``view`` is a writable :class:`memoryview` of what came, at least one byte, empty if the peer has ended the
-        stream. It is the registered memory itself where RIO serves, and memory of its own where it does not. It ends
-        with the block: later uses raise ValueError. So does closing the stream. Several leases on one stream may be
-        held at a time; each has the bytes that follow those of the one before.
+        ``view`` is a writable :class:`memoryview` of what was received: at least one byte, or none if the peer has
+        ended the stream. It is the registered memory itself where RIO serves, and memory of its own where it does not.
+        It ends with the block: later uses raise ValueError. So does closing the stream. Several leases on one stream
+        may be held at a time; each has the bytes that follow those of the one before.
 
         What is derived from the view (a slice, an array) must be gone before the end of the block: use
         ``with view[:4] as head:``, or copy with ``bytes(view[:4])``. Else the block ends with BufferError.
@@ -227,7 +227,7 @@ class RioStream(StreamOnSocket):
           size_bytes: 1 .. ``RioConfig.large_slice_size_bytes``: no more fits into a slice.
 
         Raises:
-          ValueError, TypeError: at once: ``size_bytes`` is none of those.
+          ValueError, TypeError: at once: ``size_bytes`` is no such number.
           ClosedResourceError: on entering and on leaving, as :meth:`send_all`.
           BusyResourceError, BrokenResourceError: on leaving, as :meth:`send_all`.
           BufferError: on leaving: something derived from the view is still in use. Nothing was sent.

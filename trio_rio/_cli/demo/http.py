@@ -60,7 +60,7 @@ class HttpConnection:
         except h11.RemoteProtocolError as error:
             await self._refuse(Answer(error.error_status_hint, f"{error}\n".encode()))
         except trio.BrokenResourceError:
-            pass  # the client is gone, there is no one to tell
+            pass  # the client is gone
 
     async def _read_request(self) -> tuple[h11.Request, bytes] | None:
         with trio.move_on_after(REQUEST_TIMEOUT_SECONDS):
