@@ -50,7 +50,6 @@ _REGISTERED_MAX_BYTES = 1 << 30
 class Channel(Traffic):
     """See the module's docstring. Made by :meth:`Engine.attach`; belongs to that engine's run."""
 
-    starts_at_post: bool = attrs.field(init=False)
     part_flags: int = attrs.field(init=False)  # of a send that is done when the system takes no more for now
     is_direct: bool = attrs.field(init=False)  # nothing but a post and a wait stands between a task and its result
     receive_size_bytes: int = attrs.field(init=False)  # of a stream's receive that names no size
@@ -63,7 +62,6 @@ class Channel(Traffic):
     def __attrs_post_init__(self) -> None:
         Traffic.__attrs_post_init__(self)
         engine = self.engine
-        self.starts_at_post = engine.provider.starts_at_post
         if not engine.cancels_requests or engine.read_ahead_of(self.sock):
             self.ahead = ReadAhead(self, self._end_outdated)
         if engine.send_window_bytes:
@@ -197,7 +195,7 @@ class Channel(Traffic):
         self.abandon(wakes=True)
 
     def _may_be_direct(self) -> bool:
-        return self.ahead is None and self.window is None and not self.starts_at_post
+        return self.ahead is None and self.window is None
 
     # -- sending -------------------------------------------------------------------------------------------
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from trio.lowlevel import checkpoint_if_cancelled
-
 from .._trio import async_yield
 from .channel import Channel
 from .requests import Request
@@ -34,8 +32,6 @@ async def receive_on_demand(channel: Channel, size: int) -> Request | None:
       BusyResourceError: another task's receive has to wait.
       OSError: the socket's.
     """
-    if channel.starts_at_post:
-        await checkpoint_if_cancelled()
     request = channel.post_receive(size)
     if request is not None:
         await wait_for(request)
@@ -44,8 +40,6 @@ async def receive_on_demand(channel: Channel, size: int) -> Request | None:
 
 async def send_one_by_one(channel: Channel, data: bytes | bytearray | memoryview, address: bytes | None) -> int | None:
     """Post a send and wait for it; how many bytes it took, ``None``: RIO cannot serve. Raises as a receive."""
-    if channel.starts_at_post:
-        await checkpoint_if_cancelled()
     request = channel.post_send(data, address, wait=True, flags=channel.part_flags)
     if request is None:
         return None

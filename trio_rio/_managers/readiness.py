@@ -74,11 +74,7 @@ class ReadinessIOManager(StockIOManager):
             await super().wait_readable(self.provider.fileno())
 
     def _on_packet(self, key: int) -> None:
-        """A packet is made where the request completes: inside a post, or while the provider makes progress.
-
-        Inside a post its own task has not begun to wait yet, so results must not be handed out before the tick's end.
-        A post in a callback of a guest's host has to end the tick.
-        """
+        """Keep a packet for :meth:`_serve`. One that a guest's host caused between two ticks has to end the wait."""
         self._packets.append(key)
         if not self._is_processing and _trio.is_in_host():
             self.force_wakeup()
@@ -106,7 +102,7 @@ class ReadinessIOManager(StockIOManager):
             super().close()
 
     def get_events(self, timeout: float) -> Any:
-        """Trio's own, after handing out what completed within the posts of this tick."""
+        """Trio's own, after the posts of this tick were tried and what completed was handed out."""
         if threading.get_ident() != self._thread:
             return super().get_events(timeout)
         self.commits += 1
@@ -116,6 +112,7 @@ class ReadinessIOManager(StockIOManager):
         return HandedOut(events) if is_found else events
 
     def _look(self, timeout: float) -> Any:
+        self.provider.commit_all()
         if not self._packets and self._collectors.event is None:
             return super().get_events(timeout)
         self._serve()
@@ -140,13 +137,15 @@ class ReadinessIOManager(StockIOManager):
             self._is_processing = False
 
     def enter(self) -> None:
-        """See :meth:`Manager.enter`."""
+        """See :meth:`Manager.enter`. Progress starts what is deferred, too."""
         self.provider.progress()
 
     def commit_from_outside(self) -> None:
-        """See :meth:`Manager.commit_from_outside`: a request here starts in its post, and may have ended there too."""
-        if self._collectors.is_polling and _trio.is_in_host():
-            self.force_wakeup()
+        """See :meth:`Manager.commit_from_outside`. What completes at once ends the wait: by its packet, or here."""
+        if _trio.is_in_host():
+            self.provider.commit_all()
+            if self._collectors.is_polling:
+                self.force_wakeup()
 
     async def wait_readable(self, fd: Any) -> None:
         """See :func:`trio.lowlevel.wait_readable`."""

@@ -200,8 +200,6 @@ class SendLease(_StreamLease):
             return
         if channel.window is not None:
             await channel.window.wait_to_post()
-        elif channel.starts_at_post:
-            await trio.lowlevel.checkpoint_if_cancelled()
         lease.take_over()
         try:
             is_posted = channel.post_filled(request, self._count)

@@ -77,8 +77,8 @@ class Provider(abc.ABC):
     #: ``cancel`` ends one request early (an extension; RIO itself has none).
     can_cancel: ClassVar[bool]
 
-    #: A deferred request may touch the socket inside the post itself, not only at the commit.
-    starts_at_post: ClassVar[bool]
+    #: A deferred request touches the socket inside the post itself. No provider does that any more.
+    starts_at_post: ClassVar[bool] = False
 
     #: Registering and deregistering cost about as much as a call: a caller's own memory may be, for one request.
     registers_cheaply: ClassVar[bool]

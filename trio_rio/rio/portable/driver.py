@@ -45,6 +45,13 @@ class ReadySocket(Protocol):
         """Serve the requests that can go on; the lock is held."""
 
 
+class Startable(Protocol):
+    """A direction of a socket with deferred requests that were not tried yet."""
+
+    def start(self) -> None:
+        """Try what is pending, and have the socket watched if something is left; the lock is held."""
+
+
 @attrs.define(eq=False)
 class ReadinessDriver:
     """The lock, the poll, and the sleepers of one provider.
@@ -57,6 +64,7 @@ class ReadinessDriver:
     pid: int = attrs.field(factory=os.getpid)
     lock: threading.RLock = attrs.field(factory=threading.RLock)
     sockets: dict[int, ReadySocket] = attrs.field(factory=dict)
+    deferred: dict[Startable, None] = attrs.field(factory=dict)
     is_closed: bool = False
     dequeues: int = 0
     is_driven: bool = False
@@ -92,6 +100,13 @@ class ReadinessDriver:
     # Polling
     # ------------------------------------------------------------------------------------------------
 
+    def start_deferred(self) -> None:
+        """Start every deferred request, in the order of their posts. The lock is held."""
+        while self.deferred:
+            side = next(iter(self.deferred))
+            del self.deferred[side]
+            side.start()
+
     def progress(self) -> None:
         """Serve what is ready now, without waiting. The lock is held. A thread inside the poll does it itself.
 
@@ -99,6 +114,7 @@ class ReadinessDriver:
           RioError: another thread has closed the provider.
         """
         self.refuse_closed()
+        self.start_deferred()
         self.dequeues = 0
         if self._leader is None:
             self._serve(self.waits.poll(0))
@@ -110,6 +126,7 @@ class ReadinessDriver:
         """
         deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         with self.lock:
+            self.start_deferred()
             if is_done():
                 if not self.is_closed:
                     self.progress()

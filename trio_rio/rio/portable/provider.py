@@ -11,7 +11,7 @@ Decision. Four small parts: requests and their order (``_portable_requests``), r
 (``_portable_queues``), ports and events (``_portable_signals``), and the lock with the one thread that polls
 (``_portable_driver``). This file is the table itself. What differs from a kernel with completion queues:
 
-* A request is tried within its post, so a deferred one may start early, and a commit does nothing.
+* A request is tried within its post or, with RIO_MSG_DEFER, at the commit; waiting for a port or event commits too.
 * Somebody must drive readiness: ``Port.wait`` and ``Event.wait`` do; so does a dequeue of a queue that is
   polled, or finds nothing; an outer loop says so by :meth:`PortableProvider.drive`, calls
   :meth:`PortableProvider.progress` when :meth:`PortableProvider.fileno` is readable, and takes packets by
@@ -77,7 +77,6 @@ class PortableProvider(Provider):
 
     name: ClassVar[ProviderName] = "portable"
     can_cancel: ClassVar[bool] = True
-    starts_at_post: ClassVar[bool] = True
     registers_cheaply: ClassVar[bool] = True
 
     _driver: ReadinessDriver = attrs.field(alias="waits", default=None, converter=_make_driver)
@@ -222,9 +221,13 @@ class PortableProvider(Provider):
             return bool(queues.sends.pending)
 
     def commit_all(self) -> None:
-        """See :meth:`Provider.commit_all`. Everything has been started already."""
-        self._driver.refuse_other_process()
-        self._driver.refuse_closed()
+        """See :meth:`Provider.commit_all`."""
+        driver = self._driver
+        driver.refuse_other_process()
+        driver.refuse_closed()
+        if driver.deferred:
+            with driver.lock:
+                driver.start_deferred()
 
     def create_port(self) -> PortablePort:
         """See :meth:`Provider.create_port`."""

@@ -8,9 +8,9 @@ Consequence. Only the oldest request of a direction may try the socket. Whatever
 after each report; and at each request that begins to wait, though the socket is watched already: so the poll set
 notices another file, as Trio's own does.
 
-Decision. Each direction is a queue whose head is tried within the post and, when it would block, at each
-report. Only the head can be half done, so ``done`` belongs to the direction. A deferred request is started like
-any other, which RIO allows; so there is never anything to commit.
+Decision. Each direction is a queue whose head is tried within the post (with RIO_MSG_DEFER: at the commit) and, when it
+would block, at each report. Only the head can be half done, so ``done`` belongs to the direction. A wait starts what is
+deferred, which RIO allows.
 
 A socket that was closed without the provider has ``fileno() == -1``: each attempt fails, so its requests end
 with WSAENOTSOCK as soon as anything touches the queue.
@@ -145,7 +145,7 @@ class RequestSide(Credits[CompletionState], abc.ABC):
             return 0
 
     def commit(self) -> int:
-        """COMMIT_ONLY: everything has been started already."""
+        """COMMIT_ONLY: start what was deferred."""
         if os.getpid() != self.driver.pid:
             self.driver.refuse_other_process()
         with self.driver.lock:
@@ -153,6 +153,8 @@ class RequestSide(Credits[CompletionState], abc.ABC):
                 return self._refusal()
             if self.sock.fileno() < 0:
                 self._lose()
+            elif self in self.driver.deferred:
+                self._commit()
             return 0
 
     def _refusal(self) -> int:
@@ -175,6 +177,11 @@ class RequestSide(Credits[CompletionState], abc.ABC):
             self.pending.append(request)
             if self.sock.fileno() < 0:
                 self._lose()
+            elif self in self.driver.deferred and not request[1] & RIO_MSG_DEFER:
+                self._commit()
+        elif request[1] & RIO_MSG_DEFER:
+            self.pending.append(request)
+            self.driver.deferred[self] = None
         elif not self.attempt(request):
             self.pending.append(request)
             if self.queues is not None:
@@ -183,6 +190,16 @@ class RequestSide(Credits[CompletionState], abc.ABC):
     def _lose(self) -> None:
         if self.queues is not None:
             self.queues.lose()
+
+    def _commit(self) -> None:
+        del self.driver.deferred[self]
+        self.start()
+
+    def start(self) -> None:
+        """Try what is pending, and have the socket watched if something is left."""
+        self.serve()
+        if self.pending and self.queues is not None:
+            self.queues.watch()
 
     def serve(self) -> None:
         """Go on with the head, and with what follows it, until one would block."""
@@ -210,6 +227,7 @@ class RequestSide(Credits[CompletionState], abc.ABC):
     def end(self) -> None:
         """The queue is closed: abort all that is pending."""
         self.refuse_more()
+        self.driver.deferred.pop(self, None)
         self._abort(list(self.pending))
         self.queues = None
 

@@ -89,7 +89,6 @@ class UringProvider(Ring, Provider):
 
     name: ClassVar[ProviderName] = "uring"
     can_cancel: ClassVar[bool] = True
-    starts_at_post: ClassVar[bool] = False
     registers_cheaply: ClassVar[bool] = True
     holds_files: ClassVar[bool] = True
 

@@ -84,7 +84,6 @@ class WinsockProvider(Provider):
 
     name: ClassVar[ProviderName] = "winsock"
     can_cancel: ClassVar[bool] = False
-    starts_at_post: ClassVar[bool] = False
     registers_cheaply: ClassVar[bool] = False
     serves_own_sockets_only: ClassVar[bool] = True
 
