@@ -54,7 +54,7 @@ async def test_a_socket_goes_on_behind_a_cut_datagram(monkeypatch: pytest.Monkey
         assert await sock.recv(10) == b"first"
         queue, provider = inner._channel.request_queue, inner._channel.engine.provider
         post = queue.post_receive_from
-        monkeypatch.setattr(provider, "cuts_datagrams", False)
+        monkeypatch.setattr(provider, "truncates_silently", False)
         monkeypatch.setattr(queue, "post_receive_from", lambda id_, offset, _, *rest: post(id_, offset, 10, *rest))
         for _ in inner._channel.ahead.posted.copy():  # those that were posted with room for more
             peer.sendto(b"whole", sock.getsockname())

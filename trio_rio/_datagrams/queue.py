@@ -104,7 +104,7 @@ class DatagramQueue:
         """
         engine, provider = self.engine, self.engine.provider
         # Windows may not tell the sender of a truncated datagram; the slot must not have that of an earlier one.
-        self.forgets_senders = not provider.cuts_datagrams
+        self.forgets_senders = not provider.truncates_silently
         stride = _rounded(self.size_bytes)
         size = self.receives * (stride + _ALIGNMENT)
         self.key = engine.packet_handlers.enter(self, _KEYS)

@@ -218,7 +218,7 @@ class ReadAhead:
         request = self.unread[0]
         traffic = self.traffic
         # Where a datagram is not cut, the system does not even say who sent one that was too long.
-        is_cut = request.status == Status.EMSGSIZE and traffic.engine.provider.cuts_datagrams
+        is_cut = request.status == Status.EMSGSIZE and traffic.engine.provider.truncates_silently
         if request.status and not is_cut:
             self.unread.popleft().finish()
             if self.end_put_back is not None or not traffic.is_stream:
@@ -227,7 +227,7 @@ class ReadAhead:
         end = min(request.count, self.offset + size)
         data = copy(request.view[self.offset : end])
         address = None if traffic.is_stream else traffic.address_of(request)
-        if end < request.count and not (traffic.is_stream or traffic.engine.provider.cuts_datagrams):
+        if end < request.count and not (traffic.is_stream or traffic.engine.provider.truncates_silently):
             if not peek:
                 self._drop()
             raise error_from_status(Status.EMSGSIZE)

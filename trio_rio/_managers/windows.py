@@ -133,7 +133,7 @@ class WindowsRioManager(StockIOManager):
 
     def _look(self, timeout: float) -> Any:
         self.provider.commit_all()
-        if self.provider.was_posted():
+        if self.provider.take_was_posted():
             self._silence.is_broken = True
         return self._silence.wait(timeout)
 

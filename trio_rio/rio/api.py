@@ -83,8 +83,12 @@ class Provider(abc.ABC):
     #: Registering and deregistering cost about as much as a call: a caller's own memory may be, for one request.
     registers_cheaply: ClassVar[bool]
 
-    #: Sockets of the system cut a datagram that is longer than the buffer, and say nothing; else such a receive fails.
-    cuts_datagrams: ClassVar[bool] = sys.platform != "win32"
+    #: A plain receive of the system truncates a datagram that is longer than the buffer, and succeeds (POSIX); on
+    #: Windows it fails with WSAEMSGSIZE.
+    truncates_silently: ClassVar[bool] = sys.platform != "win32"
+
+    #: The former name of :attr:`truncates_silently`.
+    cuts_datagrams: ClassVar[bool] = truncates_silently
 
     #: Only sockets from :meth:`make_socket`, and those that such a one has accepted, can have a request queue. A
     #: receive on another one may be taken and never complete.
@@ -285,7 +289,7 @@ class Provider(abc.ABC):
     def register_new_bytes(self, size_bytes: int) -> tuple[RegisteredBuffer, bytes] | None:
         """New bytes (2 or more) that receives may fill, registered; ``None`` where that is not to be had, or not cheap.
 
-        What no receive has filled has any content: nobody must see it.
+        Bytes that no receive has filled have arbitrary content, and must not be shown.
         """
         return None
 
@@ -318,7 +322,7 @@ class Provider(abc.ABC):
           type: ``SOCK_STREAM`` or ``SOCK_DGRAM``; others give a plain socket.
           proto: as for :class:`socket.socket`.
 
-        Sockets that it accepts can have a request queue too. Blocking; the caller's, who closes it.
+        Sockets that it accepts can have a request queue too. It is blocking, and the caller closes it.
 
         Raises:
           OSError: as :class:`socket.socket`.

@@ -65,7 +65,7 @@ def check_request_queue_arguments(
 
 
 def check_queue_size(function: str, queue_size: int) -> None:
-    """Refuse a completion queue of no size, or of one that RIO has not."""
+    """Refuse a completion queue whose size is out of range."""
     if not 1 <= queue_size <= RIO_MAX_CQ_SIZE:
         raise RioCallError(function, Status.EINVAL, f"the size must be within 1 .. {RIO_MAX_CQ_SIZE}")
 
@@ -109,14 +109,14 @@ def request_handle(provider: object, function: str, queue: RequestQueue) -> Any:
 
 
 def can_serve(sock: socket.socket) -> bool:
-    """Whether RIO has such sockets at all."""
+    """Whether RIO serves sockets of this family and type."""
     return raw_family(sock) in _FAMILIES and raw_type(sock) in _TYPES
 
 
 def file_of(sock: socket.socket) -> object:
-    """What tells the file behind a socket's number from others; ``None`` where there is no such thing, as on Windows.
+    """What identifies the file behind a socket's number; ``None`` where there is no such thing, as on Windows.
 
-    dup2(2) gives a number another file, and says so to nobody.
+    dup2(2) gives a number another file without notice.
     """
     if sys.platform == "win32":
         return None

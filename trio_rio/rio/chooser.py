@@ -1,10 +1,10 @@
 """Which provider serves here, and why.
 
 Facts. Whether a provider works cannot be read off a version: containers refuse system calls, anti-virus layers let the
-RIO table through and fail later. Every refusal has a cause that somebody can mend. What one ring has needed may not be
+RIO table through and fail later. Every refusal has a cause that can be mended. What one ring has needed may not be
 there for the next: the kernel gives locked memory back late, and other threads take it.
 
-Decision. Probe by doing: make the provider, and have it send to itself (:mod:`._trial`). Who chooses gets that very
+Decision. Probe by doing: make the provider, and have it send to itself (:mod:`.trial`). The caller gets that very
 provider. That it has moved bytes is remembered in the process, so that only the first choice pays for it; whether
 another one can be made decides each time. A refusal that took its full time is remembered too, but for callers that
 demand the provider. Keep the reason and the remedy of each refusal. The environment variable TRIO_RIO_PROVIDER, or an
@@ -91,7 +91,7 @@ _OPENERS: Mapping[ProviderName, Callable[[], Provider]] = {
     "portable": PortableProvider,
 }
 _LAST: ProviderName = "portable"
-# Where each provider could serve at all: elsewhere its refusal is no news.
+# The platform of each provider: elsewhere its refusal is no news.
 _PLATFORMS: Mapping[str, str] = {"winsock": "win32", "uring": "linux", "portable": ""}
 
 
@@ -105,7 +105,7 @@ def check_provider_name(name: str, source: str) -> ProviderName:
 
 
 def forced_provider(name: str | None) -> Forced:
-    """The provider that is demanded and by whom: the argument, else the environment, else nobody."""
+    """The provider that is demanded, and by what: the argument, else the environment; ``None`` if by neither."""
     if name is not None:
         return check_provider_name(name, "provider"), f"provider={name!r} was asked for"
     wish = os.environ.get(ENVIRONMENT_VARIABLE, "")
@@ -119,7 +119,7 @@ def open_named(name: ProviderName) -> Provider:
     return _OPENERS[name]()
 
 
-# What this process knows: providers that nothing speaks against, and refusals that took their full time.
+# What this process remembers: providers that have moved bytes, and refusals that took their full time.
 _tried: set[str] = set()
 _silent: dict[str, NothingCameError] = {}
 
@@ -146,7 +146,7 @@ def _open_and_try(name: ProviderName) -> Provider:
 
 
 def _open_candidate(name: ProviderName) -> Provider:
-    """For a choice that nobody forces."""
+    """Open a provider for a choice that is not forced."""
     known = _silent.get(name)
     if known is not None:
         raise RioUnavailableError(known.provider, known.reason, known.remedy)
@@ -169,7 +169,7 @@ def open_provider(name: str | None = None) -> Provider:
 
 @attrs.frozen(eq=False)
 class Choice:
-    """An open provider, which is the caller's; why that one; and what those before it in the order answered."""
+    """An open provider that the caller closes, why it was chosen, and the refusals of those before it in the order."""
 
     provider: Provider
     because: str

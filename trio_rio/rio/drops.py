@@ -1,4 +1,4 @@
-"""How many datagrams the system has dropped for a socket, where it tells."""
+"""The number of datagrams that the system has dropped at a socket."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MEMINFO = struct.Struct("=9I")
 
 
 def datagrams_dropped(sock: socket.socket) -> int | None:
-    """Datagrams that found no room in the socket's buffer, or were bad; ``None`` where the system does not tell."""
+    """Count datagrams that had no room in the socket's buffer, or were bad; ``None`` where the system does not say."""
     if not sys.platform.startswith("linux"):
         return None
     try:

@@ -1,4 +1,4 @@
-"""What can go wrong in Registered I/O, and how it is named.
+"""The errors of Registered I/O: its status codes, their ``errno``, and the exceptions of this package.
 
 Facts. RIO reports trouble in two places: a *call* fails (nothing was queued), or a *request* that was
 accepted completes with a status other than 0. Both carry Winsock codes.
@@ -116,7 +116,7 @@ def error_from_status(status: int) -> OSError:
 
 
 def text_of_errno(number: int) -> str:
-    """What the system calls an error; Windows has texts for Winsock's elsewhere than for its others."""
+    """The system's message for an error number. Windows keeps those of Winsock's codes in another place."""
     if sys.platform == "win32" and number >= _FIRST_WINSOCK_CODE:
         text = ctypes.FormatError(number).strip()
         return status_name(number) if text.startswith("<") else text  # <no description>

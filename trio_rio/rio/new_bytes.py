@@ -1,11 +1,11 @@
-"""Bytes with nothing in them yet, for the kernel to fill.
+"""New bytes objects with arbitrary content, for the kernel to fill.
 
-Facts. ``PyBytes_FromStringAndSize(NULL, n)`` makes bytes whose content is not set; it may be written as long as nobody
-else has seen the object [Python/C API, Bytes Objects]. That is how ``socket.recv`` saves a copy. ``bytes(n)`` would
-write zeros first.
+Facts. ``PyBytes_FromStringAndSize(NULL, n)`` makes bytes whose content is not set; it may be written as long as no
+other code has seen the object [Python/C API, Bytes Objects]. That is how ``socket.recv`` saves a copy. ``bytes(n)``
+would write zeros first.
 
 Decision. The same function through ``ctypes``, where there is one (CPython). Memory that was not written yet must never
-reach a caller: its users hand out nothing but what a receive has filled.
+reach a user of the package: the callers here hand out only what a receive has filled.
 """
 
 from __future__ import annotations
@@ -30,5 +30,5 @@ def _find() -> Callable[[int], bytes] | None:
     return new_bytes
 
 
-#: Makes bytes of this size with any content, at least 2; ``None`` where that cannot be had.
+#: Makes bytes of this size (2 or more) with arbitrary content; ``None`` where that is not possible.
 new_bytes = _find()

@@ -1,4 +1,4 @@
-"""Many posts of datagrams in a row, by the flat calls of a request queue: for providers that have no shorter way."""
+"""Batches of datagram posts by single posts, for providers that have no call for a batch."""
 
 from __future__ import annotations
 

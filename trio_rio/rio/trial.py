@@ -41,7 +41,7 @@ _FILTERED = (
 
 
 class NothingCameError(RioUnavailableError):
-    """The refusal of a provider that takes requests, and whose results or notifications never come."""
+    """A provider takes requests, but their results or notifications never come."""
 
 
 def move_bytes(provider: Provider) -> bool:
@@ -85,7 +85,7 @@ def _prepare(provider: Provider, stack: contextlib.ExitStack) -> _Trial:
 
 @contextlib.contextmanager
 def _refusal(provider: Provider, what: str) -> Iterator[None]:
-    """A call that RIO refuses is a refusal of the provider."""
+    """Turn a refused RIO call into a refusal of the provider."""
     try:
         yield
     except RioCallError as error:
@@ -128,7 +128,7 @@ def _brings(kind: int) -> bool:
 
 @attrs.define
 class _Trial:
-    """What the trial of one provider has made."""
+    """The port, queue and memory with which one provider is tried."""
 
     provider: Provider
     memory: bytearray
@@ -162,7 +162,7 @@ class _Trial:
         return queue
 
     def _collect(self, what: str) -> dict[int, RioResult]:
-        """Both results, announced by packets. A packet may be a moment behind its result."""
+        """Wait for both results and a packet that announces them. A packet may be a moment behind its result."""
         results: dict[int, RioResult] = {}
         is_announced = False
         while len(results) < 2 or not is_announced:

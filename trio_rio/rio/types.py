@@ -21,7 +21,7 @@ RIO_MSG_DONT_NOTIFY = 1
 RIO_MSG_DEFER = 2
 RIO_MSG_WAITALL = 4
 RIO_MSG_COMMIT_ONLY = 8
-# Ours, and not for users of the table: a send on a stream completes when the system has taken a part.
+# Not RIO's, and only for trio_rio itself: a send on a stream completes when the system has taken a part.
 MSG_PART = 16
 ALL_FLAGS = RIO_MSG_DONT_NOTIFY | RIO_MSG_DEFER | RIO_MSG_WAITALL | RIO_MSG_COMMIT_ONLY
 
@@ -248,7 +248,7 @@ class CompletionQueue:
 
 
 class SlotRow(NamedTuple):
-    """Slots of equal size in one registration, and the places of their addresses: all equally far apart."""
+    """Slots of equal size at equal distances in one registration, and the places of their addresses likewise."""
 
     buffer_id: int
     offset: int
@@ -259,7 +259,7 @@ class SlotRow(NamedTuple):
 
 
 class SendRow(NamedTuple):
-    """Datagrams that follow upon each other in one registration, and their addresses, which do too."""
+    """Adjacent datagrams in one registration, and their addresses, adjacent too."""
 
     buffer_id: int
     offset: int

@@ -193,8 +193,8 @@ int64_t rio_dequeue(rio_core *core, uint64_t handle, rio_result *results, uint32
         return -RIO_E_INVAL;
     }
     if (!cq->count) {
-        /* Whoever polls must come to see everything: read the ring, and enter the kernel only when it says that
-         * results wait there, or when a request became ready to start while nobody was in a wait. */
+        /* A caller that polls must come to see everything: read the ring, and enter the kernel only when it says that
+         * results wait there, or when a request became ready to start outside of a wait. */
         bool nobody_waits = cq->notification != PORT;
         if (core_is_owner(core) && (core->must_submit || (nobody_waits && ring_needs_enter(&core->ring))))
             ring_flush(core);

@@ -272,7 +272,7 @@ static void drain(rio_core *core, int64_t end) {
         int64_t left = end - now_ns();
         int error = left > 0 ? ring_flush(core) : -ETIME;
         if (error && !ring_is_short(error) && error != -EBUSY)
-            return; /* the time is over, or somebody has closed the ring's descriptor */
+            return; /* the time is over, or the ring's descriptor was closed */
         if (ring_is_short(error)) {
             ring_withdraw(core, NULL);
             ring_cancel_all(&core->ring, left); /* it needs no memory; before Linux 6.0 there is no such call */
@@ -289,7 +289,7 @@ static void drain(rio_core *core, int64_t end) {
     }
 }
 
-/* The same in another thread, when nobody is in a wait any more. Before Linux 6.0 this ends nothing. */
+/* The same in another thread, when no thread is in a wait any more. Before Linux 6.0 this ends nothing. */
 static void drain_elsewhere(rio_core *core, int64_t end) {
     core->is_draining = true;
     core->is_owner_waiting = false;

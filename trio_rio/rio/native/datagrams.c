@@ -1,4 +1,4 @@
-/* Datagrams: many in one call, both of Python into here and of here into the kernel.
+/* Datagrams: many in one call, from Python and into the kernel.
  *
  * Facts. An operation of a ring carries one datagram, and the kernel promises no order among several of one socket.
  * recvmmsg(2) and sendmmsg(2) carry many, in order, and stop at the first that would have to wait; an error is theirs
@@ -41,7 +41,7 @@ static void complete_all(rio_core *core, struct op *op, const struct mmsghdr *me
     }
 }
 
-/* One batch. Whether any of it is done. */
+/* Moves one batch; whether any of it is done. */
 static bool move(rio_core *core, struct op *head) {
     struct request_queue *rq = head->queue;
     struct mmsghdr messages[AT_ONCE];

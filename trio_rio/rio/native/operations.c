@@ -6,8 +6,8 @@
  * sees one that is still there then; one that another thread has taken in between is gone for it.
  * Consequence. A submission may need several attempts. If threads besides the sleeper take completions, it may sleep on
  * although news has come for it.
- * Decision. While the owner waits in the kernel, only the owner takes completions. Whoever has something for it in that
- * time writes to the wake-up descriptor, which is in the epoll set: the owner waits at the set, or has it polled.
+ * Decision. While the owner waits in the kernel, only the owner takes completions. A thread that has something for it
+ * then writes to the wake-up descriptor, which is in the epoll set: the owner waits at the set, or has it polled.
  */
 #include "core.h"
 

@@ -4,11 +4,11 @@
  * pending completion makes the ring's descriptor readable, for poll(2) in any thread.
  * Consequence. A tick of an event loop costs at most one system call, and none when nothing is staged and the time
  * is 0. Whether the time is over must be read from a clock.
- * Decision. rio_wait() in the owner submits what is staged in the call that waits, goes on waiting while what came is
- * nobody's news, and never returns 0 before the time is over. Where the ring is idle it waits at the epoll set instead.
- * Any other thread polls an eventfd of its port, and ring and set too unless the owner does that already; when nobody
- * watches the ring any more, the threads that wait are told. Waiting happens without the lock, so that other threads
- * may post meanwhile.
+ * Decision. rio_wait() in the owner submits what is staged in the call that waits, goes on waiting while what came
+ * concerns no port, and never returns 0 before the time is over. Where the ring is idle it waits at the epoll set.
+ * Any other thread polls an eventfd of its port, and ring and set too unless the owner does that already; when the last
+ * thread that watches the ring leaves, the waiting threads are told. Waiting happens without the lock, so that other
+ * threads may post meanwhile.
  */
 #include "core.h"
 
@@ -45,7 +45,7 @@ int rio_port_create(rio_core *core, uint64_t *handle) {
     return port ? 0 : RIO_E_NOBUFS;
 }
 
-/* Gives the place back when the port is closed and nobody refers to it. */
+/* Gives the place back when the port is closed and nothing refers to it. */
 static void release(rio_core *core, struct port *port) {
     if (!port->is_closed || port->users)
         return;
@@ -166,7 +166,7 @@ static uint32_t take_events(rio_core *core, uint32_t port_index, rio_event *even
 
 /* ---- waiting ---- */
 
-/* Somebody has stopped watching the ring. If nobody else does, the threads that wait must: one of two at a port may
+/* A thread has stopped watching the ring. If it was the last, the waiting threads must watch: one of two at a port may
  * have read what the owner told both. */
 static void watch_over(rio_core *core) {
     if (core->others_waiting && !core->others_watching && !core->is_owner_waiting)
@@ -232,7 +232,7 @@ static int wait_in_owner(rio_core *core, uint32_t index, int64_t left) {
     if (left == 0 && !submit && !ring_needs_enter(&core->ring))
         return 0;
     ring_publish(&core->ring);
-    core->is_owner_waiting = left != 0; /* one that only looks misses nothing, and tells nobody that it leaves */
+    core->is_owner_waiting = left != 0; /* a look without a wait misses nothing, and need not announce its end */
     core->is_owner_submitting = true;
     core_step_out(core);
     int taken = ring_enter(&core->ring, submit, left ? 1 : 0, left);
@@ -260,7 +260,7 @@ static int reset_event(struct port *port) {
     uint64_t ignored;
     if (port->has_event) {
         ssize_t size = read(port->event_fd, &ignored, sizeof ignored);
-        (void)size; /* EAGAIN: nobody has written */
+        (void)size; /* EAGAIN: it was not written */
         return 0;
     }
     port->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -270,7 +270,7 @@ static int reset_event(struct port *port) {
     return 0;
 }
 
-/* The same in any other thread. */
+/* The same in a thread that is not the owner. */
 static int wait_elsewhere(rio_core *core, uint32_t index, int64_t left) {
     struct port *port = slab_at(&core->ports, index);
     bool is_set_readable = index == 0;

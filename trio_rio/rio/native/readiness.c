@@ -5,12 +5,12 @@
  * closed leaves it, and reports nothing. It refuses regular files with EPERM. It knows a file by its number *and* the
  * open file behind it, so a new file under an old number has to be added; the old one, if it is open under another
  * number too, stays in the set and goes on reporting under the old number [epoll(7)].
- * Consequence. Waits in an epoll set are no obstacle to a close. What is registered must be
- * looked at anew with each wait, since nobody tells when a number changes its file.
+ * Consequence. Waits in an epoll set are no obstacle to a close. What is registered must be checked anew with each
+ * wait, since a number changes its file without notice.
  * Decision. All waits for a descriptor share one registration, one-shot, which each wait that comes, ends or is
  * cancelled changes at once, from any thread: EPOLL_CTL_MOD, or, where that does not find the file, EPOLL_CTL_ADD under
- * a new generation; what reports under an old one is not heard. The wake-up descriptor is in the set for good. Who
- * waits for the ring has the ring poll the set; while the ring has nothing of its own to bring, the owner waits at the
+ * a new generation; what reports under an old one is not heard. The wake-up descriptor is in the set for good. A
+ * wait for the ring has the ring poll the set; while the ring has nothing of its own to bring, the owner waits at the
  * set itself (port.c), which costs what a loop on epoll costs.
  */
 #include "core.h"

@@ -5,7 +5,7 @@
  * operation ends with ECANCELED, with EINTR, or with its result if that was first [io_uring_cancelation(7)]. A
  * datagram that is longer than its slice is reported by a length beyond the slice (MSG_TRUNC in a plain
  * receive) or by a flag (recvmsg).
- * A socket tells once that its connection is gone: to the operation that looks first. After that a receive ends as at
+ * A socket reports once that its connection is gone: to the operation that looks first. After that a receive ends as at
  * the end of the stream, and a send with EPIPE. A receive waits until as much is there as SO_RCVLOWAT says, but its
  * first try takes what there is. A send that waits goes on when a good part of the buffer is free; a new one takes any
  * room.
@@ -353,10 +353,11 @@ int rio_cancel(rio_core *core, uint64_t handle, uint64_t context) {
     return 0;
 }
 
-/* A peer that reads while we try may let a long send go on and on: that is not one which has to wait. */
+/* A peer that reads while we try may let a long send go on and on: such a send does not have to wait. */
 #define TRIES_MAX 64
 
-static bool is_send_left(rio_core *core, const struct request_queue *rq) {
+/* Lets the sends go as far as they go now; whether one is left that has to wait. */
+static bool push_sends(rio_core *core, const struct request_queue *rq) {
     struct op *head = rq->head[SEND];
     if (head && head->state == OP_IN_KERNEL) {
         request_cancel(core, head);
@@ -380,7 +381,7 @@ int rio_try_sends(rio_core *core, uint64_t handle) {
     if (error)
         return -error;
     struct request_queue *rq = rq_find(core, handle);
-    int result = !rq ? -RIO_E_INVAL : core_is_owner(core) && is_send_left(core, rq);
+    int result = !rq ? -RIO_E_INVAL : core_is_owner(core) && push_sends(core, rq);
     core_leave(core);
     return result;
 }

@@ -30,8 +30,8 @@ void ring_close(struct ring *ring);
 struct uring_sqe *ring_prepare(struct ring *ring);
 uint32_t ring_prepared(const struct ring *ring);
 
-/* Of the prepared entries that the kernel has not taken, the one at this place, or NULL. It may be changed while nobody
- * is in ring_enter() with something to submit. */
+/* Of the prepared entries that the kernel has not taken, the one at this place, or NULL. It may be changed while no
+ * thread is in ring_enter() with something to submit. */
 struct uring_sqe *ring_untaken(const struct ring *ring, uint32_t place);
 
 /* Makes what is prepared visible to the kernel, which takes it at the next ring_enter(). */

@@ -62,8 +62,8 @@ int rio_core_open(rio_core **core, uint32_t entries, uint32_t withhold, const ch
 /* Waits at most timeout_ns for the kernel to let go of all memory, and for other threads to leave their waits. 0, or
  * the number of operations and threads that are left: then what they use stays allocated on purpose. */
 int rio_core_close(rio_core *core, int64_t timeout_ns);
-/* Frees what a closed core keeps for callers that still name it, some hundred bytes: nobody may from here on. A garbage
- * collector cannot promise that, as it finalizes in any order; it leaves them. NULL is allowed. */
+/* Frees what a closed core keeps for callers that still name it, some hundred bytes: none may name it after this. A
+ * garbage collector cannot promise that, as it finalizes in any order; it leaves them. NULL is allowed. */
 void rio_core_free(rio_core *core);
 int rio_core_info(rio_core *core, rio_info *info);
 int rio_core_is_usable(rio_core *core); /* 0, RIO_E_FORKED or RIO_E_CLOSED */
@@ -127,7 +127,7 @@ int rio_port_create(rio_core *core, uint64_t *port);
 /* Waits for the port end with RIO_EVENT_WAKE; queues may go on to name it until they are closed. */
 int rio_port_close(rio_core *core, uint64_t port);
 /* Submits what is staged and waits until something has come for the port (port 0: readiness too), the time is over
- * (timeout_ns < 0: never), or a signal. Events taken, or -EINTR: a signal, or so much came that was nobody's news that
+ * (timeout_ns < 0: never), or a signal. Events taken, or -EINTR: a signal, or so much came that concerned no port that
  * the caller should see whether there was one; 0 means: the full time is over. Any thread may wait, also several for
  * one port; in a thread that is not the owner it submits nothing. */
 int rio_wait(rio_core *core, uint64_t port, int64_t timeout_ns, rio_event *events, uint32_t limit);

@@ -1,6 +1,6 @@
-"""Which thread waits for readiness, and which are told: the clockwork under the portable provider.
+"""Waiting for readiness in the portable provider: which thread polls, and how the others wait.
 
-Facts. Completions happen here only because somebody polls: a thread in ``Port.wait`` or ``Event.wait``, an
+Facts. Completions happen here only because a thread polls: one in ``Port.wait`` or ``Event.wait``, an
 outer loop that calls ``progress``, or a dequeue that found nothing. Several threads may want that at once. Two
 threads in one ``epoll_wait`` share the events out among them, and the byte that wakes a sleeper may be read by
 the wrong one. A child of ``fork`` shares the poll set itself with its parent, and inherits locks as they stood.
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .readiness import ReadinessWaits
 
 # Dequeues without a look at readiness, before one looks though it has results. A socket whose peer never stops fills
-# its queue from within the posts; without this bound nobody would look at the other sockets.
+# its queue from within the posts; without this bound the other sockets would starve.
 DEQUEUES_BEFORE_POLL = 16
 
 # How long close() waits for a thread to come out of the poll, having woken it.
@@ -122,7 +122,7 @@ class ReadinessDriver:
     def wait_until(self, is_done: Callable[[], bool], timeout_seconds: float | None) -> None:
         """Serve readiness until ``is_done``, or the time is over, or the provider is closed.
 
-        Looks at readiness at least once, so that a caller that never finds its condition false starves nobody.
+        Looks at readiness at least once, so that other sockets are served though the condition always holds.
         """
         deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         with self.lock:
@@ -141,9 +141,9 @@ class ReadinessDriver:
                     return
 
     def tell(self) -> None:
-        """Something that a waiter may wait for has happened. The lock is held.
+        """Wake the waiting threads to check their conditions. The lock is held.
 
-        Followers are told by the leader, as it comes out of the poll.
+        This wakes the leader, which wakes its followers as it comes out of the poll.
         """
         if self._leader is not None:  # it is inside the poll: the lock would not be ours otherwise
             self.waits.wake()

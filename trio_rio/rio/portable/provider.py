@@ -7,12 +7,12 @@ once. All of that is bookkeeping in user space, and needs no kernel.
 Consequence. The table can be had everywhere, at the price of a system call and a few Python frames for each
 request. It serves where the system has no completion queues or forbids them, as many containers do io_uring.
 
-Decision. Four small parts: requests and their order (``_portable_requests``), results and what they hold
-(``_portable_queues``), ports and events (``_portable_signals``), and the lock with the one thread that polls
-(``_portable_driver``). This file is the table itself. What differs from a kernel with completion queues:
+Decision. Four small parts: requests and their order (``requests``), results and what they hold (``queues``), ports and
+events (``signals``), and the lock with the one thread that polls (``driver``). This file is the table itself. What
+differs from a kernel with completion queues:
 
 * A request is tried within its post or, with RIO_MSG_DEFER, at the commit; waiting for a port or event commits too.
-* Somebody must drive readiness: ``Port.wait`` and ``Event.wait`` do; so does a dequeue of a queue that is
+* Readiness must be driven: ``Port.wait`` and ``Event.wait`` do; so does a dequeue of a queue that is
   polled, or finds nothing; an outer loop says so by :meth:`PortableProvider.drive`, calls
   :meth:`PortableProvider.progress` when :meth:`PortableProvider.fileno` is readable, and takes packets by
   ``port.on_packet``.
@@ -272,7 +272,7 @@ class PortableProvider(Provider):
             driver.close()
 
     def drive(self) -> None:
-        """An outer loop calls :meth:`progress` from now on, so that dequeues of a queue without a port need not."""
+        """Leave readiness to an outer loop, which calls :meth:`progress`: dequeues no longer look at it."""
         self._driver.is_driven = True
 
     def progress(self) -> None:

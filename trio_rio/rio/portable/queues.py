@@ -6,9 +6,8 @@ queue never overflows, because request queues are charged for all that they may 
 [Microsoft Learn, RIODequeueCompletion, RIONotify, "RIO_CQ"]
 
 Decision. A queued result carries the request it belongs to, whose slices hold the memory however early its
-registration ends; dequeueing it is what lets go of them, of the credit and, after the last result of a closed
-socket, of the charge. How many queued results
-qualify for a signal is counted, so arming need not search.
+registration ends. Dequeueing it frees the memory, the credit and, after the last result of a closed socket, the charge.
+How many queued results qualify for a signal is counted, so arming need not search.
 """
 
 from __future__ import annotations
@@ -76,7 +75,7 @@ class CompletionState(Room):
                 self._fire()
 
     def dequeue(self, limit: int) -> list[RawResult]:
-        """At most ``limit`` results; looks at readiness first when there is none and nobody else does."""
+        """Take at most ``limit`` results; look at readiness first if there is none and no outer loop does."""
         driver = self.driver
         if os.getpid() != driver.pid:
             driver.refuse_other_process()
@@ -84,7 +83,7 @@ class CompletionState(Room):
             if self.is_closed:
                 driver.refuse_closed()
             results, port = self.results, self.port
-            if not driver.is_driven and (port is None or port.on_packet is None):  # nobody else drives readiness
+            if not driver.is_driven and (port is None or port.on_packet is None):  # no outer loop drives readiness
                 driver.dequeues += 1
                 if not results or driver.dequeues >= DEQUEUES_BEFORE_POLL:
                     driver.progress()
@@ -141,7 +140,7 @@ def _portable_event(event: Event) -> PortableEvent:
 
 
 @attrs.define(eq=False)
-class AddressBook:
+class AddressCache:
     """Translates between SOCKADDR_INET and the socket module's addresses, and remembers the last thousand."""
 
     _native: dict[tuple[int, bytes], Address] = attrs.field(factory=dict)

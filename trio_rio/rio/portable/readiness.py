@@ -3,17 +3,17 @@
 Facts. ``epoll`` and ``kqueue`` keep the list of watched descriptors in the kernel, can themselves be polled by
 an outer loop, and may be changed by one thread while another waits in them. ``select`` and ``poll`` can do
 none of this. A registration lives in the kernel until the last copy of the *open file* is closed, not of the number,
-which may have another file by then, and nobody says so. Changing one costs a system call.
+which may have another file by then, without notice. Changing one costs a system call.
 [epoll(7), kqueue(2); :mod:`selectors`]
 
-Consequence. The provider must not care which it gets, and must be able to run on somebody else's waits (a
-manager that has its own poll set). Who is to notice that a number has another file must register it anew each time that
-it begins to wait.
+Consequence. The provider must not care which it gets, and must be able to run on the waits of another loop (a manager
+that has its own poll set). To notice that a number has another file, a descriptor is registered anew at each wait.
 
-Decision. :class:`ReadinessWaits` is that small interface. A report is the last one: what is to be reported again is
-watched again, and nothing has to be taken off that nobody wants any more. :class:`SelectorWaits` is its only
-implementation here, with a socket pair to interrupt a wait: over ``epoll``, which has such registrations, and elsewhere
-over :class:`selectors.DefaultSelector`, where each report takes the registration off."""
+Decision. :class:`ReadinessWaits` is that small interface. Each registration reports once: to hear of a descriptor again
+it is watched again, and one that is no longer wanted need not be removed. :class:`SelectorWaits` is the only
+implementation here, with a socket pair to interrupt a wait: over ``epoll``, which has one-shot registrations, and
+elsewhere over :class:`selectors.DefaultSelector`, where each report removes the registration.
+"""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ class SelectorWaits:
 
     def wake(self) -> None:
         """See :meth:`ReadinessWaits.wake`."""
-        # A full pipe wakes just as well; a closed one has nobody to wake.
+        # A full pipe wakes just as well; at a closed one no thread waits.
         with contextlib.suppress(OSError):
             self._wake_sender.send(b"\0")
 

@@ -1,4 +1,4 @@
-"""Request queues of the portable provider: the order of requests, and the one that may touch the socket.
+"""Request queues of the portable provider: they try requests at the socket, one after another in each direction.
 
 Facts. Several posted receives of a stream fill in posting order, and several posted sends go out in posting
 order. A non-blocking socket gives what is there, or says that it would block; a readiness report is only a
@@ -33,7 +33,7 @@ from ..credits import Credits
 from ..errors import Status, status_from_errno
 from ..types import MSG_PART
 from .driver import ReadinessDriver
-from .queues import AddressBook, CompletionState, Request
+from .queues import AddressCache, CompletionState, Request
 
 # The socket is non-blocking already, but a copy of it in another process could change that for both.
 _DONT_WAIT: int = getattr(socket, "MSG_DONTWAIT", 0)
@@ -57,7 +57,7 @@ class Memory:
 
     writable: dict[int, memoryview] = attrs.field(factory=dict)
     readable: dict[int, memoryview] = attrs.field(factory=dict)
-    addresses: AddressBook = attrs.field(factory=AddressBook)
+    addresses: AddressCache = attrs.field(factory=AddressCache)
     # Where a request without data points.
     nothing: memoryview = attrs.field(factory=lambda: memoryview(bytearray()))
 
@@ -158,7 +158,7 @@ class RequestSide(Credits[CompletionState], abc.ABC):
             return 0
 
     def _refusal(self) -> int:
-        """What a thread is told that was on its way in when the socket was closed, or the provider."""
+        """Refuse a post that was waiting for the lock while the socket, or the provider, was closed."""
         self.driver.refuse_closed()
         return Status.ENOBUFS
 
@@ -202,7 +202,7 @@ class RequestSide(Credits[CompletionState], abc.ABC):
             self.queues.watch()
 
     def serve(self) -> None:
-        """Go on with the head, and with what follows it, until one would block."""
+        """Try the pending requests in order, until one would block."""
         pending = self.pending
         while pending:
             # Off the queue first: what completes it may post, cancel or close in the same breath.
@@ -212,12 +212,12 @@ class RequestSide(Credits[CompletionState], abc.ABC):
                 return
 
     def complete(self, request: Request, status: int, count: int) -> None:
-        """The head has ended."""
+        """Queue the head's result."""
         self.done = 0
         self.completions.put((status, count, self.socket_context, request[2]), self, request)
 
     def fail(self, request: Request, error: OSError) -> None:
-        """The head has ended with an error of the system."""
+        """Queue the head's result: an error of the system."""
         self.complete(request, _status_of(error), self.done)
 
     def cancel(self, context: int) -> None:
@@ -225,7 +225,7 @@ class RequestSide(Credits[CompletionState], abc.ABC):
         self._abort([request for request in self.pending if request[2] == context])
 
     def end(self) -> None:
-        """The queue is closed: abort all that is pending."""
+        """Close the direction: abort all that is pending."""
         self.refuse_more()
         self.driver.deferred.pop(self, None)
         self._abort(list(self.pending))
@@ -399,7 +399,7 @@ class SocketQueues:
             self.watch()
 
     def watch(self) -> None:
-        """Watch for what is posted, whether it is watched already or not."""
+        """Have the socket watched for what is pending, anew if it is watched already."""
         sides = self.receives, self.sends
         self._watched = bool(sides[0].pending), bool(sides[1].pending)
         try:
@@ -410,7 +410,7 @@ class SocketQueues:
                     side.fail(side.pending.popleft(), error)
 
     def on_ready(self, readable: bool, writable: bool) -> None:
-        """Serve what can go on, and watch for what cannot: the report was the last."""
+        """Serve what can go on, and watch again for the rest: a watch reports once."""
         self._watched = False, False
         for is_ready, side in ((readable, self.receives), (writable, self.sends)):
             if is_ready:
@@ -420,7 +420,7 @@ class SocketQueues:
             self.watch()
 
     def lose(self) -> None:
-        """The socket was closed behind our back: forget its number and let every request find out."""
+        """Fail every request of a socket that was closed without the provider, and forget its number."""
         self.forget()
         self.receives.serve()
         self.sends.serve()

@@ -23,7 +23,7 @@ Decision
 - A deferred request is staged like any other; it starts with the next submission of the ring, which RIO allows.
 - :meth:`UringProvider.cancel` is IORING_OP_ASYNC_CANCEL for the one request, at once. So is closing a socket, for
   all of its requests: close(2) alone would send no FIN while a request holds the file.
-- Features are found by trying them; ``_uring_system.FEATURES`` says which kernel brought each, and what it is used for.
+- Features are found by trying them; ``system.FEATURES`` says which kernel brought each, and what it is used for.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class UringProvider(Ring, Provider):
         self._sockets: dict[int, RequestQueue] = {}
         self._descriptors: dict[object, int] = {}  # by handle: the descriptor may be closed by then
         self._events: weakref.WeakSet[UringEvent] = weakref.WeakSet()
-        self._completion_queues: set[CompletionQueue] = set()  # one that is dropped still writes to its event
+        self._completion_queues: set[CompletionQueue] = set()  # kept: one that the user drops still writes to its event
         self._dequeue_lock = threading.Lock()  # for threads that share a queue
 
     # -- helpers ---------------------------------------------------------------------------------------
@@ -187,7 +187,7 @@ class UringProvider(Ring, Provider):
         if earlier is not None:
             if earlier.socket.fileno() == fd:
                 raise RioCallError(function, Status.EINVAL, "the socket has a request queue already")
-            self.release_socket(earlier)  # its socket was closed behind our back, and the number used again
+            self.release_socket(earlier)  # its socket was closed elsewhere, and the number reused
         handle = self.ffi.new("uint64_t *")
         code = self.lib.rio_create_request_queue(
             self.core, fd, raw_type(sock) == socket.SOCK_STREAM, max_outstanding_receive, max_outstanding_send,

@@ -1,4 +1,4 @@
-"""Results on their way from the C core's completion queue to Python.
+"""Conversion of results from the C core's completion queue to Python tuples.
 
 Facts. ``rio_dequeue`` writes RIORESULTs into an array that the caller has; while it runs, other threads run too. One
 ``iter_unpack`` over the array costs a fraction of asking for each field.

@@ -3,9 +3,9 @@
 Facts. The ring is the only thing that the kernel signals; completion queues, ports and events are ours. Nothing
 moves results from the ring into them but a call of this process.
 
-Consequence. Waiting for any of them means driving the ring, and what comes may be for somebody else.
+Consequence. Waiting for any of them means driving the ring, and what completes may be for another waiter.
 
-Decision. Each waits in a loop: drive the ring for the time that is left, look whether the news was ours. An
+Decision. Each waits in a loop: drive the ring for the time that is left, then check the port or event itself. An
 event is an eventfd, so that another event loop can watch it too, beside the ring's own descriptor.
 """
 
@@ -36,7 +36,7 @@ _FOREVER_SECONDS = 100 * 365 * 86_400
 
 
 def nanoseconds(timeout_seconds: float | None) -> int:
-    """Rounded up, so that a positive time never becomes 0; -1 for ever."""
+    """Convert a timeout, rounded up, so that a positive time never becomes 0; -1 means for ever."""
     if timeout_seconds is None or timeout_seconds >= _FOREVER_SECONDS:
         return -1
     if not timeout_seconds >= 0:
@@ -102,12 +102,12 @@ class UringEvent(Event):
 
     def __init__(self, provider: Ring, port: UringPort) -> None:
         self.provider = provider
-        self.port = port  # its own: waits for it end when the event is set, and take nobody else's packets
+        self.port = port  # its own: a wait ends when the event is set, and takes no packets of other ports
         self.is_closed: bool = False
         self.users: int = 0  # completion queues that write to the descriptor
         self._waits: set[object] = set()  # those that are running
-        self._lock = threading.Lock()  # the descriptor's number is nobody else's while it is held
-        self.fd: int = -1  # there may be none left
+        self._lock = threading.Lock()  # while it is held the descriptor's number is not reused
+        self.fd: int = -1  # for __del__, if eventfd() fails
         self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
     @property
@@ -163,7 +163,7 @@ class UringEvent(Event):
         self.port.close()
 
     def leave(self) -> None:
-        """A completion queue that used the event is closed. Until the last is, the descriptor stays open."""
+        """Count one completion queue less; the last one closes the descriptor of a closed event."""
         self.users -= 1
         if self.is_closed:
             self.close()

@@ -186,7 +186,7 @@ def libraries() -> Libraries:
 
 
 def last_error() -> int:
-    """The code of the call in the line above, by this thread."""
+    """The error code of this thread's last call; to be asked for in the line after it."""
     code: int = ffi.getwinerror()[0]
     return code
 
@@ -198,7 +198,7 @@ def error_of_last_call() -> OSError:
 
 
 def milliseconds(timeout_seconds: float | None) -> int:
-    """Rounded up, so that a positive time never becomes 0; INFINITE for ``None`` and for what does not fit."""
+    """Convert a timeout, rounded up, so that a positive time never becomes 0; INFINITE for ``None`` or a longer one."""
     if timeout_seconds is None:
         return INFINITE
     if not timeout_seconds >= 0:

@@ -10,15 +10,15 @@ is one in a socket's life. A call on a dead one is an access violation. Some sys
 
 Consequence
 ===========
-What Windows answers with a crash, or not at all, must be known here beforehand. Memory can be freed when its requests
-are dequeued and not before, even if their completion queue was closed in between.
+A call that would crash, or never complete, must be refused here. Memory can be freed only when its requests are
+dequeued, even if their completion queue was closed in between.
 
 Decision
 ========
-- The kernel's functions are called from ``_winsock_queues``, which checks every rule first.
+- The kernel's functions are called from ``queues``, which checks every rule first.
 - :meth:`WinsockProvider.make_socket` makes the sockets; :attr:`Provider.serves_own_sockets_only` tells the callers.
-- A completion queue that is closed while requests are outstanding lives on, unseen, until the last is dequeued: RIO
-  would drop the results, and with them the knowledge of when the memory is free.
+- A completion queue that is closed while requests are outstanding is kept, unseen, until the last is dequeued: RIO
+  would drop the results, which tell when the memory is free.
 - Admission is checked against the size that was asked for, while the kernel's queue is larger: it may give charges back
   later than the last result, and then a new request queue would be refused for no reason.
 - Closing a socket commits first what is deferred, so that the kernel knows every request that it is to end.
@@ -62,7 +62,7 @@ from ..credits import check_new_limits, check_room
 from ..errors import RioCallError, RioError, Status
 from ..types import PROVIDER_CLOSED
 from .ffi import RIO_INVALID_CQ, RIO_INVALID_RQ, ffi, last_error
-from .queues import Books, CompletionState, Registration, RequestSide, SocketQueues
+from .queues import CompletionState, Registration, RequestSide, Shared, SocketQueues
 from .signals import Signalling, WinsockEvent, WinsockPort, signalling_of
 from .system import load_table, make_rio_socket
 
@@ -89,10 +89,10 @@ class WinsockProvider(Provider):
 
     def __init__(self) -> None:
         self.table: Any = load_table()
-        self._books = Books(self.table)
+        self._shared = Shared(self.table)
         self._is_closed = False
         self._sockets: dict[int, RequestQueue] = {}
-        self._released: weakref.WeakSet[socket.socket] = weakref.WeakSet()  # Windows has a queue for each of them yet
+        self._released: weakref.WeakSet[socket.socket] = weakref.WeakSet()  # Windows still has a queue for each
         self._completion_queues: dict[CompletionState, CompletionQueue] = {}
         self._closing: list[CompletionState] = []  # closed, with requests outstanding
         self._events: weakref.WeakSet[WinsockEvent] = weakref.WeakSet()
@@ -145,7 +145,7 @@ class WinsockProvider(Provider):
     def create_completion_queue(self, queue_size: int, notification: Notification = None) -> CompletionQueue:
         """See :meth:`Provider.create_completion_queue`."""
         function = "RIOCreateCompletionQueue"
-        with self._books.lock:
+        with self._shared.lock:
             self._check_alive()
             check_queue_size(function, queue_size)
             check_notification(self, function, notification)
@@ -159,7 +159,7 @@ class WinsockProvider(Provider):
             completion_queue = CompletionQueue(
                 provider=self,
                 notification=notification,
-                dequeue=partial(self._books.dequeue, state),
+                dequeue=partial(self._shared.dequeue, state),
                 arm=partial(self._arm, state) if signalling.signal is not None else lambda: Status.EINVAL,
                 handle=state,
             )
@@ -167,7 +167,7 @@ class WinsockProvider(Provider):
             return completion_queue
 
     def _arm(self, state: CompletionState) -> int:
-        with self._books.lock:
+        with self._shared.lock:
             code: int = self.table.RIONotify(state.rio_cq)  # the code itself
             state.signalling.is_awaited = code in (0, Status.EALREADY)
             return code
@@ -190,7 +190,7 @@ class WinsockProvider(Provider):
         """
         function = "RIOCreateRequestQueue"
         limits = (max_outstanding_receive, max_outstanding_send)
-        with self._books.lock:
+        with self._shared.lock:
             self._check_alive()
             data_buffers = (max_receive_data_buffers, max_send_data_buffers)
             check_request_queue_arguments(self, sock, limits, data_buffers, (receive_cq, send_cq), socket_context)
@@ -202,7 +202,7 @@ class WinsockProvider(Provider):
             if earlier is not None:
                 if earlier.socket.fileno() == number:
                     raise RioCallError(function, Status.EINVAL, "the socket has a request queue already")
-                self._end(earlier)  # its socket was closed behind our back, and the number is in use again
+                self._end(earlier)  # its socket was closed elsewhere, and the number reused
             if sock in self._released:
                 raise RioCallError(function, Status.EOPNOTSUPP, "the socket had a request queue that was released")
             rio_rq = self.table.RIOCreateRequestQueue(
@@ -226,16 +226,16 @@ class WinsockProvider(Provider):
         states: tuple[CompletionState, CompletionState],
         socket_context: int,
     ) -> RequestQueue:
-        table, number, books = self.table, sock.fileno(), self._books
+        table, number, shared = self.table, sock.fileno(), self._shared
         queue = RequestQueue(
             self, sock, socket_context, _not_ready, _not_ready, _not_ready, _not_ready, _not_ready, _not_ready, None
         )
         is_stream = raw_type(sock) == socket.SOCK_STREAM
         receives = RequestSide(
-            states[0], limits[0], books, queue, rio_rq, number, False, is_stream, table.RIOReceive, table.RIOReceiveEx
+            states[0], limits[0], shared, queue, rio_rq, number, False, is_stream, table.RIOReceive, table.RIOReceiveEx
         )
         sends = RequestSide(
-            states[1], limits[1], books, queue, rio_rq, number, True, is_stream, table.RIOSend, table.RIOSendEx
+            states[1], limits[1], shared, queue, rio_rq, number, True, is_stream, table.RIOSend, table.RIOSendEx
         )
         queue.handle = SocketQueues(number, receives, sends)
         queue.post_receive, queue.post_send = receives.post, sends.post
@@ -246,16 +246,16 @@ class WinsockProvider(Provider):
 
     def deregister_buffer(self, buffer: RegisteredBuffer) -> None:
         """See :meth:`Provider.deregister_buffer`."""
-        with self._books.lock:
+        with self._shared.lock:
             self._check_alive()
             self._drain_closing()
             if buffer.provider is not self:
                 return  # an id of another provider is an invalid one here
-            registration = self._books.registrations.pop(buffer.buffer_id, None)
+            registration = self._shared.registrations.pop(buffer.buffer_id, None)
             if registration is not None:
                 registration.is_gone = True
                 if not registration.uses:
-                    self._books.forget(registration)
+                    self._shared.forget(registration)
 
     def register_buffer(self, memory: bytearray | memoryview) -> RegisteredBuffer:
         """See :meth:`Provider.register_buffer`."""
@@ -267,13 +267,13 @@ class WinsockProvider(Provider):
         length = len(pointer)
         if not 1 <= length <= _MASK32:
             raise RioCallError(function, Status.EINVAL, f"1 .. 2**32-1 bytes can be registered, not {length}")
-        with self._books.lock:
+        with self._shared.lock:
             self._check_alive()
             rio_id = self.table.RIORegisterBuffer(pointer, length)
             if rio_id == RIO_INVALID_BUFFERID:
                 raise RioCallError(function, last_error(), f"the memory has {length} bytes")
-            buffer_id = next(self._books.buffer_ids)
-            self._books.registrations[buffer_id] = Registration(rio_id, pointer, length)
+            buffer_id = next(self._shared.buffer_ids)
+            self._shared.registrations[buffer_id] = Registration(rio_id, pointer, length)
             return RegisteredBuffer(self, buffer_id, length)
 
     def register_for_sending(self, memory: bytes | bytearray | memoryview) -> RegisteredBuffer:
@@ -286,7 +286,7 @@ class WinsockProvider(Provider):
     def resize_completion_queue(self, completion_queue: CompletionQueue, queue_size: int) -> None:
         """See :meth:`Provider.resize_completion_queue`."""
         function = "RIOResizeCompletionQueue"
-        with self._books.lock:
+        with self._shared.lock:
             state = self._state(function, completion_queue)
             state.check_resize(function, queue_size)
             if not self.table.RIOResizeCompletionQueue(state.rio_cq, _with_spare(queue_size)):
@@ -299,7 +299,7 @@ class WinsockProvider(Provider):
         """See :meth:`Provider.resize_request_queue`."""
         function = "RIOResizeRequestQueue"
         limits = (max_outstanding_receive, max_outstanding_send)
-        with self._books.lock:
+        with self._shared.lock:
             queues = self._queues(function, request_queue)
             sides = queues.receives, queues.sends
             check_new_limits(function, sides, limits)
@@ -311,16 +311,16 @@ class WinsockProvider(Provider):
             sides[1].set_limit(limits[1])
 
     def _close_completion_queue(self, completion_queue: CompletionQueue) -> None:
-        with self._books.lock:
+        with self._shared.lock:
             state = self._state("RIOCloseCompletionQueue", completion_queue)
             del self._completion_queues[state]
             self._closing.append(state)
             self._drain_closing()
 
     def _drain_closing(self) -> None:
-        """Take the results that nobody wants, and close the queues that have brought their last."""
+        """Drop the results of closed queues, and free each queue after its last result."""
         for state in list(self._closing):
-            while self._books.dequeue(state, 64):
+            while self._shared.dequeue(state, 64):
                 pass
             if not state.outstanding:
                 self._closing.remove(state)
@@ -337,13 +337,13 @@ class WinsockProvider(Provider):
 
     def close_socket(self, request_queue: RequestQueue) -> None:
         """See :meth:`Provider.close_socket`."""
-        with self._books.lock:
+        with self._shared.lock:
             self._end(request_queue)
             request_queue.socket.close()
 
     def release_socket(self, request_queue: RequestQueue) -> None:
         """See :meth:`Provider.release_socket`. What is outstanding ends when the socket is closed, and no earlier."""
-        with self._books.lock:
+        with self._shared.lock:
             self._end(request_queue)
             self._released.add(request_queue.socket)
 
@@ -352,7 +352,7 @@ class WinsockProvider(Provider):
             return
         queues = self._queues("closesocket", request_queue)
         for side in (queues.receives, queues.sends):
-            if side in self._books.dirty:
+            if side in self._shared.dirty:
                 side.commit()  # a refusal means that the connection is gone already
         request_queue.mark_closed()
         queues.end()
@@ -367,24 +367,24 @@ class WinsockProvider(Provider):
         """
         raise RioCallError("cancel", Status.EOPNOTSUPP, "Windows cancels no single request; close the socket")
 
-    def was_posted(self) -> bool:
-        """Whether a request was posted since this was last asked."""
-        was, self._books.was_posted = self._books.was_posted, False
+    def take_was_posted(self) -> bool:
+        """Return whether a request was posted since the last call of this, and start over."""
+        was, self._shared.was_posted = self._shared.was_posted, False
         return was
 
     def unannounced(self) -> list[Signalling]:
-        """Of completion queues that hold results though their notification, which was asked for, is not to be seen.
+        """Find completion queues that were armed and hold results, but whose notification was not seen.
 
-        It may be a moment late, or be in a port that nobody has looked into. The results stay for the next
+        It may be a moment late, or wait in the port. The results stay for the next
         dequeue. From any thread.
         """
-        with self._books.lock:
-            return [state.signalling for state in self._completion_queues if self._books.is_unannounced(state)]
+        with self._shared.lock:
+            return [state.signalling for state in self._completion_queues if self._shared.look_for_unannounced(state)]
 
     def commit_all(self) -> None:
         """See :meth:`Provider.commit_all`. One call for each direction that has deferred requests."""
-        if self._books.dirty:
-            self._books.commit_all()
+        if self._shared.dirty:
+            self._shared.commit_all()
 
     def create_port(self) -> WinsockPort:
         """See :meth:`Provider.create_port`."""
@@ -392,10 +392,10 @@ class WinsockProvider(Provider):
         return WinsockPort(self)
 
     def adopt_port(self, handle: int, packet_key: int) -> WinsockPort:
-        """Somebody else's completion port, to which packets of completion queues go as well; for an I/O manager.
+        """Use a completion port of another owner for packets of completion queues; for an I/O manager.
 
         Args:
-          handle: of the port. Stays its owner's, who closes it after this provider.
+          handle: of the port. Its owner closes it, after this provider.
           packet_key: the key that packets have there. :meth:`WinsockPort.key_of` tells whose one is.
         """
         self._check_alive()
@@ -416,20 +416,20 @@ class WinsockProvider(Provider):
     def outstanding(self) -> int:
         """See :meth:`Provider.outstanding`."""
         if self._closing:
-            with self._books.lock:
+            with self._shared.lock:
                 self._drain_closing()
-        return len(self._books.requests)
+        return len(self._shared.requests)
 
     def close(self) -> None:
         """See :meth:`Provider.close`. Sockets with requests outstanding are closed: nothing else ends them."""
         if self._is_closed:
             return
-        books = self._books
-        with books.lock:
+        shared = self._shared
+        with shared.lock:
             for request_queue in list(self._sockets.values()):
                 self._end(request_queue)
                 request_queue.mark_closed(PROVIDER_CLOSED)
-            for request_queue in {id(side.queue): side.queue for _, side, _ in books.requests.values()}.values():
+            for request_queue in {id(side.queue): side.queue for _, side, _ in shared.requests.values()}.values():
                 with contextlib.suppress(OSError):
                     request_queue.socket.close()
             for completion_queue in list(self._completion_queues.values()):
@@ -444,19 +444,19 @@ class WinsockProvider(Provider):
             event.close()
 
     def _free_memory(self) -> None:
-        books = self._books
-        held = [one for _, _, memories in books.requests.values() for one in memories]
-        for registration in books.registrations.values():
+        shared = self._shared
+        held = [one for _, _, memories in shared.requests.values() for one in memories]
+        for registration in shared.registrations.values():
             if not registration.uses:
-                books.forget(registration)
-        books.registrations.clear()
-        if books.requests:
+                shared.forget(registration)
+        shared.registrations.clear()
+        if shared.requests:
             # The kernel still owns memory: freeing it would corrupt whatever comes next, so it is kept for good.
-            leak((held, books))
+            leak((held, shared))
             self.leaked_bytes: int = sum(memory.length for memory in set(held))
             if self.drain_seconds:
                 warnings.warn(
-                    f"{len(books.requests)} requests did not end within {self.drain_seconds} s; "
+                    f"{len(shared.requests)} requests did not end within {self.drain_seconds} s; "
                     "their memory is leaked on purpose",
                     ResourceWarning,
                     stacklevel=3,

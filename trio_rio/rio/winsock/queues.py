@@ -1,4 +1,4 @@
-"""What the ``winsock`` provider knows of its queues: each request, what it holds, and what may reach the kernel.
+"""The ``winsock`` provider's record of its queues and requests, and the checks before each call of the kernel.
 
 Facts
 =====
@@ -10,14 +10,14 @@ queue, and on a completion queue; COMMIT_ONLY starts the requests of its own dir
 
 Consequence
 ===========
-Whoever hands out the rules' errors must know of each request which memory it uses and whom its credit belongs to; the
-caller's context cannot tell, since callers may use one twice.
+To keep the rules, this module must know the memory and the credit of each request. The caller's context cannot
+identify a request, since a caller may use one context twice.
 
 Decision
 ========
-The kernel gets a *token* as the request's context, never used twice; :attr:`Books.requests` has what it stands for. All
-the rules are checked here, in Python, before the call: bounds, ids, credits, the socket's life. Buffer ids are ours
-too, counted from 2**32, so that an old one never means new memory. One lock serialises everything.
+The kernel gets a *token* as the request's context, never used twice; :attr:`Shared.requests` says which request it
+stands for. All rules are checked here, in Python, before the call: bounds, ids, credits, the socket's life. Buffer ids
+are ours too, counted from 2**32, so that an old one never means new memory. One lock serialises everything.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class CompletionState(Room):
     rio_cq: int
     signalling: Signalling
     outstanding: int = 0
-    found: list[RawResult] = attrs.field(factory=list)  # dequeued from the kernel, and nobody has taken them
+    found: list[RawResult] = attrs.field(factory=list)  # dequeued from the kernel ahead of the caller's dequeue
 
 
 # context of the caller, direction, memory of the data and of every other slice
@@ -97,7 +97,7 @@ Posted = tuple[int, "RequestSide", tuple[Registration, ...]]
 
 
 @attrs.define(eq=False)
-class Books:
+class Shared:
     """What the queues of one provider share."""
 
     table: Any
@@ -107,7 +107,7 @@ class Books:
     requests: dict[int, Posted] = attrs.field(factory=dict, repr=False)
     tokens: Iterator[int] = attrs.field(factory=lambda: itertools.count(1))
     dirty: dict[RequestSide, None] = attrs.field(factory=dict)  # deferred requests wait for a commit
-    was_posted: bool = False  # a request, since somebody last asked
+    was_posted: bool = False  # a request, since take_was_posted()
     slices: Any = attrs.field(init=False)  # RIO_BUF: data, local address, remote address, control, flags
     slice_pointers: list[Any] = attrs.field(init=False)
     slices_view: memoryview = attrs.field(init=False)
@@ -122,7 +122,7 @@ class Books:
         self.make_room(64)
 
     def make_room(self, results: int) -> None:
-        """Have room for that many results of one dequeue."""
+        """Make room for that many results of one dequeue."""
         self.results_room = min(results, 1 << 16)
         self.results = ffi.new("RIORESULT[]", self.results_room)
         self.results_view = memoryview(ffi.buffer(self.results))
@@ -133,7 +133,7 @@ class Books:
         """RIODequeueCompletion, with the callers' own contexts.
 
         Raises:
-          RioInternalError: the queue is corrupt, or brought what nobody posted.
+          RioInternalError: the queue is corrupt, or has the result of an unknown request.
         """
         with self.lock:
             state.signalling.is_awaited = False
@@ -155,10 +155,10 @@ class Books:
             raise RioInternalError("RIODequeueCompletion answered RIO_CORRUPT_CQ: the completion queue is damaged")
         return _RESULT.iter_unpack(self.results_view[: count * _RESULT.size])
 
-    def is_unannounced(self, state: CompletionState) -> bool:
-        """Whether a queue that is awaited holds results, and has not signalled as far as can be seen.
+    def look_for_unannounced(self, state: CompletionState) -> bool:
+        """Dequeue ahead from an armed queue that has not signalled; return whether it held results.
 
-        Only dequeueing tells. What that brings is kept for the next :meth:`dequeue`, and outstanding until then.
+        Only dequeueing can tell. The results are kept for the next :meth:`dequeue`, and outstanding until then.
         """
         signalling = state.signalling
         if not (signalling.is_awaited and state.outstanding):
@@ -215,7 +215,7 @@ class Books:
 class RequestSide(Credits[CompletionState]):
     """One direction of one socket: its credits, and the way of its requests into the kernel."""
 
-    books: Books = attrs.field(repr=False)
+    shared: Shared = attrs.field(repr=False)
     queue: RequestQueue = attrs.field(repr=False)
     rio_rq: int
     number: int  # the handle of the socket, as long as it is open
@@ -236,17 +236,17 @@ class RequestSide(Credits[CompletionState]):
 
     def post(self, buffer_id: int, offset: int, length: int, flags: int, context: int) -> int:
         """The flat form of RIOReceive and RIOSend."""
-        books = self.books
-        with books.lock:
-            memory = books.registrations.get(buffer_id)
+        shared = self.shared
+        with shared.lock:
+            memory = shared.registrations.get(buffer_id)
             if memory is None:
                 if buffer_id or length:
                     return Status.EFAULT
                 return self._hand_over(self.function, (_NULL, 0), (), flags, context, length)
             if offset < 0 or length < 0 or offset + length > memory.length:
                 return Status.EINVAL
-            _BUF.pack_into(books.slices_view, 0, memory.rio_id, offset, length)
-            return self._hand_over(self.function, (books.slices, 1), (memory,), flags, context, length)
+            _BUF.pack_into(shared.slices_view, 0, memory.rio_id, offset, length)
+            return self._hand_over(self.function, (shared.slices, 1), (memory,), flags, context, length)
 
     def post_addressed(
         self,
@@ -267,8 +267,8 @@ class RequestSide(Credits[CompletionState]):
 
     def post_full(self, slices: ExtendedSlices, flags: int, context: int) -> int:
         """RIOReceiveEx and RIOSendEx with everything: data, local address, remote address, control, flags."""
-        books = self.books
-        with books.lock:
+        shared = self.shared
+        with shared.lock:
             memories: list[Registration] = []
             pointers: list[Any] = []
             for index, slice_ in enumerate(slices):
@@ -276,14 +276,14 @@ class RequestSide(Credits[CompletionState]):
                     pointers.append(_NULL)
                     continue
                 buffer_id, offset, length = slice_
-                memory = books.registrations.get(buffer_id)
+                memory = shared.registrations.get(buffer_id)
                 if memory is None:
                     return Status.EFAULT
                 if offset < 0 or length < 0 or offset + length > memory.length:
                     return Status.EINVAL
-                _BUF.pack_into(books.slices_view, index * _BUF.size, memory.rio_id, offset, length)
+                _BUF.pack_into(shared.slices_view, index * _BUF.size, memory.rio_id, offset, length)
                 memories.append(memory)
-                pointers.append(books.slice_pointers[index])
+                pointers.append(shared.slice_pointers[index])
             data = slices[0]
             arguments = (pointers[0], 0 if data is None else 1, *pointers[1:])
             length = 0 if data is None else data.length
@@ -298,7 +298,7 @@ class RequestSide(Credits[CompletionState]):
         context: int,
         length: int,
     ) -> int:
-        """Into the kernel. On the books first: an exception in between must not lose a request."""
+        """Hand a request to the kernel. It is recorded first: an exception in between must not lose it."""
         if (self.is_stream and not length) or flags & ~self.flags_taken:
             return Status.EINVAL
         if self.outstanding >= self.limit:
@@ -307,43 +307,43 @@ class RequestSide(Credits[CompletionState]):
             return Status.ENOTSOCK
         if not self.is_bound:
             self._bind()
-        books = self.books
-        token = next(books.tokens)
-        books.requests[token] = (context, self, memories)
-        books.was_posted = True
+        shared = self.shared
+        token = next(shared.tokens)
+        shared.requests[token] = (context, self, memories)
+        shared.was_posted = True
         for memory in memories:
             memory.uses += 1
         self.outstanding += 1
         self.completions.outstanding += 1
         if not function(self.rio_rq, *arguments, flags, token):
             code = last_error()
-            if code != Status.IO_PENDING:  # which is listed among the errors of RIOSend, and means that it is under way
-                del books.requests[token]
-                books._let_go(memories)
+            if code != Status.IO_PENDING:  # listed among the errors of RIOSend; the request is under way
+                del shared.requests[token]
+                shared._let_go(memories)
                 self.outstanding -= 1
                 self.completions.outstanding -= 1
                 return code or Status.EINVAL
         if flags & RIO_MSG_DEFER:
-            books.dirty[self] = None
+            shared.dirty[self] = None
         return 0
 
     def _bind(self) -> None:
-        """A datagram socket that is not bound is bound by its first send; nobody says that of RIOSendEx."""
+        """Bind a datagram socket before its first send, as Winsock's own send does; RIOSendEx may not."""
         self.is_bound = True
         sock = self.queue.socket
         try:
             sock.getsockname()
         except OSError:  # WSAEINVAL: it is not bound
-            # Were it refused the send would say why.
+            # If this fails the send will say why.
             with contextlib.suppress(OSError):
                 sock.bind(("::" if sock.family == socket.AF_INET6 else "", 0))
 
     def commit(self) -> int:
         """RIO_MSG_COMMIT_ONLY for this direction."""
-        with self.books.lock:
+        with self.shared.lock:
             if self.end_if_closed():
                 return Status.ENOTSOCK
-            self.books.dirty.pop(self, None)
+            self.shared.dirty.pop(self, None)
             if self.function(self.rio_rq, _NULL, 0, RIO_MSG_COMMIT_ONLY, 0):
                 return 0
             return last_error()
@@ -361,7 +361,7 @@ class RequestSide(Credits[CompletionState]):
         """Zero the handle: the socket is closed, or given up. A thread on its way into post() finds no credit."""
         if not self.is_ended:
             self.rio_rq = RIO_INVALID_RQ
-            self.books.dirty.pop(self, None)
+            self.shared.dirty.pop(self, None)
             self.refuse_more()
 
 

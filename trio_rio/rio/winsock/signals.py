@@ -2,14 +2,14 @@
 
 Facts. A completion queue names an I/O completion port with a key and an OVERLAPPED, or an event. The OVERLAPPED is
 echoed in the packet and never read, but must not be NULL, and another loop on the same port (Trio's) looks packets up
-by its address. A notification stays armed until it fires, whatever happens to the sockets; nobody says what it does
-when the port or the event is closed meanwhile. [Microsoft Learn, RIO_NOTIFICATION_COMPLETION, RIONotify]
+by its address. A notification stays armed until it fires, whatever happens to the sockets; it is not documented what
+it does when the port or the event is closed meanwhile. [Microsoft Learn, RIO_NOTIFICATION_COMPLETION, RIONotify]
 
 Decision. Each completion queue gets an OVERLAPPED of its own, which lives as long as its port: a packet is known by its
 address, and keys are free for the caller. A handle that queues still use is closed with the last of them. A wake-up is
-a packet without an OVERLAPPED. The port may be somebody else's: then packets that are not ours are nobody's here, so
-that only its owner's end may be spent in :meth:`WinsockPort.wait`. Whoever finds that Windows has lost a notification
-can give it in its place (:attr:`Signalling.announce`).
+a packet without an OVERLAPPED. The port may belong to another loop. :meth:`WinsockPort.wait` drops packets that are not
+ours, so such a port is waited at only when its owner ends. Where Windows has lost a notification,
+:attr:`Signalling.announce` gives it instead.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class _Handle:
     """A handle of Windows that completion queues may still use when it is closed here."""
 
     name = ""
-    #: Whether it can be seen to have told already. A port cannot, without taking its packets.
+    #: Whether it is known to have signalled. Of a port that cannot be known without taking its packets.
     is_signalled: bool = False
 
     def __init__(self, provider: object, handle: int, *, is_owned: bool = True) -> None:
@@ -63,11 +63,11 @@ class _Handle:
         self.is_closed: bool = False
 
     def enter(self) -> None:
-        """A completion queue uses it from now on."""
+        """Count one more completion queue that uses it."""
         self._users += 1
 
     def leave(self) -> None:
-        """A completion queue is closed that used it."""
+        """Count one completion queue less; the last one closes a handle whose user has closed it."""
         self._users -= 1
         self._close_unused()
 
@@ -92,14 +92,14 @@ class _Handle:
 
 @attrs.define(eq=False)
 class Signalling:
-    """How a completion queue tells that it has results."""
+    """How a completion queue announces that it has results."""
 
     structure: Any  # RIO_NOTIFICATION_COMPLETION, or NULL
     signal: WinsockPort | WinsockEvent | None
-    announce: Callable[[], None]  # does in place of Windows what the notification does
+    announce: Callable[[], None]  # gives the notification in place of Windows
     completion_key: int = 0
     memory: Any = None  # what the structure points to
-    is_awaited: bool = False  # it was asked for, is not seen yet, and nobody has dequeued since
+    is_awaited: bool = False  # armed, not seen to fire, and not dequeued since
 
 
 class WinsockPort(_Handle, Port):
@@ -107,7 +107,7 @@ class WinsockPort(_Handle, Port):
 
     Args:
       provider: the provider that it belongs to.
-      handle: somebody else's port; ``None`` makes one.
+      handle: a port of another owner; ``None`` makes one.
       packet_key: the key of all packets there, where the port's owner gives out keys.
 
     Raises:
@@ -143,7 +143,7 @@ class WinsockPort(_Handle, Port):
         return packet
 
     def key_of(self, overlapped: int) -> int | None:
-        """A packet came: the completion key of its queue; ``None`` for one that is not ours."""
+        """Take note of a packet, and return the completion key of its queue; ``None`` if it is not ours."""
         packet = self._packets.get(overlapped)
         if packet is None:
             return None
@@ -230,7 +230,7 @@ class WinsockEvent(_Handle, Event):
         self.announce()
 
     def announce(self) -> None:
-        """Set it, though its user may have closed it: a completion queue that lives on still uses the handle."""
+        """Set it even if its user has closed it: a completion queue may still use the handle."""
         if not libraries().kernel32.SetEvent(self.handle):
             raise error_of_last_call()
 
