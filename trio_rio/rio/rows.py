@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING
 
 from .addresses import SOCKADDR_INET_SIZE_BYTES
 from .checks import request_handle
-from .types import RIO_MSG_DEFER, CommitFunction
-
-if TYPE_CHECKING:
-    from .types import RequestQueue, SendRow, SlotRow
+from .types import RIO_MSG_DEFER, CommitFunction, RequestQueue, SendRow, SlotRow
 
 
 def post_receives(

@@ -20,15 +20,13 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import attrs
 
 from ..errors import RioError
 from ..types import PROVIDER_CLOSED
-
-if TYPE_CHECKING:
-    from .readiness import ReadinessWaits
+from .readiness import ReadinessWaits
 
 # Dequeues without a look at readiness, before one looks though it has results. A socket whose peer never stops fills
 # its queue from within the posts; without this bound the other sockets would starve.
@@ -96,9 +94,7 @@ class ReadinessDriver:
         if self.is_closed:
             raise RioError(PROVIDER_CLOSED)
 
-    # ------------------------------------------------------------------------------------------------
-    # Polling
-    # ------------------------------------------------------------------------------------------------
+    # -- Polling -------------------------------------------------------------------------------------------
 
     def start_deferred(self) -> None:
         """Start every deferred request, in the order of their posts. The lock is held."""
@@ -171,9 +167,7 @@ class ReadinessDriver:
             if sock is not None:
                 sock.on_ready(readable, writable)
 
-    # ------------------------------------------------------------------------------------------------
-    # The end
-    # ------------------------------------------------------------------------------------------------
+    # -- The end -------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """End the waits, once no other thread is in the poll. The lock is held, and nothing is outstanding."""

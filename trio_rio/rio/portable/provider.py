@@ -31,14 +31,7 @@ from typing import Any, ClassVar
 
 import attrs
 
-from ..api import (
-    CompletionQueue,
-    Notification,
-    Provider,
-    ProviderName,
-    RegisteredBuffer,
-    RequestQueue,
-)
+from ..api import CompletionQueue, Notification, Provider, ProviderName, RegisteredBuffer, RequestQueue
 from ..checks import (
     check_notification,
     check_queue_size,
@@ -85,9 +78,7 @@ class PortableProvider(Provider):
     _completion_queues: dict[CompletionState, CompletionQueue] = attrs.field(factory=dict, init=False)
     _socket_queues: set[SocketQueues] = attrs.field(factory=set, init=False)
 
-    # ------------------------------------------------------------------------------------------------
-    # The thirteen functions
-    # ------------------------------------------------------------------------------------------------
+    # -- The thirteen functions ----------------------------------------------------------------------------
 
     def create_completion_queue(self, queue_size: int, notification: Notification = None) -> CompletionQueue:
         """See :meth:`Provider.create_completion_queue`."""
@@ -183,9 +174,7 @@ class PortableProvider(Provider):
             queues.receives.set_limit(limits[0])
             queues.sends.set_limit(limits[1])
 
-    # ------------------------------------------------------------------------------------------------
-    # Beside the thirteen
-    # ------------------------------------------------------------------------------------------------
+    # -- Beside the thirteen -------------------------------------------------------------------------------
 
     def close_socket(self, request_queue: RequestQueue) -> None:
         """See :meth:`Provider.close_socket`."""
@@ -285,9 +274,7 @@ class PortableProvider(Provider):
         with self._driver.entry():
             return self._driver.waits.fileno()
 
-    # ------------------------------------------------------------------------------------------------
-    # Checks; the lock is held
-    # ------------------------------------------------------------------------------------------------
+    # -- Checks; the lock is held --------------------------------------------------------------------------
 
     def _close_completion_queue(self, completion_queue: CompletionQueue) -> None:
         with self._driver.entry():

@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import status_from_errno
-
-if TYPE_CHECKING:
-    from ..types import RawResult
+from ..types import RawResult
 
 _RESULT = struct.Struct("=iIQQ")  # RIORESULT: 24 bytes
 _HAS_ERRORS = 1 << 32  # in the return value of rio_dequeue

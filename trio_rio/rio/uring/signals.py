@@ -17,15 +17,11 @@ import os
 import select
 import threading
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from ..api import Event, Port
 from ..errors import RioError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from .ring import Ring
+from .ring import Ring
 
 _NANOSECONDS = 1_000_000_000
 _EVENTS_AT_ONCE = 256

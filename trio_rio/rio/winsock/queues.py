@@ -28,7 +28,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 
@@ -44,12 +44,10 @@ from ..types import (
     BufferSlice,
     ExtendedSlices,
     RawResult,
+    RequestQueue,
 )
 from .ffi import RIO_INVALID_RQ, ffi, last_error
-
-if TYPE_CHECKING:
-    from ..types import RequestQueue
-    from .signals import Signalling
+from .signals import Signalling
 
 _RESULT = struct.Struct("=iIQQ")  # RIORESULT
 _BUF = struct.Struct("@PII")  # RIO_BUF

@@ -21,14 +21,7 @@ from typing import Any
 
 import attrs
 
-from ..api import (
-    RIO_EVENT_COMPLETION,
-    RIO_IOCP_COMPLETION,
-    Event,
-    Notification,
-    Port,
-    PortNotification,
-)
+from ..api import RIO_EVENT_COMPLETION, RIO_IOCP_COMPLETION, Event, Notification, Port, PortNotification
 from ..errors import RioError
 from .ffi import (
     INFINITE,
