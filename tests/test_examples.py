@@ -19,7 +19,7 @@ import pytest
 
 from trio_rio.rio import probe
 
-from .platforms import checks_addresses, needs_interrupts
+from .platforms import checks_addresses, complaints, needs_interrupts
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "docs" / "examples"
 PROGRAMS = sorted(path.stem for path in EXAMPLES.glob("*.py") if path.stem != "counting")
@@ -62,7 +62,7 @@ def started(program: str, *options: str) -> Iterator[tuple[subprocess.Popen[str]
 def numbers_of(process: subprocess.Popen[str]) -> dict[str, float]:
     """What a program prints until its end, which must be one without an error."""
     output, errors = process.communicate(timeout=PATIENCE_SECONDS)
-    assert (process.returncode, errors) == (0, ""), output
+    assert (process.returncode, complaints(errors)) == (0, ""), output
     return {name: float(value) for name, value in re.findall(r"^([a-z ]+): +([\d.]+)$", output, re.MULTILINE)}
 
 

@@ -204,16 +204,16 @@ async def test_nothing_is_armed_while_there_is_time_to_poll() -> None:
 )
 async def test_queues_are_armed_when_the_time_to_poll_is_over(way: str) -> None:
     """After busy_poll_seconds without a result the run sleeps, and a result that comes then wakes it."""
-    async with open_pair() as (client, server), trio.open_nursery() as nursery:
-        nursery.start_soon(client.recv, 10)
-        await trio.sleep(0.05)  # this long nothing comes
-        before = trio_rio.current_statistics()
-        assert before.notifications_armed > 0
-        threading.Timer(0.02, server._sock.send, (b"x",)).start()  # type: ignore[attr-defined]
-        nursery.cancel_scope.deadline = trio.current_time() + PATIENCE_SECONDS
-    assert not nursery.cancel_scope.cancelled_caught
-    assert trio_rio.current_statistics().notifications_received > before.notifications_received
-    assert trio_rio.current_statistics().notification == way
+    async with open_pair() as (client, server):
+        with trio.fail_after(PATIENCE_SECONDS):
+            # Where the machine is busy, polling may go on until the result is there.
+            while not trio_rio.current_statistics().notifications_received:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(client.recv, 10)
+                    await trio.sleep(0.05)  # this long nothing comes
+                    assert trio_rio.current_statistics().notifications_armed > 0
+                    threading.Timer(0.02, server._sock.send, (b"x",)).start()  # type: ignore[attr-defined]
+        assert trio_rio.current_statistics().notification == way
 
 
 @pytest.mark.rio_config(notification="event")

@@ -133,8 +133,11 @@ def check(provider: str, cancellation: str, call: str) -> None:
     program = PROGRAM.format(
         root=str(ROOT), call=(CALLS | DATAGRAM_CALLS)[call], provider=provider, cancellation=cancellation
     )
-    done = python(program, provider="portable" if provider == "stock" else provider)
-    assert done.stdout.split() == ["failed"]
+    outcomes = []
+    while outcomes.count("failed") == 0 and len(outcomes) < 5:  # a call may find memory that something else has freed
+        outcomes += python(program, provider="portable" if provider == "stock" else provider).stdout.split()
+    assert outcomes[-1:] == ["failed"]
+    assert set(outcomes) <= {"failed", "received"}
 
 
 @pytest.mark.parametrize("cancellation", ["request", "detach"])
