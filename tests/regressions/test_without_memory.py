@@ -70,7 +70,7 @@ async def main():
     udp = trio.socket.socket(type=socket.SOCK_DGRAM)
     await udp.bind(("127.0.0.1", 0))
     sender = socket.socket(type=socket.SOCK_DGRAM)
-    outcomes = []
+    outcomes: list[str] = []
 
     async def receive():
         try:
@@ -133,7 +133,7 @@ def check(provider: str, cancellation: str, call: str) -> None:
     program = PROGRAM.format(
         root=str(ROOT), call=(CALLS | DATAGRAM_CALLS)[call], provider=provider, cancellation=cancellation
     )
-    outcomes = []
+    outcomes: list[str] = []
     while outcomes.count("failed") == 0 and len(outcomes) < 5:  # a call may find memory that something else has freed
         outcomes += python(program, provider="portable" if provider == "stock" else provider).stdout.split()
     assert outcomes[-1:] == ["failed"]
