@@ -8,7 +8,7 @@ the wrong one. A child of ``fork`` shares the poll set itself with its parent, a
 Consequence. Exactly one thread may be inside the poll, and never with the lock held; the others must sleep on
 something else. In a child nothing may be touched, not even the lock.
 
-Decision. Leader and followers: a thread that finds nobody polling polls, all others wait on a condition; the leader
+Decision. Leader and followers: a thread polls if no other does, all others wait on a condition; the leader
 serves what came, tells all, and leaves, and the next follower takes its place. A thread that makes a packet
 while another one polls wakes that one up. The process id is compared before the lock is taken.
 """

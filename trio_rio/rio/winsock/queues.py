@@ -349,7 +349,7 @@ class RequestSide(Credits[CompletionState]):
     # -- life ------------------------------------------------------------------------------------------
 
     def end_if_closed(self) -> bool:
-        """End the queue if its socket was closed, by whomever; return whether it has ended."""
+        """End the queue if its socket was closed here or elsewhere; return whether it has ended."""
         if self.rio_rq != RIO_INVALID_RQ and self.queue.socket.fileno() == self.number:
             return False
         self.end()
