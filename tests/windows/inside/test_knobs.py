@@ -16,12 +16,12 @@ def test_delayed_completions(bench: Bench, knobs: Any) -> None:
     knobs(DELAY_MILLISECONDS=200)
     _, peer, queue = bench.tcp()
     peer.send(b"abcd")
-    start = time.monotonic()
+    start = time.perf_counter()
     for i in range(4):
         bench.receive(queue, i, 1)
     assert [result[1] for result in bench.collect(4)] == [1] * 4
     assert bench.memory.get(0, 4) == b"abcd"
-    assert time.monotonic() - start > 0.01
+    assert time.perf_counter() - start > 0.01
 
 
 def test_short_receives(bench: Bench, knobs: Any) -> None:
