@@ -335,11 +335,11 @@ trio_rio.run(main)
 
 
 @needs_limits
-def test_no_descriptors_left_to_accept(rio_provider: str) -> None:
+@pytest.mark.parametrize("serve", ["trio.serve_tcp", "trio_rio.serve_tcp"])
+def test_no_descriptors_left_to_accept(rio_provider: str, serve: str) -> None:
     """A server that runs out of descriptors logs it, goes on, and serves everybody when there are some again."""
-    done = subprocess.run(
-        command(NO_DESCRIPTORS_TO_ACCEPT), env=environment(rio_provider), capture_output=True, text=True, timeout=60
-    )
+    program = NO_DESCRIPTORS_TO_ACCEPT.replace("trio.serve_tcp", serve)
+    done = subprocess.run(command(program), env=environment(rio_provider), capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "accept" in done.stderr
 

@@ -1,8 +1,12 @@
 """RioListener: a listening socket whose connections are RioStreams.
 
-Some errors of accept(2) concern one connection that is gone already, others the listener. Trio has learnt over years
-which is which, so a ``trio.SocketListener`` does the accepting.
-"""
+Facts. Some errors of accept(2) concern one connection that is gone already, others the listener. Trio has learnt over
+years which is which. On most systems an accepted socket inherits the options of the listening one; none documents that
+of all options.
+
+Decision. A ``trio.SocketListener`` accepts, and tells of errors. What waits already may be taken by a plain call, many
+in a row (:mod:`.serve`); where that fails, the next ordinary accept says how. Whether options are inherited is looked
+at once."""
 
 from __future__ import annotations
 
@@ -11,7 +15,9 @@ from typing import final
 import trio
 from trio.abc import Listener
 
-from .stream import RioStream, rio_stream_from
+from .._engine.current import current_engine
+from .._trio import stdlib_socket_of
+from .stream import RioStream, rio_stream_from, rio_stream_on, set_stream_options
 
 
 @final
@@ -26,7 +32,7 @@ class RioListener(Listener[RioStream]):
       ValueError: not of type ``SOCK_STREAM``, or not listening.
     """
 
-    __slots__ = ("__weakref__", "_accepting", "socket")
+    __slots__ = ("__weakref__", "_accepting", "_inherits", "socket")
 
     #: The Trio socket that this listener wraps.
     socket: trio.socket.SocketType
@@ -37,6 +43,7 @@ class RioListener(Listener[RioStream]):
         except (TypeError, ValueError) as error:
             raise type(error)(str(error).replace("SocketListener", "RioListener")) from None
         self.socket = socket
+        self._inherits: bool | None = None  # whether what it accepts has its options; None: nobody has looked
 
     async def accept(self) -> RioStream:
         """Wait for a connection. A checkpoint; cancelling it takes none.
@@ -49,6 +56,37 @@ class RioListener(Listener[RioStream]):
           OSError: anything else. ``trio.serve_listeners`` goes on after EMFILE, ENFILE, ENOBUFS and ENOMEM.
         """
         return rio_stream_from(await self._accepting.accept())
+
+    async def _wait(self) -> None:
+        """Wait for a connection, or an error, to be there. A checkpoint.
+
+        Raises:
+          ClosedResourceError: the listener was closed, before or meanwhile.
+          BusyResourceError: another task is accepting.
+        """
+        number = self.socket.fileno()
+        if number == -1:
+            raise trio.ClosedResourceError("this listener was already closed")
+        if self._inherits is None:
+            set_stream_options(self.socket)
+        await trio.lowlevel.wait_readable(number)
+
+    def _accept_waiting(self) -> RioStream | None:
+        """Take a connection that waits. ``None``: there is none, or it cannot be had, as :meth:`accept` tells."""
+        listening = stdlib_socket_of(self.socket)
+        try:
+            accepted = trio.socket.from_stdlib_socket(listening.accept()[0])
+        except OSError:
+            return None
+        engine = current_engine()
+        if engine is not None:
+            engine.own_sockets.adopt_accepted(listening, stdlib_socket_of(accepted))
+        if self._inherits is None:
+            option = trio.socket.IPPROTO_TCP, trio.socket.TCP_NODELAY
+            self._inherits = accepted.getsockopt(*option) == self.socket.getsockopt(*option)
+        if not self._inherits:
+            set_stream_options(accepted)
+        return rio_stream_on(accepted)
 
     async def aclose(self) -> None:
         """Close the socket, then a checkpoint; a task that accepts gets ClosedResourceError. Twice is allowed."""

@@ -40,6 +40,16 @@ _RECEIVE_SIZE_BYTES = 65536
 _NOT_SENT_LOW_WATER_BYTES = 16384
 
 
+def set_stream_options(socket: trio.socket.SocketType) -> None:
+    """Set the options that a stream's socket has; on a listening socket, for what it accepts, where that inherits."""
+    # A socket that is no TCP socket has no such options.
+    with contextlib.suppress(OSError):
+        socket.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_NODELAY, 1)
+    if hasattr(trio.socket, "TCP_NOTSENT_LOWAT"):
+        with contextlib.suppress(OSError):
+            socket.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_NOTSENT_LOWAT, _NOT_SENT_LOW_WATER_BYTES)
+
+
 @final
 class RioStream(StreamOnSocket):
     """A byte stream on a connected socket: a :class:`trio.abc.HalfCloseableStream`.
@@ -66,12 +76,7 @@ class RioStream(StreamOnSocket):
         if socket.type != stdlib_socket.SOCK_STREAM:
             raise ValueError("RioStream requires a SOCK_STREAM socket")
         self._begin(socket)
-        # A socket that is no TCP socket has no such options.
-        with contextlib.suppress(OSError):
-            self.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_NODELAY, 1)
-        if hasattr(trio.socket, "TCP_NOTSENT_LOWAT"):
-            with contextlib.suppress(OSError):
-                self.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_NOTSENT_LOWAT, _NOT_SENT_LOW_WATER_BYTES)
+        set_stream_options(socket)
 
     # -- receiving -------------------------------------------------------------------------------------------
 
@@ -265,10 +270,14 @@ class RioStream(StreamOnSocket):
 
         Tasks that wait on the stream get ClosedResourceError. Leases on it end: their views are unusable from now on.
         """
-        self._channel = None
-        self.socket.close()
-        leases_of_run().end_those_of(self)
+        self._close()
         await trio.lowlevel.checkpoint()
+
+    def _close(self) -> None:
+        if self.socket.fileno() != -1:
+            self._channel = None
+            self.socket.close()
+        leases_of_run().end_those_of(self)
 
     @overload
     def setsockopt(self, level: int, option: int, value: int | Buffer) -> None: ...
@@ -313,8 +322,13 @@ class RioStream(StreamOnSocket):
 trio.SocketStream.register(RioStream)
 
 
+def rio_stream_on(socket: trio.socket.SocketType) -> RioStream:
+    """Make a RioStream on a socket that has the options of a stream."""
+    made = RioStream.__new__(RioStream)
+    made._begin(socket)
+    return made
+
+
 def rio_stream_from(stream: trio.SocketStream) -> RioStream:
     """Make a RioStream of a SocketStream, which has set the options of its socket and must not be used any more."""
-    made = RioStream.__new__(RioStream)
-    made._begin(stream.socket)
-    return made
+    return rio_stream_on(stream.socket)
