@@ -145,7 +145,7 @@ class Channel(Traffic):
         return request
 
     def take_bytes(self, request: Request) -> bytes:
-        """The bytes that a receive brought; gives its memory back.
+        """Return the bytes that a receive brought, and give its memory back.
 
         Raises:
           MemoryError: there is no memory for them: the next reader has them.
@@ -175,11 +175,11 @@ class Channel(Traffic):
         self.keep_unread(ahead)
 
     def ahead_or_new(self) -> ReadAhead:
-        """What receives ahead; or one that posts nothing, for what is put back."""
+        """Return the socket's read-ahead, or a new one that posts nothing and is for what is put back."""
         return self.ahead or ReadAhead(self, self._end_outdated, self._end_put_back)
 
     def keep_unread(self, ahead: ReadAhead) -> None:
-        """What is unread there comes first from now on."""
+        """Let the next reader have first what is unread in ``ahead``."""
         if self.is_closed:
             ahead.end()
             return
@@ -317,7 +317,7 @@ class Channel(Traffic):
         return True
 
     def take_sent(self, request: Request) -> int:
-        """How many bytes a send took; gives its memory back."""
+        """Return how many bytes a send took, and give its memory back."""
         count = request.count
         self.pool.finish(request)
         return count
@@ -325,7 +325,7 @@ class Channel(Traffic):
     # -- completions that no task waits for, and the end ---------------------------------------------------
 
     def keep(self, request: Request) -> None:
-        """A request that no task waits for has completed."""
+        """Handle the completion of a request that no task waits for."""
         if request.is_receive:
             assert self.ahead is not None
             self.ahead.keep(request)
@@ -345,7 +345,7 @@ class Channel(Traffic):
         return [*requests, *self.sends, *(self.ahead.posted if self.ahead is not None else ())]
 
     def close(self) -> bool:
-        """The socket is being closed: wake who waits, and end its requests. Twice is allowed.
+        """Wake the tasks that wait, and end the requests: the socket is being closed. Twice is allowed.
 
         Returns whether the socket itself may be closed now. False: sends are in flight, and the channel took the
         descriptor over and closes it when they have completed.
@@ -377,7 +377,7 @@ class Channel(Traffic):
         self.is_direct = False
 
     def _end_requests(self, requests: list[Request]) -> list[Any]:
-        """Drop what was received ahead, and what these will bring. Returns the tasks that wait for something."""
+        """Drop what was received ahead, and what these requests will bring. Returns the tasks that wait."""
         tasks = [request.task for request in requests if request.task is not None]
         for request in requests:
             request.task = None
@@ -408,7 +408,7 @@ class Channel(Traffic):
             self.end_linger()
 
     def end_linger(self) -> None:
-        """All is sent, or the time is over: close the socket for good."""
+        """Close a lingering socket for good: all is sent, or the time is over."""
         if self.is_lingering and self.lingered is not None:
             self.is_lingering = False
             self.lingered.set()
@@ -416,7 +416,7 @@ class Channel(Traffic):
             self.request_queue.provider.close_socket(self.request_queue)
 
     def abandon(self, *, wakes: bool = False) -> bool:
-        """The run is over, or the descriptor is somebody else's now: end the requests, leave the socket alone.
+        """End the requests and leave the socket alone: the run is over, or the descriptor has another owner.
 
         Closed is a socket with requests in flight that cannot be cancelled, and one that would go on with a hole: what
         was received and nobody read, or sends that did not go; of the former it says so. ``wakes``: others close the
@@ -441,7 +441,7 @@ class Channel(Traffic):
         return is_lost
 
     def _leave_descriptor(self) -> bool:
-        """Others close the descriptor: what is in flight goes on by a duplicate. False: there can be none."""
+        """Go on by a duplicate of the descriptor, which others are about to close. False: there can be none."""
         try:
             own = self.sock.dup()
         except OSError:
@@ -460,7 +460,7 @@ class Channel(Traffic):
         return True
 
     def let_go(self) -> None:
-        """A Trio socket was dropped without a close: close, where requests would keep the stdlib socket open."""
+        """Close, after a Trio socket was dropped without a close, where requests would keep the stdlib socket open."""
         self.users -= 1
         if self.users or self.is_closed or self.engine.is_foreign:
             return

@@ -122,7 +122,7 @@ class Lease:
             raise RioError("this lease belongs to another run")
 
     def end(self) -> None:
-        """The block is over: the views are released, the memory goes back. Not a checkpoint.
+        """End it with its block: the views are released, the memory goes back. Not a checkpoint.
 
         Raises:
           BufferError: something made from a view is still in use; the memory is kept until it is not.
@@ -136,7 +136,7 @@ class Lease:
             )
 
     def revoke(self, ended_by: str) -> bool:
-        """End it from outside, without an error. Whether all of the memory was free."""
+        """End it from outside, without an error. Returns whether all of the memory was free."""
         if self.ended_by is not None:
             return True
         parts = self._release(ended_by)
@@ -217,7 +217,7 @@ class LeaseBook:
         return lease
 
     def forget(self, holder_id: int, lease_id: int) -> None:
-        """It has ended."""
+        """Forget a lease that has ended."""
         leases = self.live.get(holder_id, {})
         leases.pop(lease_id, None)
         if not leases:
@@ -232,7 +232,7 @@ class LeaseBook:
             self.sweep()
 
     def has_lent(self, exporter: object) -> bool:
-        """Whether it is what a view of lent memory is of."""
+        """Whether lent memory is seen through this object."""
         return id(exporter) in self.exporters
 
     def is_full(self) -> bool:
@@ -249,7 +249,7 @@ class LeaseBook:
         return [lease for leases in self.live.values() for lease in _alive(leases)]
 
     def end_those_of(self, holder: object) -> None:
-        """The holder was closed: its views are unusable from now on."""
+        """End the leases of a holder that was closed: their views are unusable from now on."""
         for lease in _alive(self.live.get(id(holder), {})):
             lease.revoke("close")
 
@@ -290,7 +290,7 @@ class LeaseBook:
             self._room.unpark_all()
 
     def close(self) -> list[Lease]:
-        """The run is over: end all leases. Returns those that were held; nobody will use their memory again."""
+        """End all leases with the run. Returns those that were held; nobody will use their memory again."""
         self.leftovers.do()
         held = self.held()
         for lease in held:

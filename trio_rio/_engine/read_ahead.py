@@ -124,7 +124,7 @@ class ReadAhead:
         return code
 
     async def receive(self, size: int, take: Callable[[], Any] | None = None, *, tries: bool = True) -> Any:
-        """What came first, at most ``size`` bytes of it; 0 waits until something is there and takes nothing.
+        """Return what came first, at most ``size`` bytes of it; 0 waits until something is there and takes nothing.
 
         ``take`` takes it in another way than :meth:`read`, in the same moment. ``tries``: as a receive does; a wait for
         readability ends only when as much is there as SO_RCVLOWAT says. ``None``: nothing is posted, and nothing can
@@ -212,7 +212,7 @@ class ReadAhead:
         return self._read(size, memoryview.tobytes, peek=peek) if size else (b"", None)
 
     def _read(self, size: int, copy: Callable[[memoryview], CopyT], *, peek: bool) -> tuple[CopyT, Address | None]:
-        """What cannot be copied stays."""
+        """Take from the front by ``copy``. What cannot be copied stays."""
         if not self.unread:
             return copy(memoryview(b"")), None
         request = self.unread[0]
@@ -269,7 +269,7 @@ class ReadAhead:
             self.end_put_back()
 
     def keep(self, request: Request) -> None:
-        """A receive has completed: keep what it brought, and give it to the task that waits."""
+        """Keep what a completed receive brought, and give it to the task that waits."""
         self.posted.remove(request)
         if self.is_taking_back and request.status == Status.OPERATION_ABORTED:
             request.finish()
@@ -286,7 +286,7 @@ class ReadAhead:
             trio.lowlevel.reschedule(task, outcome.capture(take))
 
     def end(self) -> list[Any]:
-        """The socket is being closed: drop what nobody read. Returns the tasks that wait."""
+        """Drop what nobody read, since the socket is being closed. Returns the tasks that wait."""
         self.posted.clear()
         while self.unread:
             self.unread.popleft().finish()

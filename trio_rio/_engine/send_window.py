@@ -102,7 +102,7 @@ class SendWindow:
             await self._wait_for_change()
 
     def keep(self, request: Request) -> None:
-        """A send has completed: there is room again."""
+        """Handle the completion of a send: there is room again."""
         self.bytes_in_flight -= request.length
         if request.status:
             self.error_status = request.status
@@ -117,7 +117,7 @@ class SendWindow:
                 self.traffic.sock.shutdown(socket.SHUT_WR)
 
     def shutdown(self, how: int) -> None:
-        """Shut the socket down; but sending only when all is sent. No send is taken any more."""
+        """Shut the socket down, but sending only when all is sent. After that no send is taken."""
         sock = self.traffic.sock
         is_of_sending = how in (socket.SHUT_WR, socket.SHUT_RDWR)
         if not (is_of_sending and self.traffic.sends):
@@ -132,7 +132,7 @@ class SendWindow:
                 trio.lowlevel.reschedule(task)
 
     def end(self) -> list[Any]:
-        """Nobody waits any more. Returns the tasks that did."""
+        """Take out the tasks that wait for room, and return them."""
         tasks = list(self.traffic.window_waiters)
         self.traffic.window_waiters.clear()
         return tasks
