@@ -8,7 +8,9 @@ from __future__ import annotations
 import pytest
 
 import trio_rio
-from trio_rio.rio.chooser import check_provider_name
+from trio_rio.rio.chooser import ENVIRONMENT_VARIABLE, check_provider_name
+
+_environment = pytest.StashKey[pytest.MonkeyPatch]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -27,14 +29,19 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         if name is not None:
             check_provider_name(name, "--rio-provider")
-        trio_rio.install(trio_rio.RioConfig(provider=name))
+            # Also for tests that call trio_rio.run() themselves, and for their children.
+            config.stash[_environment] = pytest.MonkeyPatch()
+            config.stash[_environment].setenv(ENVIRONMENT_VARIABLE, name)
+        trio_rio.install()
     except (ValueError, trio_rio.RioUnavailableError) as error:
         raise pytest.UsageError(str(error)) from None
 
 
-def pytest_unconfigure() -> None:
+def pytest_unconfigure(config: pytest.Config) -> None:
     """Uninstall it."""
     trio_rio.uninstall()
+    if _environment in config.stash:
+        config.stash[_environment].undo()
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -11,13 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from ..platforms import FOREIGN_PROVIDER
+
 # Prints what a program sees of how it was started.
 REPORT = """
 import json, os, sys
 print(json.dumps([sys.argv, sys.path[:1], __name__, __package__ or None]))
 """
 
-# Prints the provider that serves an ordinary trio.run().
+# Prints the provider that serves an ordinary trio.run(), and one that the program puts on the backend itself.
 PROVIDER = """
 import trio, trio_rio
 
@@ -25,6 +27,7 @@ async def main():
     print(trio_rio.current_statistics().provider)
 
 trio.run(main)
+trio_rio.run(main)
 """
 
 
@@ -74,9 +77,10 @@ def test_the_program_sees_what_python_shows(program: Path, command: list[str]) -
 
 @pytest.mark.parametrize("provider", ["portable"])
 def test_trio_run_in_the_program_is_served(tmp_path: Path, provider: str) -> None:
-    """An ordinary trio.run() in the program runs on the provider that was asked for."""
+    """Any run of the program runs on the provider that was asked for, whatever the environment says."""
     (tmp_path / "script.py").write_text(PROVIDER)
-    assert run("--provider", provider, "script.py", cwd=tmp_path).stdout == f"{provider}\n"
+    ran = run("--provider", provider, "script.py", cwd=tmp_path, TRIO_RIO_PROVIDER=FOREIGN_PROVIDER)
+    assert ran.stdout == f"{provider}\n" * 2
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def strace(tmp_path: Path) -> Strace:
 
 @pytest.mark.parametrize("error", REFUSALS)
 def test_a_refused_ring_is_explained_once(strace: Strace, error: str) -> None:
-    """Where no ring can be made, portable serves, and one INFO line has the reason and the remedy of the probe."""
+    """Where no ring can be made, portable serves, and one WARNING has the reason and the remedy of the probe."""
     said = strace.report(f"io_uring_setup:error={error}", 5)
     reason, remedy = said["probe"]["uring"]
     meaning, advice = REFUSALS[error]
@@ -89,7 +89,7 @@ def test_a_refused_ring_is_explained_once(strace: Strace, error: str) -> None:
     assert advice in remedy
     assert said["provider"] == "portable"
     ((level, text),) = said["log"]
-    assert level == "INFO"
+    assert level == "WARNING"
     assert reason in text
     assert remedy in text
 
@@ -102,7 +102,7 @@ def test_a_ring_that_must_not_be_entered_is_refused(strace: Strace, error: str) 
     assert f"io_uring_enter failed with {error}: " in reason
     assert "io_uring_enter in the" in remedy
     assert said["provider"] == "portable"
-    assert [level for level, _ in said["log"]] == ["INFO"]
+    assert [level for level, _ in said["log"]] == ["WARNING"]
 
 
 @pytest.mark.parametrize("error", REFUSALS)
@@ -138,5 +138,5 @@ def test_a_ring_without_its_wake_up_descriptor_is_refused(strace: Strace) -> Non
     """When there is a ring and no descriptor for the eventfd beside it, portable serves, and the reason names both."""
     said = strace.report("eventfd2:error=EMFILE", 5)
     assert said["provider"] == "portable"
-    assert [level for level, _ in said["log"]] == ["INFO"]
+    assert [level for level, _ in said["log"]] == ["WARNING"]
     assert said["probe"]["uring"][0].startswith("eventfd failed with EMFILE: ")

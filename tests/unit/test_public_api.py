@@ -10,6 +10,7 @@ import enum
 import importlib
 import inspect
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,7 @@ def lines() -> Iterator[str]:
                     yield f"{module_name}.{name}.{attribute}{shown(inspect.getattr_static(value, attribute, None))}"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="the list is of POSIX, where some constants have other values")
 def test_the_public_names_are_the_recorded_ones() -> None:
     """What importing the package gives is what the list says."""
     recorded, found = LIST.read_text(encoding="utf-8").splitlines(), list(lines())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import runpy
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import trio_rio
 
+from ..rio.chooser import ENVIRONMENT_VARIABLE
 from .exits import EXIT_OK, fail
 
 RUN_USAGE = "python -m trio_rio run [-h] [--provider NAME] (SCRIPT | -m MODULE) [ARGUMENT ...]"
@@ -38,7 +40,9 @@ def run(options: argparse.Namespace) -> int:
     if not is_module and not Path(name).is_file():
         return fail(f"can't open file {name!r}: there is no such file")
     sys.argv = program
-    trio_rio.install(trio_rio.RioConfig(provider=options.provider))
+    if options.provider is not None:
+        os.environ[ENVIRONMENT_VARIABLE] = options.provider  # also for a program that calls trio_rio.run() itself
+    trio_rio.install()
     if is_module:
         runpy.run_module(name, run_name="__main__", alter_sys=True)
         return EXIT_OK

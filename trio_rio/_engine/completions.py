@@ -100,13 +100,13 @@ class Drain:
         self.counters.received += 1
 
 
-@attrs.define(eq=False, kw_only=True)
+@attrs.define(eq=False)
 class Collector(Drain):
     """The drain of a queue that sockets share."""
 
-    pool: RequestPool
-    requests: list[Request]  # the pool's
-    limit: int  # results of one batch
+    pool: RequestPool = attrs.field(kw_only=True)
+    requests: list[Request] = attrs.field(kw_only=True)  # the pool's
+    limit: int = attrs.field(kw_only=True)  # results of one batch
     is_pending: bool = False  # the notifier is to dispatch a batch
 
     def dispatch_batch(self) -> int:

@@ -34,7 +34,6 @@ class PlainIOManager(StockIOManager):
     def __init__(self, config: RioConfig, because: str, provider: Provider) -> None:
         super().__init__()
         try:
-            because = f"{because}; sockets go Trio's own way, which costs less"
             self.engine: Engine = Engine(self, provider, provider.create_port(), config, because)
         except BaseException:
             super().close()

@@ -190,7 +190,7 @@ def choose_provider(forced: Forced, refusals: Sequence[RioUnavailableError] = ()
         if any(refusal.provider == candidate for refusal in refusals):
             continue
         try:
-            return Choice(_open_candidate(candidate), _because(refused), tuple(refused))
+            return Choice(_open_candidate(candidate), _because(refused, candidate), tuple(refused))
         except RioUnavailableError as error:
             refused.append(error)
     raise AssertionError("portable serves everywhere")
@@ -201,11 +201,13 @@ def is_news(refusal: RioUnavailableError) -> bool:
     return sys.platform.startswith(_PLATFORMS[refusal.provider])
 
 
-def _because(refusals: list[RioUnavailableError]) -> str:
+def _because(refusals: list[RioUnavailableError], chosen: str) -> str:
     news = [refusal for refusal in refusals if is_news(refusal)]
-    if not news:
-        return "it is the first choice on this platform, and works"
-    return "it works here, and " + "; ".join(f"{error.provider} does not: {error.reason}" for error in news)
+    reason = "it is the first choice on this platform, and works"
+    if news:
+        reason = "it works here, and " + "; ".join(f"{error.provider} does not: {error.reason}" for error in news)
+    # For a run, which is what most choices are for; nobody has asked for it.
+    return f"{reason}; the sockets of a run go Trio's own way, which costs less" if chosen == _LAST else reason
 
 
 def _probe_one(name: ProviderName) -> ProviderProbe:
@@ -237,4 +239,4 @@ def probe(name: str | None = None) -> ProbeReport:
     chosen = next((one for one in providers if one.is_available), providers[-1])  # as a choice takes the last one
     before = [RioUnavailableError(one.name, one.reason, one.remedy) for one in providers if not one.is_available]
     before = before[: [one.name for one in providers].index(chosen.name)]
-    return ProbeReport(chosen.name, _because(before), providers)
+    return ProbeReport(chosen.name, _because(before, chosen.name), providers)

@@ -31,4 +31,4 @@ def _find() -> Callable[[int], bytes] | None:
 
 
 #: Makes bytes of this size (2 or more) with arbitrary content; ``None`` where that is not possible.
-new_bytes = _find()
+new_bytes: Callable[[int], bytes] | None = _find()

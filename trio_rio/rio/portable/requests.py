@@ -87,8 +87,13 @@ class RequestSide(Credits[CompletionState], abc.ABC):
     queues: SocketQueues | None  # None: ended, and no cycle keeps the socket
     socket_context: int
     family: int
+    outstanding: int = attrs.field(default=0, init=False)
     pending: deque[Request] = attrs.field(factory=deque)
     done: int = 0
+
+    def note_done(self, count: int) -> None:
+        """Remember how many bytes the head has moved so far."""
+        self.done = count
 
     @abc.abstractmethod
     def attempt(self, request: Request) -> bool:
@@ -263,10 +268,10 @@ class StreamReceives(RequestSide):
             self.fail(request, error)
             return True
         if request[1] & RIO_MSG_WAITALL and 0 < count < len(view):
-            self.done = done + count
+            self.note_done(done + count)
             return False  # when there is more already, the poll set says so
         if done:
-            self.done = 0
+            self.note_done(0)
         self.completions.put((0, done + count, self.socket_context, request[2]), self, request)
         return True
 
@@ -289,10 +294,10 @@ class StreamSends(RequestSide):
             self.fail(request, error)
             return True
         if count < len(view) and not request[1] & MSG_PART:
-            self.done = done + count
+            self.note_done(done + count)
             return False
         if done:
-            self.done = 0
+            self.note_done(0)
         self.completions.put((0, done + count, self.socket_context, request[2]), self, request)
         return True
 
@@ -316,7 +321,7 @@ class DatagramReceives(RequestSide):
         except BlockingIOError:
             return False
         except OSError as error:
-            self.done = len(view) if error.errno == errno.EMSGSIZE else 0
+            self.note_done(len(view) if error.errno == errno.EMSGSIZE else 0)
             self.fail(request, error)
             return True
         if target is not None:  # without an address it must not keep that of another datagram

@@ -22,7 +22,7 @@ def _declarations() -> str:
     return "\n".join(line for line in lines if not line.startswith(skipped))
 
 
-ffibuilder = FFI()
+ffibuilder: FFI = FFI()
 ffibuilder.cdef(_declarations())
 ffibuilder.set_source(
     "trio_rio.rio._uring_native",
