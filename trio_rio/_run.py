@@ -89,8 +89,9 @@ def _make_manager(config: RioConfig, forced: Forced, class_of: Callable[[str], t
     while True:
         choice = choose_provider(forced, refusals)
         name = choice.provider.name
+        kind = _kind_of_manager(name, forced)
         try:
-            manager = class_of(_kind_of_manager(name, forced))(config, choice.because, choice.provider)
+            manager = class_of(kind)(config, choice.because, choice.provider)
         except BaseException as error:
             choice.provider.close()
             if not isinstance(error, RioCallError) or name == "portable":
@@ -100,7 +101,7 @@ def _make_manager(config: RioConfig, forced: Forced, class_of: Callable[[str], t
                 raise refusal from error
             refusals = (*choice.refusals, refusal)
         else:
-            _log_refusals(_kind_of_manager(name, forced), choice.refusals)
+            _log_refusals(kind, choice.refusals)
             return manager
 
 

@@ -52,9 +52,7 @@ def claim_receive(traffic: Traffic) -> bool:
 
 def check_no_send_waits(traffic: Traffic) -> None:
     """Raise BusyResourceError if a task's send has to wait for the socket to take more."""
-    sends_of_tasks = traffic.window_waiters if traffic.engine.send_window_bytes else traffic.sends
-    if sends_of_tasks and traffic.engine.provider.try_sends(traffic.request_queue):
-        raise trio.BusyResourceError("another task is already sending on this socket")
+    _check_room(traffic, traffic.window_waiters if traffic.engine.send_window_bytes else traffic.sends)
 
 
 def claim_send(traffic: Traffic) -> bool:
@@ -76,6 +74,10 @@ def check_may_wait_to_send(traffic: Traffic) -> None:
 
     Where a window is full for another reason, as always where that cannot be known, several may wait.
     """
-    others = traffic.window_waiters or traffic.write_key in traffic.waits
+    _check_room(traffic, traffic.window_waiters or traffic.write_key in traffic.waits)
+
+
+def _check_room(traffic: Traffic, others: object) -> None:
+    """Raise BusyResourceError if there are others, and the socket takes no more of their sends."""
     if others and traffic.engine.provider.try_sends(traffic.request_queue):
         raise trio.BusyResourceError("another task is already sending on this socket")

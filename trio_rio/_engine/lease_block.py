@@ -83,7 +83,10 @@ class LeaseBlock(Generic[HolderT]):
         if exc_value is not None:
             self._end_after_error()
             return
-        lease = self._held()
+        await self._end(self._held())
+
+    async def _end(self, lease: Lease) -> None:
+        """End the lease with its block, which has not raised. What else the end of the block does is the subclass's."""
         is_closed = self._holder.socket.fileno() == -1
         lease.end()
         if is_closed:

@@ -23,8 +23,6 @@ from .._engine.taking import give_back_whole, receive_on_demand, take_whole, wai
 from .base import StreamOnSocket, raise_translated
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from .._engine.channel import Channel
     from .._engine.resources import Resources
 
@@ -163,17 +161,8 @@ class SendLease(_StreamLease):
         view[:] = bytes(self._size_bytes)  # nobody may send what another connection has received
         return view
 
-    @enable_ki_protection
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if exc_value is not None:
-            self._end_after_error()
-            return
-        lease, stream = self._held(), self._holder
+    async def _end(self, lease: Lease) -> None:
+        stream = self._holder
         try:
             stream._check_not_ended()
             with stream._sending():
