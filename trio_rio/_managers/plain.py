@@ -3,8 +3,8 @@
 Facts. Where RIO is not to be had, the ``portable`` provider can stand in for it: its requests and queues are Python on
 top of the very calls that Trio's sockets make themselves, and cost up to twice as much.
 
-Consequence. Who asks for completion queues by name, wants them for their own sake. A program that merely runs where
-io_uring is refused must not pay for what it does not get.
+Consequence. A program that asks for ``portable`` by name wants completion queues for their own sake. One that merely
+runs where io_uring is refused must not pay for what it does not get.
 
 Decision. Where nobody asks for ``portable``, sockets go Trio's own way, by Trio's own manager, with none of its methods
 overridden. The run has an engine that serves no socket, so that statistics, leases and datagram channels work as in
@@ -60,4 +60,4 @@ class PlainIOManager(StockIOManager):
 
     async def wait_event(self, event: Event) -> None:
         """See :meth:`Manager.wait_event`."""
-        raise NotImplementedError
+        raise AssertionError("only the notifier waits for events, and a run that serves no sockets has none")

@@ -87,6 +87,7 @@ class RequestSide(Credits[CompletionState], abc.ABC):
     queues: SocketQueues | None  # None: ended, and no cycle keeps the socket
     socket_context: int
     family: int
+    # Declared again: to type checkers `+=` below would be a declaration of another attribute.
     outstanding: int = attrs.field(default=0, init=False)
     pending: deque[Request] = attrs.field(factory=deque)
     done: int = 0

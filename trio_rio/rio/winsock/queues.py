@@ -221,6 +221,7 @@ class RequestSide(Credits[CompletionState]):
     is_stream: bool
     function: Callable[..., int]
     function_ex: Callable[..., int]
+    # Declared again: to type checkers `+=` below would be a declaration of another attribute.
     outstanding: int = attrs.field(default=0, init=False)
     flags_taken: int = RIO_MSG_DONT_NOTIFY | RIO_MSG_DEFER
     is_bound: bool = True
