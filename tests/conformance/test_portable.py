@@ -18,7 +18,7 @@ import pytest
 from trio_rio.rio import CompletionQueue, PortNotification, RequestQueue, RioError, Status, pack_address, unpack_address
 from trio_rio.rio.portable import requests as _portable_requests
 from trio_rio.rio.portable.provider import PortablePort, PortableProvider
-from trio_rio.rio.portable.queues import AddressCache, CompletionState
+from trio_rio.rio.portable.queues import CompletionState, native_address, packed_address
 from trio_rio.rio.portable.readiness import SelectorWaits
 
 from .harness import PATIENCE_SECONDS, Block, Table, in_a_child, refused, running
@@ -450,13 +450,12 @@ def test_a_number_that_is_in_use_again(table: Table) -> None:
 
 def test_the_address_book_is_bounded() -> None:
     """Ten thousand peers do not fill the memory, and each address stays right."""
-    cache = AddressCache()
     for number in range(10_000):
         address = (f"10.0.{number // 250}.{number % 250}", 1 + number)
-        packed = cache.packed(socket.AF_INET, address)
+        packed = packed_address(socket.AF_INET, address)
         assert packed == pack_address(socket.AF_INET, address)
-        assert cache.native(socket.AF_INET, memoryview(packed)) == unpack_address(packed)
-    assert len(cache._native) + len(cache._packed) <= 2048
+        assert native_address(socket.AF_INET, packed) == unpack_address(packed)
+    assert native_address.cache_info().currsize + packed_address.cache_info().currsize <= 2048
 
 
 def test_flow_information_that_python_cannot_pass(table: Table) -> None:

@@ -6,6 +6,7 @@ how requests are posted."""
 from __future__ import annotations
 
 import abc
+import functools
 import socket
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -30,8 +31,8 @@ _SMALL_RECEIVES_UNTIL_QUIET = 4
 # The number of a channel that is closed: no socket has it, and -1 is that of a closed socket.
 NO_FD = -2
 
-# Addresses in text, by their packed form, that a channel remembers: as many as a busy server has peers.
-_ADDRESSES_MAX = 4096
+# As many addresses are remembered as a busy server has peers.
+_address_in = functools.lru_cache(4096)(unpack_address)
 
 
 @attrs.define(eq=False)
@@ -58,7 +59,6 @@ class Traffic(abc.ABC):
     sends: set[Request] = field(factory=set)
     ahead_waiter: tuple[Any, Callable[[], Any]] | None = None  # for what is received ahead: a task, and how it takes it
     window_waiters: deque[Any] = field(factory=deque)  # tasks that wait for room in the window
-    _addresses: dict[bytes, Address] = field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         self.pool = self.engine.pool
@@ -79,13 +79,7 @@ class Traffic(abc.ABC):
 
     def address_of(self, request: Request) -> Address:
         """Where a datagram came from; before it is taken."""
-        packed = bytes(request.slice.address)  # type: ignore[union-attr]
-        address = self._addresses.get(packed)
-        if address is None:
-            if len(self._addresses) >= _ADDRESSES_MAX:
-                self._addresses.clear()
-            address = self._addresses[packed] = unpack_address(packed)
-        return address
+        return _address_in(bytes(request.slice.address))  # type: ignore[union-attr]
 
     def note_received(self, request: Request) -> None:
         """Learn from a receive how large the slice of the next one should be."""

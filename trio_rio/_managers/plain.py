@@ -55,9 +55,7 @@ class PlainIOManager(StockIOManager):
         """See :meth:`Manager.commit_from_outside`."""
 
     async def wait_elsewhere(self, fd: int) -> None:
-        """See :meth:`Manager.wait_elsewhere`."""
         await self.wait_readable(fd)
 
     async def wait_event(self, event: Event) -> None:
-        """See :meth:`Manager.wait_event`."""
         raise AssertionError("only the notifier waits for events, and a run that serves no sockets has none")

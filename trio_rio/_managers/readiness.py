@@ -155,7 +155,6 @@ class ReadinessIOManager(StockIOManager):
             await self.wait_elsewhere(fd)
 
     async def wait_elsewhere(self, fd: int) -> None:
-        """See :meth:`Manager.wait_elsewhere`."""
         self.waits[fd << 1] += 1
         try:
             await super().wait_readable(fd)
@@ -174,7 +173,6 @@ class ReadinessIOManager(StockIOManager):
             self._end_wait(fd << 1 | 1)
 
     async def wait_event(self, event: Any) -> None:
-        """See :meth:`Manager.wait_event`."""
         if event.is_set:
             await trio.lowlevel.checkpoint()
             return

@@ -149,16 +149,13 @@ class WindowsRioManager(StockIOManager):
         super().process_events(events.events if isinstance(events, HandedOut) else events)
 
     def enter(self) -> None:
-        """See :meth:`Manager.enter`."""
         self.provider.commit_all()
 
     def commit_from_outside(self) -> None:
-        """See :meth:`Manager.commit_from_outside`."""
         if _trio.is_in_host():
             self.provider.commit_all()
 
     async def wait_event(self, event: Any) -> None:
-        """See :meth:`Manager.wait_event`."""
         await trio.lowlevel.WaitForSingleObject(event.handle)
 
     async def wait_readable(self, sock: Any) -> None:
@@ -169,7 +166,6 @@ class WindowsRioManager(StockIOManager):
         await self._wait(super().wait_readable, sock, number << 1)
 
     async def wait_elsewhere(self, fd: int) -> None:
-        """See :meth:`Manager.wait_elsewhere`."""
         await self._wait(super().wait_readable, fd, fd << 1)
 
     async def wait_writable(self, sock: Any) -> None:

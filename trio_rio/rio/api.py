@@ -28,10 +28,11 @@ import abc
 import socket
 import sys
 from array import array
+from contextlib import AbstractContextManager
 from typing import ClassVar, NoReturn
 
 from .addresses import SOCKADDR_INET_SIZE_BYTES, Address, pack_address, unpack_address
-from .checks import post_or_commit
+from .checks import check_request_queue_arguments, post_or_commit
 from .errors import RioCallError, Status, status_from_errno, status_name
 from .rows import post_receives, post_sends
 from .types import (
@@ -206,7 +207,6 @@ class Provider(abc.ABC):
           RioCallError: WSAEINVAL for a size out of range or a port or event of another provider.
         """
 
-    @abc.abstractmethod
     def create_request_queue(
         self,
         sock: socket.socket,
@@ -236,6 +236,25 @@ class Provider(abc.ABC):
 
         [Microsoft Learn, LPFN_RIOCREATEREQUESTQUEUE]
         """
+        sides = (max_outstanding_receive, max_outstanding_send), (receive_cq, send_cq)
+        with self._in_call():
+            data_buffers = max_receive_data_buffers, max_send_data_buffers
+            check_request_queue_arguments(self, sock, sides[0], data_buffers, sides[1], socket_context)
+            return self._create_request_queue(sock, *sides, socket_context)
+
+    @abc.abstractmethod
+    def _in_call(self) -> AbstractContextManager[object]:
+        """Hold the lock, if this provider needs one for a call; refuses a closed or foreign provider."""
+
+    @abc.abstractmethod
+    def _create_request_queue(
+        self,
+        sock: socket.socket,
+        limits: tuple[int, int],
+        completion_queues: tuple[CompletionQueue, CompletionQueue],
+        socket_context: int,
+    ) -> RequestQueue:
+        """Inside :meth:`_in_call`, with arguments that are in order; pairs are (receive, send)."""
 
     def dequeue_completion(self, completion_queue: CompletionQueue, array_length: int) -> list[RioResult]:
         """RIODequeueCompletion: take at most ``array_length`` results, in the order they were queued.

@@ -27,6 +27,7 @@ import itertools
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 import attrs
@@ -35,7 +36,6 @@ from ..api import CompletionQueue, Notification, Provider, ProviderName, Registe
 from ..checks import (
     check_notification,
     check_queue_size,
-    check_request_queue_arguments,
     completion_handle,
     request_handle,
 )
@@ -81,7 +81,6 @@ class PortableProvider(Provider):
     # -- The thirteen functions ----------------------------------------------------------------------------
 
     def create_completion_queue(self, queue_size: int, notification: Notification = None) -> CompletionQueue:
-        """See :meth:`Provider.create_completion_queue`."""
         function = "RIOCreateCompletionQueue"
         with self._driver.entry():
             check_queue_size(function, queue_size)
@@ -91,53 +90,46 @@ class PortableProvider(Provider):
             self._completion_queues[state] = completion_queue
             return completion_queue
 
-    def create_request_queue(
+    def _in_call(self) -> AbstractContextManager[None]:
+        return self._driver.entry()
+
+    def _create_request_queue(
         self,
         sock: socket.socket,
-        max_outstanding_receive: int,
-        max_receive_data_buffers: int,
-        max_outstanding_send: int,
-        max_send_data_buffers: int,
-        receive_cq: CompletionQueue,
-        send_cq: CompletionQueue,
+        limits: tuple[int, int],
+        completion_queues: tuple[CompletionQueue, CompletionQueue],
         socket_context: int,
     ) -> RequestQueue:
-        """See :meth:`Provider.create_request_queue`. Makes the socket non-blocking, and leaves it so."""
+        """Makes the socket non-blocking, and leaves it so."""
         function = "RIOCreateRequestQueue"
-        limits = (max_outstanding_receive, max_outstanding_send)
-        with self._driver.entry():
-            data_buffers = (max_receive_data_buffers, max_send_data_buffers)
-            check_request_queue_arguments(self, sock, limits, data_buffers, (receive_cq, send_cq), socket_context)
-            self._check_has_no_queue(function, sock)
-            completions: Any = (receive_cq.handle, send_cq.handle)
-            check_room(function, completions, limits)
-            sock.setblocking(False)
-            queues = SocketQueues.make(self._driver, self._memory, sock, limits, completions, socket_context)
-            request_queue = RequestQueue(
-                self,
-                sock,
-                socket_context,
-                post_receive=queues.receives.post,
-                post_send=queues.sends.post,
-                post_receive_from=queues.receives.post_addressed,
-                post_send_to=queues.sends.post_addressed,
-                commit_receives=queues.receives.commit,
-                commit_sends=queues.sends.commit,
-                handle=queues,
-            )
-            queues.request_queue = request_queue
-            self._socket_queues.add(queues)
-            return request_queue
+        self._check_has_no_queue(function, sock)
+        completions: Any = tuple(queue.handle for queue in completion_queues)
+        check_room(function, completions, limits)
+        sock.setblocking(False)
+        queues = SocketQueues.make(self._driver, self._memory, sock, limits, completions, socket_context)
+        request_queue = RequestQueue(
+            self,
+            sock,
+            socket_context,
+            post_receive=queues.receives.post,
+            post_send=queues.sends.post,
+            post_receive_from=queues.receives.post_addressed,
+            post_send_to=queues.sends.post_addressed,
+            commit_receives=queues.receives.commit,
+            commit_sends=queues.sends.commit,
+            handle=queues,
+        )
+        queues.request_queue = request_queue
+        self._socket_queues.add(queues)
+        return request_queue
 
     def deregister_buffer(self, buffer: RegisteredBuffer) -> None:
-        """See :meth:`Provider.deregister_buffer`."""
         with self._driver.entry(is_after_end_allowed=True):
             if buffer.provider is self:
                 self._memory.writable.pop(buffer.buffer_id, None)
                 self._memory.readable.pop(buffer.buffer_id, None)
 
     def register_buffer(self, memory: bytearray | memoryview) -> RegisteredBuffer:
-        """See :meth:`Provider.register_buffer`."""
         with self._driver.entry():
             view = _bytes_of(memory)
             if view.readonly:
@@ -147,7 +139,6 @@ class PortableProvider(Provider):
             return RegisteredBuffer(self, buffer_id, len(view))
 
     def register_for_sending(self, memory: bytes | bytearray | memoryview) -> RegisteredBuffer:
-        """See :meth:`Provider.register_for_sending`."""
         with self._driver.entry():
             view = _bytes_of(memory)
             buffer_id = next(self._buffer_ids)
@@ -155,7 +146,6 @@ class PortableProvider(Provider):
             return RegisteredBuffer(self, buffer_id, len(view))
 
     def resize_completion_queue(self, completion_queue: CompletionQueue, queue_size: int) -> None:
-        """See :meth:`Provider.resize_completion_queue`."""
         function = "RIOResizeCompletionQueue"
         with self._driver.entry():
             state: CompletionState = completion_handle(self, function, completion_queue)
@@ -165,7 +155,6 @@ class PortableProvider(Provider):
     def resize_request_queue(
         self, request_queue: RequestQueue, max_outstanding_receive: int, max_outstanding_send: int
     ) -> None:
-        """See :meth:`Provider.resize_request_queue`."""
         function = "RIOResizeRequestQueue"
         with self._driver.entry():
             queues: SocketQueues = request_handle(self, function, request_queue)
@@ -177,7 +166,6 @@ class PortableProvider(Provider):
     # -- Beside the thirteen -------------------------------------------------------------------------------
 
     def close_socket(self, request_queue: RequestQueue) -> None:
-        """See :meth:`Provider.close_socket`."""
         with self._driver.entry(is_after_end_allowed=True):
             self._end(request_queue)
             request_queue.socket.close()
@@ -188,7 +176,6 @@ class PortableProvider(Provider):
             self._end(request_queue)
 
     def rebind_socket(self, request_queue: RequestQueue, sock: socket.socket) -> None:
-        """See :meth:`Provider.rebind_socket`."""
         with self._driver.entry():
             queues: SocketQueues = request_handle(self, "rebind_socket", request_queue)
             request_queue.socket = sock
@@ -203,14 +190,12 @@ class PortableProvider(Provider):
                 queues.sends.cancel(request_context)
 
     def try_sends(self, request_queue: RequestQueue) -> bool:
-        """See :meth:`Provider.try_sends`."""
         with self._driver.entry():
             queues: SocketQueues = request_handle(self, "try_sends", request_queue)
             queues.sends.serve()
             return bool(queues.sends.pending)
 
     def commit_all(self) -> None:
-        """See :meth:`Provider.commit_all`."""
         driver = self._driver
         driver.refuse_other_process()
         driver.refuse_closed()
@@ -219,23 +204,19 @@ class PortableProvider(Provider):
                 driver.start_deferred()
 
     def create_port(self) -> PortablePort:
-        """See :meth:`Provider.create_port`."""
         with self._driver.entry():
             return PortablePort(self, self._driver)
 
     def create_event(self) -> PortableEvent:
-        """See :meth:`Provider.create_event`."""
         with self._driver.entry():
             return PortableEvent(self, self._driver)
 
     def completion_queue_usage(self, completion_queue: CompletionQueue) -> tuple[int, int]:
-        """See :meth:`Provider.completion_queue_usage`."""
         with self._driver.entry():
             state: CompletionState = completion_handle(self, "completion_queue_usage", completion_queue)
             return state.capacity, state.charged
 
     def outstanding(self) -> int:
-        """See :meth:`Provider.outstanding`."""
         with self._driver.entry(is_after_end_allowed=True):
             pending = sum(len(one.receives.pending) + len(one.sends.pending) for one in self._socket_queues)
             return pending + sum(len(state.results) for state in self._completion_queues)

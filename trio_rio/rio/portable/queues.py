@@ -13,6 +13,7 @@ How many queued results qualify for a signal is counted, so arming need not sear
 from __future__ import annotations
 
 import errno
+import functools
 import itertools
 import os
 import socket
@@ -139,42 +140,23 @@ def _portable_event(event: Event) -> PortableEvent:
     return event
 
 
-@attrs.define(eq=False)
-class AddressCache:
-    """Translates between SOCKADDR_INET and the socket module's addresses, and remembers the last thousand."""
+@functools.lru_cache(_ADDRESSES_MAX)
+def native_address(family: int, packed: bytes) -> Address:
+    """The address in a SOCKADDR_INET for a socket of ``family``, as the socket module has it.
 
-    _native: dict[tuple[int, bytes], Address] = attrs.field(factory=dict)
-    _packed: dict[tuple[int, Address], bytes] = attrs.field(factory=dict)
+    Raises:
+      OSError: the address is of another family, or none.
+    """
+    try:
+        address = unpack_address(packed)
+    except ValueError:
+        raise OSError(errno.EAFNOSUPPORT, "neither an IPv4 nor an IPv6 address") from None
+    if (len(address) == 2) != (family == socket.AF_INET):
+        raise OSError(errno.EAFNOSUPPORT, "an address of another family than the socket's")
+    if len(address) == 4 and address[2] > _FLOWINFO_MAX:
+        raise OSError(errno.EINVAL, "the flow information has more than 20 bits")
+    return address
 
-    def native(self, family: int, packed: memoryview) -> Address:
-        """The address in ``packed`` for a socket of ``family``.
 
-        Raises:
-          OSError: the address is of another family, or none.
-        """
-        key = (family, bytes(packed))
-        address = self._native.get(key)
-        if address is None:
-            try:
-                address = unpack_address(packed)
-            except ValueError:
-                raise OSError(errno.EAFNOSUPPORT, "neither an IPv4 nor an IPv6 address") from None
-            if (len(address) == 2) != (family == socket.AF_INET):
-                raise OSError(errno.EAFNOSUPPORT, "an address of another family than the socket's")
-            if len(address) == 4 and address[2] > _FLOWINFO_MAX:
-                raise OSError(errno.EINVAL, "the flow information has more than 20 bits")
-            if len(self._native) >= _ADDRESSES_MAX:
-                self._native.clear()
-            self._native[key] = address
-        return address
-
-    def packed(self, family: int, address: Address) -> bytes:
-        """The SOCKADDR_INET of what the socket module gave."""
-        key = (family, address)
-        packed = self._packed.get(key)
-        if packed is None:
-            packed = pack_address(family, address)
-            if len(self._packed) >= _ADDRESSES_MAX:
-                self._packed.clear()
-            self._packed[key] = packed
-        return packed
+#: The SOCKADDR_INET of what the socket module gave.
+packed_address = functools.lru_cache(_ADDRESSES_MAX)(pack_address)

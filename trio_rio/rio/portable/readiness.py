@@ -63,27 +63,11 @@ class ReadinessWaits(Protocol):
         """Give the descriptors back, without changing what is watched: in a forked child the set is the parent's."""
 
 
-class _Set(Protocol):
-    """The part of :class:`SelectorWaits` that depends on the system."""
-
-    def arm(self, fd: int, events: int) -> None:
-        """See :meth:`ReadinessWaits.watch`."""
-
-    def disarm(self, fd: int) -> None:
-        """See :meth:`ReadinessWaits.unwatch`."""
-
-    def select(self, timeout_seconds: float | None) -> list[tuple[int, int]]:
-        """See :meth:`ReadinessWaits.poll`."""
-
-    def fileno(self) -> int:
-        """See :meth:`ReadinessWaits.fileno`."""
-
-    def close(self) -> None:
-        """See :meth:`ReadinessWaits.close`."""
-
-
 class _SelectorSet:
-    """A set over any selector. The one descriptor that is given here is reported as long as it is readable."""
+    """What of :class:`SelectorWaits` depends on the system, over any selector.
+
+    The one descriptor that is given here is reported as long as it is readable.
+    """
 
     def __init__(self, selector: selectors.BaseSelector, always: int) -> None:
         self._selector = selector
@@ -114,7 +98,7 @@ class _SelectorSet:
 
 
 class _EpollSet:
-    """A set over epoll. The one descriptor that is given here is reported as long as it is readable."""
+    """The same over epoll. The one descriptor that is given here is reported as long as it is readable."""
 
     def __init__(self, always: int) -> None:
         self._epoll = select.epoll()
@@ -166,11 +150,11 @@ class _EpollSet:
 
 
 @attrs.define(eq=False)
-class SelectorWaits:
+class SelectorWaits(ReadinessWaits):
     """:class:`ReadinessWaits` over epoll where there is one, over a selector, or over the one that is given."""
 
     _selector: selectors.BaseSelector | None = None
-    _set: _Set = attrs.field(init=False)
+    _set: _SelectorSet | _EpollSet = attrs.field(init=False)
     _wake_receiver: socket.socket = attrs.field(init=False)
     _wake_sender: socket.socket = attrs.field(init=False)
     _wake_fd: int = attrs.field(init=False)
@@ -192,17 +176,14 @@ class SelectorWaits:
             raise
 
     def watch(self, fd: int, read: bool, write: bool) -> None:
-        """See :meth:`ReadinessWaits.watch`."""
         self._set.arm(fd, (_READ if read else 0) | (_WRITE if write else 0))
         if self._set.fileno() < 0:  # such a selector waits for a copy of the list: have it look again
             self.wake()
 
     def unwatch(self, fd: int) -> None:
-        """See :meth:`ReadinessWaits.unwatch`."""
         self._set.disarm(fd)
 
     def poll(self, timeout_seconds: float | None) -> list[tuple[int, bool, bool]]:
-        """See :meth:`ReadinessWaits.poll`."""
         ready = []
         for fd, events in self._set.select(timeout_seconds):
             if fd == self._wake_fd:
@@ -213,11 +194,9 @@ class SelectorWaits:
         return ready
 
     def fileno(self) -> int:
-        """See :meth:`ReadinessWaits.fileno`."""
         return self._set.fileno()
 
     def wake(self) -> None:
-        """See :meth:`ReadinessWaits.wake`."""
         # A full pipe wakes just as well; at a closed one no thread waits.
         with contextlib.suppress(OSError):
             self._wake_sender.send(b"\0")

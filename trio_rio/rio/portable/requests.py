@@ -33,7 +33,7 @@ from ..credits import Credits
 from ..errors import Status, status_from_errno
 from ..types import MSG_PART
 from .driver import ReadinessDriver
-from .queues import AddressCache, CompletionState, Request
+from .queues import CompletionState, Request, native_address, packed_address
 
 # The socket is non-blocking already, but a copy of it in another process could change that for both.
 _DONT_WAIT: int = getattr(socket, "MSG_DONTWAIT", 0)
@@ -50,14 +50,13 @@ _ORDINARY_FLAGS = RIO_MSG_DONT_NOTIFY | RIO_MSG_DEFER
 
 @attrs.define(eq=False)
 class Memory:
-    """The registrations and addresses that the request queues of one provider look up.
+    """The registrations that the request queues of one provider look up.
 
     Receives look in ``writable``, sends in ``readable``, which has the same and what is registered for sending only.
     """
 
     writable: dict[int, memoryview] = attrs.field(factory=dict)
     readable: dict[int, memoryview] = attrs.field(factory=dict)
-    addresses: AddressCache = attrs.field(factory=AddressCache)
     # Where a request without data points.
     nothing: memoryview = attrs.field(factory=lambda: memoryview(bytearray()))
 
@@ -284,7 +283,6 @@ class StreamSends(RequestSide):
     flags_taken: ClassVar[int] = _ORDINARY_FLAGS | MSG_PART
 
     def attempt(self, request: Request) -> bool:
-        """See :meth:`RequestSide.attempt`."""
         done = self.done
         view = request[0][done:] if done else request[0]
         try:
@@ -326,7 +324,7 @@ class DatagramReceives(RequestSide):
             self.fail(request, error)
             return True
         if target is not None:  # without an address it must not keep that of another datagram
-            target[:] = self.memory.addresses.packed(self.family, address) if address else _NO_ADDRESS
+            target[:] = packed_address(self.family, address) if address else _NO_ADDRESS
         if flags & _TRUNCATED:
             self.complete(request, Status.EMSGSIZE, len(view))
         else:
@@ -342,13 +340,12 @@ class DatagramSends(RequestSide):
     takes_address: ClassVar[bool] = True
 
     def attempt(self, request: Request) -> bool:
-        """See :meth:`RequestSide.attempt`."""
         target = request[3]
         try:
             if target is None:
                 count = self.sock.send(request[0], _SEND_FLAGS)
             else:
-                address = self.memory.addresses.native(self.family, target)
+                address = native_address(self.family, bytes(target))
                 count = self.sock.sendto(request[0], _SEND_FLAGS, address)
         except BlockingIOError:
             return False

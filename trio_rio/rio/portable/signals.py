@@ -45,7 +45,6 @@ class PortablePort(Port):
             return keys
 
     def wake(self) -> None:
-        """See :meth:`Port.wake`."""
         with self.driver.entry():
             self._refuse_closed()
             self._is_woken = True
@@ -107,13 +106,11 @@ class PortableEvent(Event):
         return self._is_set
 
     def set(self) -> None:
-        """See :meth:`Event.set`."""
         with self.driver.entry():
             self._refuse_closed()
             self.signal()
 
     def reset(self) -> None:
-        """See :meth:`Event.reset`."""
         with self.driver.entry():
             self._refuse_closed()
             self._is_set = False

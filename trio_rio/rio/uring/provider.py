@@ -28,6 +28,7 @@ Decision
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import warnings
@@ -54,7 +55,6 @@ from ..checks import (
     check_limits,
     check_notification,
     check_queue_size,
-    check_request_queue_arguments,
     completion_handle,
     leak,
     raw_type,
@@ -120,7 +120,6 @@ class UringProvider(Ring, Provider):
     # -- the thirteen ------------------------------------------------------------------------------------
 
     def create_completion_queue(self, queue_size: int, notification: Notification = None) -> CompletionQueue:
-        """See :meth:`Provider.create_completion_queue`."""
         kind, event_fd, reset, port, key = 0, -1, 0, 0, 0
         function = "RIOCreateCompletionQueue"
         self.check_alive()
@@ -160,28 +159,18 @@ class UringProvider(Ring, Provider):
                 self._postponed.discard(buffer_id)
                 self._memory.pop(buffer_id, None)
 
-    def create_request_queue(
+    def _in_call(self) -> contextlib.AbstractContextManager[None]:
+        self.check_alive()
+        return contextlib.nullcontext()
+
+    def _create_request_queue(
         self,
         sock: socket.socket,
-        max_outstanding_receive: int,
-        max_receive_data_buffers: int,
-        max_outstanding_send: int,
-        max_send_data_buffers: int,
-        receive_cq: CompletionQueue,
-        send_cq: CompletionQueue,
+        limits: tuple[int, int],
+        completion_queues: tuple[CompletionQueue, CompletionQueue],
         socket_context: int,
     ) -> RequestQueue:
-        """See :meth:`Provider.create_request_queue`."""
         function = "RIOCreateRequestQueue"
-        self.check_alive()
-        check_request_queue_arguments(
-            self,
-            sock,
-            (max_outstanding_receive, max_outstanding_send),
-            (max_receive_data_buffers, max_send_data_buffers),
-            (receive_cq, send_cq),
-            socket_context,
-        )
         fd = sock.fileno()
         earlier = self._sockets.get(fd)
         if earlier is not None:
@@ -190,8 +179,8 @@ class UringProvider(Ring, Provider):
             self.release_socket(earlier)  # its socket was closed elsewhere, and the number reused
         handle = self.ffi.new("uint64_t *")
         code = self.lib.rio_create_request_queue(
-            self.core, fd, raw_type(sock) == socket.SOCK_STREAM, max_outstanding_receive, max_outstanding_send,
-            receive_cq.handle, send_cq.handle, socket_context, handle,
+            self.core, fd, raw_type(sock) == socket.SOCK_STREAM, *limits,
+            completion_queues[0].handle, completion_queues[1].handle, socket_context, handle,
         )  # fmt: skip
         self.check(function, code)
         core, lib, number = self.core, self.lib, handle[0]
@@ -212,13 +201,11 @@ class UringProvider(Ring, Provider):
         return queue
 
     def dequeue_completion(self, completion_queue: CompletionQueue, array_length: int) -> list[RioResult]:
-        """See :meth:`Provider.dequeue_completion`."""
         self.check_alive()  # first: in a forked child a thread that is not there may hold the lock
         with self._dequeue_lock:
             return super().dequeue_completion(completion_queue, array_length)
 
     def deregister_buffer(self, buffer: RegisteredBuffer) -> None:
-        """See :meth:`Provider.deregister_buffer`."""
         self.check_alive()
         if buffer.provider is not self:
             return  # an id of another provider is an invalid one here
@@ -229,7 +216,6 @@ class UringProvider(Ring, Provider):
             self._postponed.add(buffer.buffer_id)
 
     def register_buffer(self, memory: bytearray | memoryview) -> RegisteredBuffer:
-        """See :meth:`Provider.register_buffer`."""
         self.check_alive()
         try:
             pointer = self.ffi.from_buffer("char[]", memory, require_writable=True)
@@ -238,11 +224,9 @@ class UringProvider(Ring, Provider):
         return self._register(pointer, is_read_only=False)
 
     def register_for_sending(self, memory: bytes | bytearray | memoryview) -> RegisteredBuffer:
-        """See :meth:`Provider.register_for_sending`."""
         return self._register(self.ffi.from_buffer("char[]", memory), is_read_only=True)
 
     def register_new_bytes(self, size_bytes: int) -> tuple[RegisteredBuffer, bytes] | None:
-        """See :meth:`Provider.register_new_bytes`."""
         if new_bytes is None:
             return None
         memory = new_bytes(size_bytes)
@@ -257,7 +241,6 @@ class UringProvider(Ring, Provider):
         return RegisteredBuffer(self, buffer_id[0], length)
 
     def resize_completion_queue(self, completion_queue: CompletionQueue, queue_size: int) -> None:
-        """See :meth:`Provider.resize_completion_queue`."""
         function = "RIOResizeCompletionQueue"
         handle = self._completion_handle(function, completion_queue)
         check_queue_size(function, queue_size)
@@ -266,7 +249,6 @@ class UringProvider(Ring, Provider):
     def resize_request_queue(
         self, request_queue: RequestQueue, max_outstanding_receive: int, max_outstanding_send: int
     ) -> None:
-        """See :meth:`Provider.resize_request_queue`."""
         function = "RIOResizeRequestQueue"
         handle = self._request_handle(function, request_queue)
         check_limits(function, (max_outstanding_receive, max_outstanding_send))
@@ -289,12 +271,10 @@ class UringProvider(Ring, Provider):
     # -- beside the thirteen -----------------------------------------------------------------------------
 
     def close_socket(self, request_queue: RequestQueue) -> None:
-        """See :meth:`Provider.close_socket`."""
         self.release_socket(request_queue)
         request_queue.socket.close()
 
     def release_socket(self, request_queue: RequestQueue) -> None:
-        """See :meth:`Provider.release_socket`."""
         if request_queue.is_closed:
             return
         handle = self._request_handle("closesocket", request_queue)
@@ -307,7 +287,6 @@ class UringProvider(Ring, Provider):
             self._free_postponed()
 
     def rebind_socket(self, request_queue: RequestQueue, sock: socket.socket) -> None:
-        """See :meth:`Provider.rebind_socket`."""
         handle, fd = self._request_handle("rebind_socket", request_queue), sock.fileno()
         self.check("rebind_socket", self.lib.rio_rebind(self.core, handle, fd))
         self._sockets.pop(self._descriptors[handle], None)
@@ -316,13 +295,11 @@ class UringProvider(Ring, Provider):
         request_queue.socket = sock
 
     def cancel(self, request_queue: RequestQueue, request_context: int) -> None:
-        """See :meth:`Provider.cancel`."""
         if not request_queue.is_closed:
             handle = self._request_handle("cancel", request_queue)
             self.check("cancel", self.lib.rio_cancel(self.core, handle, request_context))
 
     def try_sends(self, request_queue: RequestQueue) -> bool:
-        """See :meth:`Provider.try_sends`."""
         left = int(self.lib.rio_try_sends(self.core, self._request_handle("try_sends", request_queue)))
         self.check("try_sends", max(0, -left))
         return left > 0
@@ -330,7 +307,6 @@ class UringProvider(Ring, Provider):
     def post_receives(
         self, request_queue: RequestQueue, slots: SlotRow, first_context: int, count: int, flags: int
     ) -> int:
-        """See :meth:`Provider.post_receives`."""
         function = "RIOReceiveEx"
         handle = self._request_handle(function, request_queue)
         posted: int = self.lib.rio_receive_many(self.core, handle, *slots, count, flags, first_context)
@@ -341,7 +317,6 @@ class UringProvider(Ring, Provider):
     def post_sends(
         self, request_queue: RequestQueue, data: SendRow, lengths: array[int], first_context: int, flags: int
     ) -> int:
-        """See :meth:`Provider.post_sends`."""
         function = "RIOSendEx"
         handle = self._request_handle(function, request_queue)
         buffer_id, offset, has_addresses, address_offset = data
@@ -354,11 +329,9 @@ class UringProvider(Ring, Provider):
         return posted
 
     def commit_all(self) -> None:
-        """See :meth:`Provider.commit_all`."""
         self.check("commit_all", self.lib.rio_commit_all(self.core))
 
     def create_port(self) -> UringPort:
-        """See :meth:`Provider.create_port`."""
         self.check_alive()
         handle = self.ffi.new("uint64_t *")
         self.check("create_port", self.lib.rio_port_create(self.core, handle))
@@ -369,13 +342,11 @@ class UringProvider(Ring, Provider):
         return UringPort(self, 0)
 
     def create_event(self) -> UringEvent:
-        """See :meth:`Provider.create_event`."""
         event = UringEvent(self, self.create_port())
         self._events.add(event)
         return event
 
     def completion_queue_usage(self, completion_queue: CompletionQueue) -> tuple[int, int]:
-        """See :meth:`Provider.completion_queue_usage`."""
         function = "completion_queue_usage"
         handle = self._completion_handle(function, completion_queue)
         capacity, charged = self.ffi.new("uint32_t *"), self.ffi.new("uint32_t *")
@@ -397,11 +368,9 @@ class UringProvider(Ring, Provider):
         ]
 
     def outstanding(self) -> int:
-        """See :meth:`Provider.outstanding`."""
         return 0 if self.is_closed else int(self.info().requests_outstanding)
 
     def close(self) -> None:
-        """See :meth:`Provider.close`."""
         if self.is_closed:
             return
         self.is_closed = True  # first: another thread may close it in the same moment

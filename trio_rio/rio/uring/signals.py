@@ -61,7 +61,6 @@ class UringPort(Port):
         self.is_closed: bool = False
 
     def wait(self, timeout_seconds: float | None) -> list[int]:
-        """See :meth:`Port.wait`."""
         self._refuse_closed()
         keys: list[int] = []
         events = self.provider.ffi.new("rio_event[]", _EVENTS_AT_ONCE)  # one for each waiting thread
@@ -75,7 +74,6 @@ class UringPort(Port):
         return keys
 
     def wake(self) -> None:
-        """See :meth:`Port.wake`."""
         self._refuse_closed()
         self.provider.wake(self.handle)
 
@@ -117,7 +115,6 @@ class UringEvent(Event):
             return bool(poll.poll(0))
 
     def wait(self, timeout_seconds: float | None) -> bool:
-        """See :meth:`Event.wait`."""
         self._refuse_closed()
         events = self.provider.ffi.new("rio_event[]", 1)
 
@@ -136,14 +133,12 @@ class UringEvent(Event):
         return self.is_set
 
     def set(self) -> None:
-        """See :meth:`Event.set`."""
         with self._lock:
             self._refuse_closed()
             os.eventfd_write(self.fd, 1)
         self.provider.wake(self.port.handle)
 
     def reset(self) -> None:
-        """See :meth:`Event.reset`."""
         with self._lock, contextlib.suppress(BlockingIOError):  # it is not set
             self._refuse_closed()
             os.eventfd_read(self.fd)

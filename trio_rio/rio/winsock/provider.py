@@ -33,6 +33,7 @@ import socket
 import time
 import warnings
 import weakref
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, ClassVar
 
@@ -51,7 +52,6 @@ from ..api import (
 from ..checks import (
     check_notification,
     check_queue_size,
-    check_request_queue_arguments,
     completion_handle,
     leak,
     problem_with,
@@ -143,10 +143,8 @@ class WinsockProvider(Provider):
             self.raise_for(function, code)
 
     def create_completion_queue(self, queue_size: int, notification: Notification = None) -> CompletionQueue:
-        """See :meth:`Provider.create_completion_queue`."""
         function = "RIOCreateCompletionQueue"
-        with self._shared.lock:
-            self._check_alive()
+        with self._in_call():
             check_queue_size(function, queue_size)
             check_notification(self, function, notification)
             signalling = signalling_of(notification)
@@ -172,51 +170,49 @@ class WinsockProvider(Provider):
             state.signalling.is_awaited = code in (0, Status.EALREADY)
             return code
 
-    def create_request_queue(
+    @contextlib.contextmanager
+    def _in_call(self) -> Iterator[None]:
+        with self._shared.lock:
+            self._check_alive()
+            yield
+
+    def _create_request_queue(
         self,
         sock: socket.socket,
-        max_outstanding_receive: int,
-        max_receive_data_buffers: int,
-        max_outstanding_send: int,
-        max_send_data_buffers: int,
-        receive_cq: CompletionQueue,
-        send_cq: CompletionQueue,
+        limits: tuple[int, int],
+        completion_queues: tuple[CompletionQueue, CompletionQueue],
         socket_context: int,
     ) -> RequestQueue:
-        """See :meth:`Provider.create_request_queue`. The socket must be from :meth:`make_socket`, or accepted from one.
+        """The socket must be from :meth:`make_socket`, or accepted from one.
 
         WSAEOPNOTSUPP is also what a socket without WSA_FLAG_REGISTERED_IO gets, whatever the table says to it, and one
         that :meth:`release_socket` has left open.
         """
         function = "RIOCreateRequestQueue"
-        limits = (max_outstanding_receive, max_outstanding_send)
-        with self._shared.lock:
-            self._check_alive()
-            data_buffers = (max_receive_data_buffers, max_send_data_buffers)
-            check_request_queue_arguments(self, sock, limits, data_buffers, (receive_cq, send_cq), socket_context)
-            self._drain_closing()
-            states = self._state(function, receive_cq), self._state(function, send_cq)
-            check_room(function, states, limits)
-            number = sock.fileno()
-            earlier = self._sockets.get(number)
-            if earlier is not None:
-                if earlier.socket.fileno() == number:
-                    raise RioCallError(function, Status.EINVAL, "the socket has a request queue already")
-                self._end(earlier)  # its socket was closed elsewhere, and the number reused
-            if sock in self._released:
-                raise RioCallError(function, Status.EOPNOTSUPP, "the socket had a request queue that was released")
-            rio_rq = self.table.RIOCreateRequestQueue(
-                number, limits[0], 1, limits[1], 1, states[0].rio_cq, states[1].rio_cq, socket_context
-            )
-            if rio_rq == RIO_INVALID_RQ:
-                code = last_error()
-                if code in (Status.EINVAL, Status.EOPNOTSUPP):
-                    # What else WSAEINVAL could mean was checked, but for a queue that another provider has made.
-                    cause = "the socket was made without WSA_FLAG_REGISTERED_IO, or has a queue of another provider's"
-                    detail = f"{cause} (the table answered {code})"
-                    raise RioCallError(function, Status.EOPNOTSUPP, detail)
-                raise RioCallError(function, code)
-            return self._make_request_queue(sock, rio_rq, limits, states, socket_context)
+        self._drain_closing()
+        receiving, sending = completion_queues
+        states = self._state(function, receiving), self._state(function, sending)
+        check_room(function, states, limits)
+        number = sock.fileno()
+        earlier = self._sockets.get(number)
+        if earlier is not None:
+            if earlier.socket.fileno() == number:
+                raise RioCallError(function, Status.EINVAL, "the socket has a request queue already")
+            self._end(earlier)  # its socket was closed elsewhere, and the number reused
+        if sock in self._released:
+            raise RioCallError(function, Status.EOPNOTSUPP, "the socket had a request queue that was released")
+        rio_rq = self.table.RIOCreateRequestQueue(
+            number, limits[0], 1, limits[1], 1, states[0].rio_cq, states[1].rio_cq, socket_context
+        )
+        if rio_rq == RIO_INVALID_RQ:
+            code = last_error()
+            if code in (Status.EINVAL, Status.EOPNOTSUPP):
+                # What else WSAEINVAL could mean was checked, but for a queue that another provider has made.
+                cause = "the socket was made without WSA_FLAG_REGISTERED_IO, or has a queue of another provider's"
+                detail = f"{cause} (the table answered {code})"
+                raise RioCallError(function, Status.EOPNOTSUPP, detail)
+            raise RioCallError(function, code)
+        return self._make_request_queue(sock, rio_rq, limits, states, socket_context)
 
     def _make_request_queue(
         self,
@@ -245,9 +241,7 @@ class WinsockProvider(Provider):
         return queue
 
     def deregister_buffer(self, buffer: RegisteredBuffer) -> None:
-        """See :meth:`Provider.deregister_buffer`."""
-        with self._shared.lock:
-            self._check_alive()
+        with self._in_call():
             self._drain_closing()
             if buffer.provider is not self:
                 return  # an id of another provider is an invalid one here
@@ -258,7 +252,6 @@ class WinsockProvider(Provider):
                     self._shared.forget(registration)
 
     def register_buffer(self, memory: bytearray | memoryview) -> RegisteredBuffer:
-        """See :meth:`Provider.register_buffer`."""
         function = "RIORegisterBuffer"
         try:
             pointer = ffi.from_buffer("char[]", memory, require_writable=True)
@@ -267,8 +260,7 @@ class WinsockProvider(Provider):
         length = len(pointer)
         if not 1 <= length <= _MASK32:
             raise RioCallError(function, Status.EINVAL, f"1 .. 2**32-1 bytes can be registered, not {length}")
-        with self._shared.lock:
-            self._check_alive()
+        with self._in_call():
             rio_id = self.table.RIORegisterBuffer(pointer, length)
             if rio_id == RIO_INVALID_BUFFERID:
                 raise RioCallError(function, last_error(), f"the memory has {length} bytes")
@@ -284,7 +276,6 @@ class WinsockProvider(Provider):
         return self.register_buffer(memory)  # type: ignore[arg-type]
 
     def resize_completion_queue(self, completion_queue: CompletionQueue, queue_size: int) -> None:
-        """See :meth:`Provider.resize_completion_queue`."""
         function = "RIOResizeCompletionQueue"
         with self._shared.lock:
             state = self._state(function, completion_queue)
@@ -296,7 +287,6 @@ class WinsockProvider(Provider):
     def resize_request_queue(
         self, request_queue: RequestQueue, max_outstanding_receive: int, max_outstanding_send: int
     ) -> None:
-        """See :meth:`Provider.resize_request_queue`."""
         function = "RIOResizeRequestQueue"
         limits = (max_outstanding_receive, max_outstanding_send)
         with self._shared.lock:
@@ -331,12 +321,10 @@ class WinsockProvider(Provider):
     # -- beside the thirteen -----------------------------------------------------------------------------
 
     def make_socket(self, family: int, type: int, proto: int = 0) -> socket.socket:
-        """See :meth:`Provider.make_socket`."""
         self._check_alive()
         return make_rio_socket(family, type, proto)
 
     def close_socket(self, request_queue: RequestQueue) -> None:
-        """See :meth:`Provider.close_socket`."""
         with self._shared.lock:
             self._end(request_queue)
             request_queue.socket.close()
@@ -387,7 +375,6 @@ class WinsockProvider(Provider):
             self._shared.commit_all()
 
     def create_port(self) -> WinsockPort:
-        """See :meth:`Provider.create_port`."""
         self._check_alive()
         return WinsockPort(self)
 
@@ -402,19 +389,16 @@ class WinsockProvider(Provider):
         return WinsockPort(self, handle, packet_key)
 
     def create_event(self) -> WinsockEvent:
-        """See :meth:`Provider.create_event`."""
         self._check_alive()
         event = WinsockEvent(self)
         self._events.add(event)
         return event
 
     def completion_queue_usage(self, completion_queue: CompletionQueue) -> tuple[int, int]:
-        """See :meth:`Provider.completion_queue_usage`."""
         state = self._state("completion_queue_usage", completion_queue)
         return state.capacity, state.charged
 
     def outstanding(self) -> int:
-        """See :meth:`Provider.outstanding`."""
         if self._closing:
             with self._shared.lock:
                 self._drain_closing()

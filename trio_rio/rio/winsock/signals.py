@@ -144,7 +144,6 @@ class WinsockPort(_Handle, Port):
         return packet.completion_key
 
     def wait(self, timeout_seconds: float | None) -> list[int]:
-        """See :meth:`Port.wait`."""
         self._refuse_closed()
         entries = ffi.new("PORT_ENTRY[]", _PACKETS_AT_ONCE)  # one for each waiting thread
         removed = ffi.new("uint32_t *")
@@ -165,7 +164,6 @@ class WinsockPort(_Handle, Port):
                     return []
 
     def wake(self) -> None:
-        """See :meth:`Port.wake`."""
         self._refuse_closed()
         self._post(0, 0)
 
@@ -200,7 +198,6 @@ class WinsockEvent(_Handle, Event):
         return bool(libraries().kernel32.WaitForSingleObject(self.handle, 0) == WAIT_OBJECT_0)
 
     def wait(self, timeout_seconds: float | None) -> bool:
-        """See :meth:`Event.wait`."""
         left = milliseconds(timeout_seconds)
         end = time.monotonic() + left / 1000
         while not self._wait(min(left, _PART_MILLISECONDS)):
@@ -218,7 +215,6 @@ class WinsockEvent(_Handle, Event):
         return bool(result == WAIT_OBJECT_0)
 
     def set(self) -> None:
-        """See :meth:`Event.set`."""
         self._refuse_closed()
         self.announce()
 
@@ -228,7 +224,6 @@ class WinsockEvent(_Handle, Event):
             raise error_of_last_call()
 
     def reset(self) -> None:
-        """See :meth:`Event.reset`."""
         self._refuse_closed()
         if not libraries().kernel32.ResetEvent(self.handle):
             raise error_of_last_call()
