@@ -39,13 +39,19 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     made.add_argument("--connections", nargs="+", type=positive, metavar="N", help="TCP connections or UDP peers")
     made.add_argument("--message-bytes", nargs="+", type=positive, metavar="N")
     made.add_argument("--pipeline", nargs="+", type=positive, metavar="N", help="messages at once per connection")
-    made.add_argument("--discipline", choices=DISCIPLINES, default="lockstep")
+    made.add_argument(
+        "--discipline", choices=DISCIPLINES, default="lockstep", help="one CPU for both processes, or one for each"
+    )
     made.add_argument("--scheduling", choices=SCHEDULINGS, default="normal", help="of the server under lockstep")
     made.add_argument("--rounds", type=positive, help=f"(default: 7, with --quick {QUICK_ROUNDS})")
     made.add_argument("--seconds", type=at_least(0.01, float), help=f"a sample (default: 0.5, quick {QUICK_SECONDS})")
     made.add_argument(
         "--messages-per-second", type=at_least(0, float), default=0.0, help="pace of udp_receive under rate; 0: full"
     )
+    made.add_argument(
+        "--attempts", type=positive, default=5, metavar="N", help="samples in a round, under rate, until one is clean"
+    )
+    made.add_argument("--keep-disturbed", action="store_true", help="count samples under rate that others disturbed")
     made.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000, help="of the order within rounds")
     made.add_argument("--quick", action="store_true", help="a first look: fewer shapes, rounds and seconds")
     chosen = made.parse_args(arguments)
@@ -102,6 +108,8 @@ def main(arguments: list[str]) -> int:
         seed=chosen.seed,
         environment=environment(chosen),
         messages_per_second=chosen.messages_per_second,
+        attempts=chosen.attempts,
+        keeps_disturbed=chosen.keep_disturbed,
     )
     started_at = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     machine = machine_facts()

@@ -47,6 +47,11 @@ class Placement:
     generator_cpu: int | None = None
     server_is_batch: bool = False
 
+    @property
+    def is_apart(self) -> bool:
+        """Whether each of the two has a CPU for itself."""
+        return None not in (self.server_cpu, self.generator_cpu) and self.server_cpu != self.generator_cpu
+
 
 def _spawn(
     command: list[str], *, cpu: int | None, is_batch: bool, environment: Mapping[str, str], errors: IO[bytes]
@@ -231,7 +236,7 @@ class LoadResult:
       messages: handled by the server.
       bytes: payload of these, in one direction.
       seconds: from the first send to the last answer.
-      generator_cpu_seconds: used by the generator in that time.
+      generator_cpu_seconds: used by the generator in that time, without what it spent on asking for events in vain.
       lost: one-way datagrams sent and not counted by the server.
       latency_us: count, p50, p99, p99_9 and max of a batch's round trip, in microseconds; rate only.
     """
@@ -251,6 +256,11 @@ class Generator:
     _options: LoadOptions
     _process: subprocess.Popen[bytes]
     _reader: LineReader
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
 
     def run(self) -> LoadResult:
         """Do the work. The connections stay open until the block of the generator ends.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -12,10 +12,12 @@ from .ratios import Summary, round_ratios, summarise, verdict
 from .rounds import Cell, Measured
 from .workloads import WORKLOADS
 
-SCHEMA = 1
-LATENCIES = ("p50", "p99", "p99_9")
+SCHEMA = 2
+LATENCIES = ("p50", "p99")
 # A generator that uses nearly all of its CPU may be what limits the rate.
 GENERATOR_BOUND = 0.9
+
+Figures: TypeAlias = dict[str, Any]
 
 
 def _main_figure(cell: Cell) -> tuple[str, bool]:
@@ -32,25 +34,45 @@ def _figures_by_round(cell: Cell, measured: Measured, figure: str) -> dict[int, 
     return {sample.round: sample.figures(unit)[figure] for sample in measured.samples}
 
 
+def _latencies_by_round(measured: Measured, name: str) -> dict[int, float]:
+    latencies = {sample.round: sample.result.latency_us for sample in measured.samples}
+    return {number: latency[name] for number, latency in latencies.items() if latency is not None}
+
+
+def compared(figures: Mapping[int, float], baseline: Mapping[int, float] | None, *, lower_is_better: bool) -> Figures:
+    """Figures by round in short, beside a baseline's of the same rounds: ``figure``, ``ratio`` and ``verdict``."""
+    ratios = None if baseline is None else summarise(round_ratios(figures, baseline))
+    return {
+        "figure": _asdict(summarise(list(figures.values()))),
+        "ratio": _asdict(ratios),
+        "verdict": None if ratios is None else verdict(ratios, lower_is_better=lower_is_better),
+    }
+
+
+def _latency_entry(measured: Measured, baseline: Measured | None) -> dict[str, Figures] | None:
+    entries = {}
+    for name in LATENCIES:
+        own = _latencies_by_round(measured, name)
+        others = None if baseline is None else _latencies_by_round(baseline, name)
+        if own:
+            entries[name] = compared(own, others, lower_is_better=True)
+    return entries or None
+
+
 def _opponent_entry(cell: Cell, measured: Measured, baseline: Measured | None) -> dict[str, Any]:
     figure, lower_is_better = _main_figure(cell)
     unit = WORKLOADS[cell.workload].unit
-    entry: dict[str, Any] = {
+    if baseline is measured:
+        baseline = None
+    others = None if baseline is None else _figures_by_round(cell, baseline, figure)
+    return {
         "facts": dict(measured.facts),
         "failure": measured.failure,
-        "figure": _asdict(summarise(list(_figures_by_round(cell, measured, figure).values()))),
-        "ratio": None,
-        "verdict": None,
+        **compared(_figures_by_round(cell, measured, figure), others, lower_is_better=lower_is_better),
+        "latency_us": _latency_entry(measured, baseline),
         "samples": [{**attrs.asdict(sample), "figures": sample.figures(unit)} for sample in measured.samples],
+        "rejected": [attrs.asdict(sample) for sample in measured.rejected],
     }
-    if baseline is not None and baseline is not measured:
-        ratios = summarise(
-            round_ratios(_figures_by_round(cell, measured, figure), _figures_by_round(cell, baseline, figure))
-        )
-        if ratios is not None:
-            entry["ratio"] = attrs.asdict(ratios)
-            entry["verdict"] = verdict(ratios, lower_is_better=lower_is_better)
-    return entry
 
 
 def cell_entry(cell: Cell, measured: Mapping[str, Measured], baseline: str) -> dict[str, Any]:
@@ -113,18 +135,20 @@ def _summary_columns(summary: Mapping[str, float] | None, missing: str) -> list[
     return [_number(summary[key]) for key in ("median", "min", "max", "iqr")]
 
 
-def _rate_columns(samples: Sequence[Mapping[str, Any]]) -> list[str]:
-    latencies = [sample["result"]["latency_us"] for sample in samples]
+def _rate_columns(entry: Mapping[str, Any]) -> list[str]:
+    samples = entry["samples"]
     columns = []
     for name in LATENCIES:
-        values = [latency[name] for latency in latencies if latency is not None]
-        columns.append(_number(statistics.median(values)) if values else "-")
+        latency = (entry["latency_us"] or {}).get(name, {})
+        parts = [latency.get(part) for part in ("figure", "ratio")]
+        columns += [_number(part["median"]) if part else "-" for part in parts]
     busy = statistics.median(
         sample["result"]["generator_cpu_seconds"] / sample["result"]["seconds"] for sample in samples
     )
     lost = sum(sample["result"]["lost"] for sample in samples)
     sent = lost + sum(sample["result"]["messages"] for sample in samples)
-    return [*columns, f"{busy:.0%}{'!' if busy > GENERATOR_BOUND else ''}", f"{lost / sent:.0%}" if lost else "0"]
+    columns += [f"{busy:.0%}{'!' if busy > GENERATOR_BOUND else ''}", f"{lost / sent:.0%}" if lost else "0"]
+    return [*columns, str(len(entry["rejected"]))]
 
 
 def _row(name: str, entry: Mapping[str, Any], *, is_baseline: bool, is_rate: bool) -> list[str]:
@@ -137,7 +161,7 @@ def _row(name: str, entry: Mapping[str, Any], *, is_baseline: bool, is_rate: boo
         for figure in ("cpu_us_per_unit", "voluntary_switches_per_unit")
     ]
     row += [_number(medians[1])]
-    return [*row, _number(medians[0]), *_rate_columns(entry["samples"])] if is_rate else row
+    return [*row, _number(medians[0]), *_rate_columns(entry)] if is_rate else row
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -156,7 +180,7 @@ def cell_text(entry: Mapping[str, Any], title: str) -> str:
     what = f"{unit}s per second, more is better" if is_rate else f"server CPU us per {unit}, less is better"
     heads = ["", "median", "min", "max", "IQR", "ratio", "min", "max", "IQR", "", f"sleeps/{unit}"]
     if is_rate:
-        heads += [f"CPU us/{unit}", "p50 us", "p99 us", "p99.9 us", "generator", "lost"]
+        heads += [f"CPU us/{unit}", "p50 us", "ratio", "p99 us", "ratio", "generator", "lost", "rejected"]
     rows = [heads]
     notes = []
     for name, opponent in entry["opponents"].items():

@@ -7,6 +7,7 @@ interpreter's specialisation are not yet what they will be.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -16,8 +17,9 @@ import attrs
 
 from .errors import BenchError
 from .opponents import Opponent, ServerSettings
+from .preemption import Meter, disturbances
 from .processes import LoadOptions, LoadResult, Placement, Server, connected_generator, running_server
-from .usage import Usage, cpu_source, usage
+from .usage import Usage
 from .workloads import WORKLOADS, Discipline, Shape
 
 Scheduling: TypeAlias = Literal["batch", "normal"]
@@ -53,6 +55,8 @@ class Plan:
       environment: added to that of the servers.
       messages_per_second: pace of one-way datagrams under rate; 0 for full speed.
       timeout_seconds: how long an answer may take.
+      attempts: under rate, samples to take of an opponent in a round until one is not disturbed.
+      keeps_disturbed: whether a sample counts although it was disturbed.
     """
 
     rounds: int = 7
@@ -62,6 +66,8 @@ class Plan:
     environment: Mapping[str, str] = attrs.field(factory=dict)
     messages_per_second: float = 0.0
     timeout_seconds: float = 5.0
+    attempts: int = 5
+    keeps_disturbed: bool = False
 
 
 @attrs.frozen
@@ -73,12 +79,14 @@ class Sample:
       position: its place in the order of that round, from 0.
       result: what the load generator saw.
       used: by the server, all threads, in the same time.
+      disturbances: what others did to it, in words; looked for under rate only.
     """
 
     round: int
     position: int
     result: LoadResult
     used: Usage
+    disturbances: tuple[str, ...] = ()
 
     def units(self, unit: str) -> float:
         """How many messages, or megabytes of 10**6 bytes."""
@@ -98,15 +106,22 @@ class Sample:
 
 @attrs.define
 class Measured:
-    """One opponent in one cell: its samples, or why there are none any more."""
+    """One opponent in one cell: its samples, those that do not count, or why there are none any more."""
 
     facts: Mapping[str, Any] = attrs.field(factory=dict)
     samples: list[Sample] = attrs.field(factory=list)
+    rejected: list[Sample] = attrs.field(factory=list)
     failure: str | None = None
+
+    def accept(self, sample: Sample, plan: Plan) -> bool:
+        """Take a sample, or put it aside because it was disturbed."""
+        is_good = plan.keeps_disturbed or not sample.disturbances
+        (self.samples if is_good else self.rejected).append(sample)
+        return is_good
 
 
 def placement_for(discipline: Discipline, scheduling: Scheduling) -> Placement:
-    """The CPUs: the same for both processes under lockstep, two under rate.
+    """The CPUs: the same for both processes under lockstep, one for each under rate.
 
     Raises:
       BenchError: rate on a machine with one CPU.
@@ -119,23 +134,56 @@ def placement_for(discipline: Discipline, scheduling: Scheduling) -> Placement:
     return Placement(cpus[-1], cpus[-2])
 
 
-def take_sample(server: Server, options: LoadOptions, cpu: int | None) -> tuple[LoadResult, Usage]:
+def take_sample(
+    server: Server, options: LoadOptions, placement: Placement | None = None
+) -> tuple[LoadResult, Usage, list[str]]:
     """Drive a server once; its usage counts between the warm connections and the last answer.
+
+    Args:
+      server: to be driven.
+      options: for the load generator.
+      placement: of both; anywhere by default. Disturbances are looked for when each has a CPU for itself.
+
+    Returns:
+      what the generator saw, what the server used, and what disturbed them, in words.
 
     Raises:
       LoadError: the server was at fault.
       ServerError: it ended.
     """
-    _, read_cpu_seconds = cpu_source(server.pid)
+    placement = placement or Placement()
     try:
-        with connected_generator(server.port, options, cpu) as generator:
-            before = usage(server.pid, read_cpu_seconds)
+        with connected_generator(server.port, options, placement.generator_cpu) as generator:
+            meters = [
+                Meter("generator", generator.pid, placement.generator_cpu),
+                Meter("server", server.pid, placement.server_cpu),
+            ]
             result = generator.run()
-            used = usage(server.pid, read_cpu_seconds) - before
+            watched = [meter.watched() for meter in reversed(meters)]
     except BenchError:
         server.check()  # its own last words say more
         raise
-    return result, used
+    found = disturbances(watched, result.seconds) if placement.is_apart else []
+    return result, watched[0].used, found
+
+
+def sample_once(measured: Measured, plan: Plan, take: Callable[[], Sample]) -> None:
+    """One sample of one opponent; one more, up to the plan's number, while others disturb it."""
+    for _ in range(plan.attempts):
+        try:
+            sample = take()
+        except BenchError as error:
+            measured.failure = str(error)
+            return
+        if sample.round < 0 or measured.accept(sample, plan):
+            return
+
+
+def _never_clean(measured: Measured) -> str:
+    return (
+        f"each of {len(measured.rejected)} samples was disturbed, the last one because "
+        f"{'; '.join(measured.rejected[-1].disturbances)}. Remedy: a quiet machine, or --keep-disturbed"
+    )
 
 
 def measure_cell(
@@ -153,6 +201,13 @@ def measure_cell(
         timeout_seconds=plan.timeout_seconds,
     )
     settings = ServerSettings(cell.workload, cell.shape.message_bytes)
+
+    def take(server: Server, number: int, position: int) -> Sample:
+        result, used, found = take_sample(server, options, placement)
+        sample = Sample(number, position, result, used, tuple(found))
+        sample.figures(WORKLOADS[cell.workload].unit)  # a sample that has none is an error here, not in the report
+        return sample
+
     measured = {opponent.name: Measured() for opponent in opponents}
     servers: dict[str, Server] = {}
     with contextlib.ExitStack() as stack:
@@ -168,12 +223,8 @@ def measure_cell(
             names = [name for name in servers if measured[name].failure is None]
             order.shuffle(names)
             for position, name in enumerate(names):
-                try:
-                    sample = Sample(number, position, *take_sample(servers[name], options, placement.generator_cpu))
-                    sample.figures(WORKLOADS[cell.workload].unit)
-                except BenchError as error:
-                    measured[name].failure = str(error)
-                else:
-                    if number >= 0:
-                        measured[name].samples.append(sample)
+                sample_once(measured[name], plan, functools.partial(take, servers[name], number, position))
+    for each in measured.values():
+        if each.failure is None and not each.samples:
+            each.failure = _never_clean(each)
     return measured

@@ -58,7 +58,7 @@ def check_tiny_run(name: str, workload: str, discipline: Discipline) -> None:
     shape = TINY[workload]
     options = LoadOptions(workload, shape, discipline, seconds=0.2, messages_max=300)
     with running_server(opponent(name), ServerSettings(workload, shape.message_bytes)) as server:
-        result, used = take_sample(server, options, None)
+        result, used, _ = take_sample(server, options)
     assert result.messages > 0
     assert result.messages % (shape.pipeline if workload != "udp_receive" or discipline == "lockstep" else 1) == 0
     assert result.bytes == result.messages * shape.message_bytes
@@ -87,7 +87,7 @@ def test_the_pace_of_datagrams_is_kept() -> None:
     """One-way datagrams under rate come no faster than the pace that is asked for."""
     options = LoadOptions("udp_receive", Shape(1, 64), "rate", seconds=0.2, messages_per_second=2000)
     with running_server(opponent("c_epoll"), ServerSettings("udp_receive", 64)) as server:
-        result, _ = take_sample(server, options, None)
+        result, _, _ = take_sample(server, options)
     assert 0 < result.messages + result.lost <= 2000 * result.seconds + 1
 
 
@@ -240,7 +240,8 @@ def test_json_has_its_documented_fields(discipline: str, tmp_path: Path, capsys:
     """Every field that docs/reference/benchmarks.md names is in the JSON, and the first samples are not."""
     file = tmp_path / "result.json"
     arguments = f"--opponents trio c_epoll --workloads echo --connections 2 --rounds 2 --seconds 0.05 --json {file}"
-    assert command_line.main([*arguments.split(), "--discipline", discipline]) == 0
+    arguments += f" --discipline {discipline} --keep-disturbed"  # other tests may run at the same time
+    assert command_line.main(arguments.split()) == 0
     assert f"echo, 2 connections, 64 B, {discipline}" in capsys.readouterr().out
     result = json.loads(file.read_text())
     assert set(result) == {"schema", "started_at", "arguments", "machine", "left_out", "cells"}
@@ -250,10 +251,10 @@ def test_json_has_its_documented_fields(discipline: str, tmp_path: Path, capsys:
     assert (cell["workload"], cell["connections"], cell["message_bytes"], cell["pipeline"]) == ("echo", 2, 64, 1)
     assert {"discipline", "unit", "figure", "lower_is_better", "baseline"} <= set(cell)
     entry = cell["opponents"]["c_epoll"]
-    assert set(entry) == {"facts", "failure", "figure", "ratio", "verdict", "samples"}
+    assert set(entry) == {"facts", "failure", "figure", "ratio", "verdict", "latency_us", "samples", "rejected"}
     assert set(entry["ratio"]) == {"count", "median", "min", "max", "iqr"}
     assert [item["round"] for item in entry["samples"]] == [0, 1]
-    assert set(entry["samples"][0]) == {"round", "position", "result", "used", "figures"}
+    assert set(entry["samples"][0]) == {"round", "position", "result", "used", "disturbances", "figures"}
     assert (entry["samples"][0]["result"]["latency_us"] is not None) == (discipline == "rate")
 
 

@@ -5,8 +5,8 @@
  * messages per second needs a load that never waits for more than the server.
  *
  * Consequence. There are two disciplines. "lockstep": blocking sockets, send on all connections, then receive
- * from all, so that the wake-up of a server on the same CPU sees every message. "rate": an epoll-driven closed
- * loop on another CPU, each connection for itself.
+ * from all, so that the wake-up of a server on the same CPU sees every message. "rate": a closed loop on another
+ * CPU, each connection for itself, that polls epoll without ever sleeping.
  *
  * Decision. What differs between TCP echo, UDP echo and accept is one exchange on one connection (struct
  * exchange); the two loops over exchanges are in exchange.c. Bulk transfer and one-way datagrams have no
@@ -96,6 +96,7 @@ struct load {
     uint64_t bytes;    /* payload of these, one direction */
     uint64_t offered;  /* one-way datagrams: sent, delivered or not */
     uint64_t counted;  /* one-way datagrams: the server's count at the last look */
+    uint64_t spun_ns;  /* rate: spent on asking epoll in vain */
     struct histogram latency;
 };
 
