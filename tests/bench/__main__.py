@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
-from . import compare, floor, idle, syscalls
+from . import compare, floor, idle, memory, syscalls
 from .errors import BenchError
 
 
 def main(arguments: list[str]) -> int:
     """Run what is asked for; returns the exit code: 0, 1 when an opponent failed, 2 when nothing can be run."""
-    commands = {"compare": compare.main, "syscalls": syscalls.main, "idle": idle.main, "floor": floor.main}
+    commands: dict[str, Callable[[list[str]], int]] = {
+        "compare": compare.main,
+        "syscalls": syscalls.main,
+        "idle": idle.main,
+        "memory": memory.main,
+        "floor": floor.main,
+    }
     name, rest = ("compare", arguments)
     if arguments and arguments[0] in commands:
         name, rest = arguments[0], arguments[1:]

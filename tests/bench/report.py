@@ -122,17 +122,18 @@ def document(
 # ----------------------------------------------------------------------------------------------------------
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     """Three or four digits that matter."""
     if value >= 1000:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 100 else f"{value:.2f}" if value >= 1 else f"{value:.3f}"
 
 
-def _summary_columns(summary: Mapping[str, float] | None, missing: str) -> list[str]:
+def summary_columns(summary: Mapping[str, float] | None, missing: str) -> list[str]:
+    """Median, extremes and IQR; ``missing`` and three empty columns when there is no summary."""
     if summary is None:
         return [missing, "", "", ""]
-    return [_number(summary[key]) for key in ("median", "min", "max", "iqr")]
+    return [number(summary[key]) for key in ("median", "min", "max", "iqr")]
 
 
 def _rate_columns(entry: Mapping[str, Any]) -> list[str]:
@@ -141,7 +142,7 @@ def _rate_columns(entry: Mapping[str, Any]) -> list[str]:
     for name in LATENCIES:
         latency = (entry["latency_us"] or {}).get(name, {})
         parts = [latency.get(part) for part in ("figure", "ratio")]
-        columns += [_number(part["median"]) if part else "-" for part in parts]
+        columns += [number(part["median"]) if part else "-" for part in parts]
     busy = statistics.median(
         sample["result"]["generator_cpu_seconds"] / sample["result"]["seconds"] for sample in samples
     )
@@ -154,17 +155,18 @@ def _rate_columns(entry: Mapping[str, Any]) -> list[str]:
 def _row(name: str, entry: Mapping[str, Any], *, is_baseline: bool, is_rate: bool) -> list[str]:
     if not entry["samples"]:
         return [name]
-    ratio = _summary_columns(entry["ratio"], "1" if is_baseline else "-")
-    row = [name, *_summary_columns(entry["figure"], "-"), *ratio, entry["verdict"] or "baseline" * is_baseline]
+    ratio = summary_columns(entry["ratio"], "1" if is_baseline else "-")
+    row = [name, *summary_columns(entry["figure"], "-"), *ratio, entry["verdict"] or "baseline" * is_baseline]
     medians = [
         statistics.median(sample["figures"][figure] for sample in entry["samples"])
         for figure in ("cpu_us_per_unit", "voluntary_switches_per_unit")
     ]
-    row += [_number(medians[1])]
-    return [*row, _number(medians[0]), *_rate_columns(entry)] if is_rate else row
+    row += [number(medians[1])]
+    return [*row, number(medians[0]), *_rate_columns(entry)] if is_rate else row
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of a table as lines: names to the left, numbers to the right."""
     widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(max(map(len, rows)))]
     lines = []
     for row in rows:
@@ -187,4 +189,18 @@ def cell_text(entry: Mapping[str, Any], title: str) -> str:
         rows.append(_row(name, opponent, is_baseline=name == baseline, is_rate=is_rate))
         if opponent["failure"]:
             notes.append(f"  {name} FAILED: {opponent['failure']}")
-    return "\n".join([title, f"  {what}; ratio to {baseline} within each round", *_aligned(rows), *notes])
+    return "\n".join([title, f"  {what}; ratio to {baseline} within each round", *aligned(rows), *notes])
+
+
+def figures_text(entries: Mapping[str, Mapping[str, Any]], baseline: str, heading: str) -> str:
+    """A table of entries that :func:`compared` made, below ``heading``; failures follow it."""
+    rows = [["", "median", "min", "max", "IQR", "ratio", "min", "max", "IQR", ""]]
+    notes = []
+    for name, entry in entries.items():
+        is_baseline = name == baseline
+        ratio = summary_columns(entry["ratio"], "1" if is_baseline else "-")
+        verdict_text = "baseline" if is_baseline else entry["verdict"] or ""
+        rows.append([name, *summary_columns(entry["figure"], "-"), *ratio, verdict_text])
+        if entry["failure"]:
+            notes.append(f"  {name} FAILED: {entry['failure']}")
+    return "\n".join([heading, *aligned(rows), *notes])

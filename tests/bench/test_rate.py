@@ -15,7 +15,7 @@ from .opponents import ServerSettings, load_opponents
 from .preemption import CpuTime, Watched, disturbances, parse_cpu_time
 from .processes import LoadOptions, LoadResult, Placement, running_server
 from .report import cell_entry, cell_text
-from .rounds import Cell, Measured, Plan, Sample, sample_once, measure_cell, placement_for, take_sample
+from .rounds import Cell, Measured, Plan, Sample, measure_cell, placement_for, sample_once, take_sample
 from .usage import Usage
 from .workloads import Shape
 
