@@ -68,11 +68,26 @@ def check_tiny_run(name: str, workload: str, discipline: Discipline) -> None:
 
 
 @needs_compiler
-@pytest.mark.parametrize("workload", WORKLOADS)
-@pytest.mark.parametrize("name", ["trio", "trio_rio", "c_epoll"])
+@pytest.mark.parametrize(
+    ("name", "workload"),
+    [(name, workload) for name, known in load_opponents().items() for workload in sorted(known.workloads)],
+)
 def test_each_workload_runs(name: str, workload: str) -> None:
-    """A server completes a tiny lockstep run of the workload, with counts that agree with each other."""
+    """A server completes a tiny lockstep run of each workload that it has, with counts that agree with each other."""
     check_tiny_run(name, workload, "lockstep")
+
+
+def test_opponents_stand_in_the_same_rounds() -> None:
+    """Stock Trio, trio_rio both ways, uvloop both ways and C are known, in this order."""
+    streams = [name for name, known in load_opponents().items() if "echo" in known.workloads]
+    assert streams == ["trio", "trio_rio", "rio_stream", "uvloop_streams", "uvloop_protocol", "c_epoll"]
+
+
+def test_uvloop_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An opponent on uvloop that cannot run says which package to install."""
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    for name in ("uvloop_streams", "uvloop_protocol"):
+        assert str(load_opponents()[name].missing()).endswith("Remedy: pip install uvloop")
 
 
 @needs_compiler
