@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import attrs
 
@@ -40,11 +40,20 @@ def _latencies_by_round(measured: Measured, name: str) -> dict[int, float]:
 
 
 def compared(figures: Mapping[int, float], baseline: Mapping[int, float] | None, *, lower_is_better: bool) -> Figures:
-    """Figures by round in short, beside a baseline's of the same rounds: ``figure``, ``ratio`` and ``verdict``."""
-    ratios = None if baseline is None else summarise(round_ratios(figures, baseline))
+    """Figures by round in short, and beside a baseline's of the same rounds.
+
+    Returns:
+      ``figure``; ``ratio``, divided by the baseline's; ``gain``, the same the way round in which more is better;
+      and ``verdict``.
+    """
+    ratios = gains = None
+    if baseline is not None:
+        ratios = summarise(round_ratios(figures, baseline))
+        gains = summarise(round_ratios(baseline, figures)) if lower_is_better else ratios
     return {
         "figure": _asdict(summarise(list(figures.values()))),
         "ratio": _asdict(ratios),
+        "gain": _asdict(gains),
         "verdict": None if ratios is None else verdict(ratios, lower_is_better=lower_is_better),
     }
 
@@ -192,15 +201,20 @@ def cell_text(entry: Mapping[str, Any], title: str) -> str:
     return "\n".join([title, f"  {what}; ratio to {baseline} within each round", *aligned(rows), *notes])
 
 
-def figures_text(entries: Mapping[str, Mapping[str, Any]], baseline: str, heading: str) -> str:
+def figures_text(
+    entries: Mapping[str, Mapping[str, Any]],
+    baseline: str,
+    heading: str,
+    comparison: Literal["ratio", "gain"] = "ratio",
+) -> str:
     """A table of entries that :func:`compared` made, below ``heading``; failures follow it."""
-    rows = [["", "median", "min", "max", "IQR", "ratio", "min", "max", "IQR", ""]]
+    rows = [["", "median", "min", "max", "IQR", comparison, "min", "max", "IQR", ""]]
     notes = []
     for name, entry in entries.items():
         is_baseline = name == baseline
-        ratio = summary_columns(entry["ratio"], "1" if is_baseline else "-")
+        compared_columns = summary_columns(entry[comparison], "1" if is_baseline else "-")
         verdict_text = "baseline" if is_baseline else entry["verdict"] or ""
-        rows.append([name, *summary_columns(entry["figure"], "-"), *ratio, verdict_text])
+        rows.append([name, *summary_columns(entry["figure"], "-"), *compared_columns, verdict_text])
         if entry["failure"]:
             notes.append(f"  {name} FAILED: {entry['failure']}")
     return "\n".join([heading, *aligned(rows), *notes])

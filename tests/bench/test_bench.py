@@ -226,6 +226,8 @@ def test_a_loss_is_shown_like_a_win() -> None:
     rows = {line.split()[0]: line.split()[1:] for line in cell_text(entry, str(cell)).splitlines()[3:]}
     assert (rows["slow"][4], rows["slow"][8]) == ("1.50", "worse")
     assert (rows["fast"][4], rows["fast"][8]) == ("0.500", "better")
+    gains = {name: opponent["gain"] for name, opponent in entry["opponents"].items()}
+    assert (gains["slow"]["median"], gains["fast"]["median"], gains["trio"]) == (pytest.approx(1 / 1.5), 2.0, None)
     assert rows["trio"][4:6] == ["1", "baseline"]
 
 
@@ -266,7 +268,7 @@ def test_json_has_its_documented_fields(discipline: str, tmp_path: Path, capsys:
     assert (cell["workload"], cell["connections"], cell["message_bytes"], cell["pipeline"]) == ("echo", 2, 64, 1)
     assert {"discipline", "unit", "figure", "lower_is_better", "baseline"} <= set(cell)
     entry = cell["opponents"]["c_epoll"]
-    assert set(entry) == {"facts", "failure", "figure", "ratio", "verdict", "latency_us", "samples", "rejected"}
+    assert set(entry) == {"facts", "failure", "figure", "ratio", "gain", "verdict", "latency_us", "samples", "rejected"}
     assert set(entry["ratio"]) == {"count", "median", "min", "max", "iqr"}
     assert [item["round"] for item in entry["samples"]] == [0, 1]
     assert set(entry["samples"][0]) == {"round", "position", "result", "used", "disturbances", "figures"}

@@ -97,7 +97,7 @@ def test_the_command_reports_each_opponent(tmp_path: Path, capsys: pytest.Captur
     result = json.loads(file.read_text())
     assert set(result) == {"schema", "arguments", "machine", "memory", "left_out"}
     entry = result["memory"]["trio"]
-    assert set(entry) == {"failure", "figure", "ratio", "verdict", "samples"}
+    assert set(entry) == {"failure", "figure", "ratio", "gain", "verdict", "samples"}
     assert entry["samples"][0]["resident_bytes_after"] > entry["samples"][0]["resident_bytes_before"] > 0
 
 
