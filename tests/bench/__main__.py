@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from . import compare, floor, idle, memory, syscalls
+from . import compare, compare_programs, floor, idle, memory, syscalls
 from .errors import BenchError
 
 
@@ -13,6 +13,7 @@ def main(arguments: list[str]) -> int:
     """Run what is asked for; returns the exit code: 0, 1 when an opponent failed, 2 when nothing can be run."""
     commands: dict[str, Callable[[list[str]], int]] = {
         "compare": compare.main,
+        "programs": compare_programs.main,
         "syscalls": syscalls.main,
         "idle": idle.main,
         "memory": memory.main,

@@ -7,13 +7,24 @@ import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from .errors import BenchError
 from .opponents import Opponent, load_opponents
 from .workloads import WORKLOADS, Shape, Workload
 
 PROVIDER_VARIABLE = "TRIO_RIO_PROVIDER"
+
+
+class CanBeMissing(Protocol):
+    """Something that cannot run everywhere."""
+
+    @property
+    def missing(self) -> Callable[[], str | None]:
+        """Says why it cannot run here, or ``None``."""
+
+
+Choice = TypeVar("Choice", bound=CanBeMissing)
 
 
 def at_least(low: float, kind: Callable[[str], float]) -> Callable[[str], Any]:
@@ -29,14 +40,15 @@ def at_least(low: float, kind: Callable[[str], float]) -> Callable[[str], Any]:
     return parse
 
 
-def parser(command: str, description: str) -> argparse.ArgumentParser:
-    """A parser with ``--provider`` and ``--json``, which every command has."""
+def parser(command: str, description: str, *, has_provider: bool = True) -> argparse.ArgumentParser:
+    """A parser with ``--json``, and with ``--provider`` where all servers of trio_rio have the same."""
     made = argparse.ArgumentParser(
         prog=f"python -m tests.bench {command}".rstrip(),
         description=description,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    made.add_argument("--provider", help=f"provider for trio_rio ({PROVIDER_VARIABLE} of the servers)")
+    if has_provider:
+        made.add_argument("--provider", help=f"provider for trio_rio ({PROVIDER_VARIABLE} of the servers)")
     made.add_argument("--json", type=Path, metavar="FILE", help="write the result there, too")
     return made
 
@@ -46,32 +58,38 @@ def environment(arguments: argparse.Namespace) -> dict[str, str]:
     return {PROVIDER_VARIABLE: arguments.provider} if arguments.provider else {}
 
 
-def choose_opponents(names: Sequence[str] | None) -> tuple[list[Opponent], dict[str, str]]:
-    """The opponents to run, and why others are left out.
+def choose(kind: str, known: Mapping[str, Choice], names: Sequence[str] | None) -> tuple[list[Choice], dict[str, str]]:
+    """What to run, and why others are left out.
 
     Args:
+      kind: what they are called.
+      known: all there are, by name.
       names: what was asked for; ``None`` for all that can run here.
 
     Raises:
       BenchError: an unknown name, or one that was asked for and cannot run.
     """
-    known = load_opponents()
     unknown = sorted(set(names or ()) - set(known))
     if unknown:
-        raise BenchError(f"unknown opponent {', '.join(unknown)}; known: {', '.join(known)}")
+        raise BenchError(f"unknown {kind} {', '.join(unknown)}; known: {', '.join(known)}")
     left_out = {}
     chosen = []
-    for opponent in known.values():
-        if names is not None and opponent.name not in names:
+    for name, choice in known.items():
+        if names is not None and name not in names:
             continue
-        reason = opponent.missing()
+        reason = choice.missing()
         if reason is None:
-            chosen.append(opponent)
+            chosen.append(choice)
         elif names is not None:
-            raise BenchError(f"opponent {opponent.name} cannot run here: {reason}")
+            raise BenchError(f"{kind} {name} cannot run here: {reason}")
         else:
-            left_out[opponent.name] = reason
+            left_out[name] = reason
     return chosen, left_out
+
+
+def choose_opponents(names: Sequence[str] | None) -> tuple[list[Opponent], dict[str, str]]:
+    """The opponents to run, and why others are left out; as :func:`choose`."""
+    return choose("opponent", load_opponents(), names)
 
 
 def choose_workloads(names: Sequence[str] | None) -> list[Workload]:

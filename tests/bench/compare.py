@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import sys
 import time
 from typing import Any
 
@@ -23,6 +22,7 @@ from .errors import BenchError
 from .machine import machine_facts
 from .opponents import Opponent
 from .rounds import SCHEDULINGS, Cell, Plan, measure_cell, placement_for
+from .terminal import progress
 from .workloads import DISCIPLINES
 
 QUICK_ROUNDS = 3
@@ -31,7 +31,7 @@ QUICK_SECONDS = 0.2
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     made = parser("", "Measure opponents alternately and compare them with a baseline, round by round.")
-    made.epilog = "Other commands, each with --help: python -m tests.bench syscalls, idle, memory, floor"
+    made.epilog = "Other commands, each with --help: python -m tests.bench programs, memory, syscalls, idle, floor"
     positive = at_least(1, int)
     made.add_argument("--opponents", nargs="+", metavar="NAME", help="who (default: all that can run here)")
     made.add_argument("--baseline", default="trio", metavar="NAME", help="the opponent that ratios refer to")
@@ -60,17 +60,12 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     return chosen
 
 
-def _progress(text: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
-
-
 def _measure(cells: list[Cell], opponents: list[Opponent], plan: Plan, baseline: str) -> list[dict[str, Any]]:
     entries = []
     for cell in cells:
         able = [opponent for opponent in opponents if cell.workload in opponent.workloads]
-        entry = report.cell_entry(cell, measure_cell(cell, able, plan, _progress), baseline)
-        _progress("")
+        entry = report.cell_entry(cell, measure_cell(cell, able, plan, progress), baseline)
+        progress("")
         print(report.cell_text(entry, str(cell)), end="\n\n", flush=True)
         entries.append(entry)
     return entries

@@ -16,7 +16,7 @@ class LoadError(BenchError):
 
     Args:
       kind: ``corrupt``, ``timeout``, ``closed_early``, ``count_mismatch``, ``connect``, ``usage``, ``system``,
-        or ``generator`` when the generator itself ended without a result.
+        or ``generator`` when the generator itself ended without a result; of a client program, its name.
       detail: a sentence for people.
     """
 

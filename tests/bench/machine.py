@@ -15,7 +15,10 @@ from .errors import BenchError
 from .processes import ROOT
 from .usage import cpu_source
 
-PACKAGES = ("trio", "trio-rio", "attrs", "cffi", "outcome", "uvloop", "psutil")
+PACKAGES = (
+    *("trio", "trio-rio", "attrs", "cffi", "outcome", "psutil"),
+    *("uvloop", "anyio", "h11", "h2", "hypercorn", "trio-websocket", "wsproto"),  # who is measured
+)
 
 
 def _first_line(command: list[str]) -> str | None:

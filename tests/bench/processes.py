@@ -148,6 +148,25 @@ def _tail(errors: IO[bytes]) -> str:
     return "\n".join(errors.read().decode(errors="replace").splitlines()[-20:]) or "(it said nothing)"
 
 
+def tool_output(command: list[str], *, cpu: int | None, timeout_seconds: float) -> str:
+    """What a client of others writes to its standard output until it ends by itself.
+
+    Raises:
+      LoadError: it does not end in time, or not well; with its last words.
+    """
+    with tempfile.TemporaryFile() as errors:
+        process = _spawn(command, cpu=cpu, is_batch=False, environment={}, errors=errors)
+        try:
+            output, _ = process.communicate(timeout=timeout_seconds)
+        except subprocess.TimeoutExpired:
+            raise LoadError("timeout", f"{command[0]} did not end within {timeout_seconds:g} s") from None
+        finally:
+            _stop(process)
+        if process.returncode:
+            raise LoadError(command[0], f"it ended with code {process.returncode}:\n{_tail(errors)}")
+        return output.decode(errors="replace")
+
+
 @contextlib.contextmanager
 def running_server(
     opponent: Opponent,
