@@ -2,13 +2,15 @@
 
 Facts. Such a sample is wrong as soon as somebody else runs on one of the two CPUs: the rate falls, and p99 tells of
 the stranger. The kernel counts how often a thread was taken off its CPU. It counts, in steps of 10 ms, how long each
-CPU was busy, and how long a virtual CPU was ready but not run by its host ("stolen"). [proc(5)]
+CPU was busy, and how long a virtual CPU was ready but not run by its host ("stolen"). [proc(5)] On a machine where
+nothing else goes on, its own threads (RCU, soft interrupts) still take a busy process off its CPU up to a hundred
+times a second, for microseconds.
 
-Consequence. The first finds what takes turns with a process that is running; the second what runs while the process
-sleeps, and makes it late. The kernel's own threads run for some microseconds now and then, on a quiet machine too.
+Consequence. The number of switches alone says little. What says it is time: that of others on the CPU, in coarse
+steps, and for a generator that never sleeps exactly what it has not had.
 
-Decision. Look at all three for each of the two processes. A few switches a second and a few hundredths of the time are
-let pass; all else makes the sample a disturbed one, with the reason in words.
+Decision. Look at all of them, for each of the two processes. What a quiet machine does, and a few hundredths of the
+time, are let pass; all else makes the sample a disturbed one, with the reason in words.
 """
 
 from __future__ import annotations
@@ -21,10 +23,12 @@ import attrs
 
 from .usage import Usage, cpu_source, usage
 
-# On a quiet machine the kernel's own threads are seen a few times a second.
-INVOLUNTARY_SWITCHES_PER_SECOND = 20.0
-# Of a sample: what others, or the host, may have of a CPU. Not less than three of the kernel's steps, whose number
-# is a matter of chance.
+# Twice of what the kernel's own threads do on a quiet machine.
+INVOLUNTARY_SWITCHES_PER_SECOND = 200.0
+# Of a sample: what a process that never sleeps may not have had of its CPU.
+LOST_SHARE = 0.02
+# The same of others, or of the host, as the kernel counts it. Not less than three of its steps, whose number is a
+# matter of chance.
 FOREIGN_SHARE = 0.05
 FOREIGN_STEPS = 3
 _STEP_SECONDS = 1 / os.sysconf("SC_CLK_TCK")
@@ -71,17 +75,22 @@ class Watched:
       name: for people.
       used: by the process.
       cpu_time: of its CPU.
+      never_sleeps: whether all of the time that it did not use was taken from it.
     """
 
     name: str
     used: Usage
     cpu_time: CpuTime
+    never_sleeps: bool = False
 
 
 def _disturbances(watched: Watched, seconds: float) -> Iterator[str]:
     switches = watched.used.involuntary_switches
-    if switches > max(1.0, INVOLUNTARY_SWITCHES_PER_SECOND * seconds):
+    if switches > INVOLUNTARY_SWITCHES_PER_SECOND * seconds:
         yield f"the {watched.name} was taken off its CPU {switches} times in {seconds:.3g} s"
+    lost = seconds - watched.used.cpu_seconds
+    if watched.never_sleeps and lost > LOST_SHARE * seconds:
+        yield f"the {watched.name} was without its CPU for {lost:.3f} of {seconds:.3g} s"
     limit = max(FOREIGN_SHARE * seconds, FOREIGN_STEPS * _STEP_SECONDS)
     foreign = watched.cpu_time.busy_seconds - watched.used.cpu_seconds
     if foreign > limit:
@@ -116,7 +125,7 @@ class Meter:
         of_cpu = CpuTime(0.0, 0.0) if self._cpu is None else cpu_time(self._cpu)
         return usage(self._pid, self._read_cpu_seconds), of_cpu
 
-    def watched(self) -> Watched:
+    def watched(self, *, never_sleeps: bool = False) -> Watched:
         """The difference to the beginning."""
         (used_before, cpu_before), (used, of_cpu) = self._before, self._counters()
-        return Watched(self._name, used - used_before, of_cpu - cpu_before)
+        return Watched(self._name, used - used_before, of_cpu - cpu_before, never_sleeps)

@@ -154,12 +154,11 @@ def take_sample(
     placement = placement or Placement()
     try:
         with connected_generator(server.port, options, placement.generator_cpu) as generator:
-            meters = [
-                Meter("generator", generator.pid, placement.generator_cpu),
-                Meter("server", server.pid, placement.server_cpu),
-            ]
+            of_generator = Meter("generator", generator.pid, placement.generator_cpu)
+            of_server = Meter("server", server.pid, placement.server_cpu)
             result = generator.run()
-            watched = [meter.watched() for meter in reversed(meters)]
+            # It spins where it takes latencies. The server first: it may have something to do when a sample is over.
+            watched = [of_server.watched(), of_generator.watched(never_sleeps=result.latency_us is not None)]
     except BenchError:
         server.check()  # its own last words say more
         raise

@@ -25,8 +25,10 @@ needs_two_cpus = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="ra
 CELL = Cell("echo", Shape(2, 64), "rate")
 
 
-def watched(involuntary: int = 0, used: float = 0.5, busy: float = 0.5, stolen: float = 0.0) -> Watched:
-    return Watched("server", Usage(used, 100, involuntary), CpuTime(busy, stolen))
+def watched(
+    involuntary: int = 0, used: float = 0.5, busy: float = 0.5, stolen: float = 0.0, never_sleeps: bool = False
+) -> Watched:
+    return Watched("server", Usage(used, 100, involuntary), CpuTime(busy, stolen), never_sleeps)
 
 
 def sample(number: int, messages: int, p50: float, *found: str) -> Sample:
@@ -45,19 +47,21 @@ def test_counters_of_a_cpu_are_read() -> None:
 @pytest.mark.parametrize(
     ("seen", "reason"),
     [
-        (watched(involuntary=100), "the server was taken off its CPU 100 times in 1 s"),
+        (watched(involuntary=300), "the server was taken off its CPU 300 times in 1 s"),
+        (watched(used=0.9, busy=0.9, never_sleeps=True), "the server was without its CPU for 0.100 of 1 s"),
         (watched(used=0.5, busy=0.8), "others used the server's CPU for 0.30 of 1 s"),
         (watched(stolen=0.4), "the host took the server's CPU away for 0.40 of 1 s"),
     ],
 )
 def test_each_kind_of_disturbance_is_told(seen: Watched, reason: str) -> None:
-    """Preemption, other work on the CPU, and a host that took it away are told, each in a sentence of its own."""
+    """Preemption, lost time, other work on the CPU, and a host that took it away: each has a sentence of its own."""
     assert disturbances([seen], 1.0) == [reason]
 
 
 def test_a_quiet_sample_is_clean() -> None:
     """What the kernel itself does on a quiet machine, and the coarse steps of its counters, are no disturbance."""
-    assert disturbances([watched(involuntary=3, used=0.5, busy=0.52, stolen=0.01)], 1.0) == []
+    assert disturbances([watched(involuntary=100, used=0.5, busy=0.52, stolen=0.01)], 1.0) == []
+    assert disturbances([watched(involuntary=100, used=0.99, busy=1.0, never_sleeps=True)], 1.0) == []
 
 
 def test_a_disturbed_sample_is_taken_again() -> None:
