@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import trio
 
-from .._trio import GLOBAL_RUN_CONTEXT, NO_TASK, spawn_uncounted
+from .._trio import GLOBAL_RUN_CONTEXT, NO_TASK, enter_cancel_point, spawn_uncounted
 from ..rio import RIO_MSG_DEFER, Status
 from ..rio.types import MSG_PART
 from .conflicts import claim_receive, claim_send
@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 # What a send takes of a caller's own memory: a registration, and the system's own send, have less than 4 and 2 GiB. No
 # datagram is so long, so that what is left of one fails as the whole would.
 _REGISTERED_MAX_BYTES = 1 << 30
+
+# A longer send fills the socket, and its rest has to wait.
+_SEND_NOW_BYTES_MAX = 65536
 
 
 @attrs.define(eq=False)
@@ -198,6 +201,27 @@ class Channel(Traffic):
         return self.ahead is None and self.window is None
 
     # -- sending -------------------------------------------------------------------------------------------
+
+    def send_now(self, data: bytes | memoryview) -> int:
+        """Send what the socket takes at once, if there is nothing to send it with; how many bytes. 0: post them.
+
+        One visit to the kernel for many requests beats a visit for each; but a task that is alone has a visit, a
+        completion and a notification to itself. Bytes that went are sent whatever happens to the task: it is not
+        cancelled. A cancel point; the caller makes it a checkpoint.
+        """
+        send = self.request_queue.send_now
+        if (
+            send is None
+            or self.pool.woken > 1
+            or len(data) > _SEND_NOW_BYTES_MAX
+            or self.sends
+            or self.write_key in self.waits
+            or not self.is_direct
+            or not self.is_usable()
+            or enter_cancel_point()
+        ):
+            return 0
+        return send(data if type(data) is bytes else bytes(data), len(data))
 
     def post_send(
         self, data: bytes | bytearray | memoryview, address: bytes | None, *, wait: bool, flags: int = RIO_MSG_DEFER

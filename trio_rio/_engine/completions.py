@@ -132,6 +132,7 @@ class Collector(Drain):
                 woken.append(request)
             else:
                 self._complete(request, woken)
+        self.pool.woken = len(woken)
         if woken:
             _trio.reschedule_all(_trio.GLOBAL_RUN_CONTEXT.runner, woken)
         return len(results)

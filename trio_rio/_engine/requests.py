@@ -219,6 +219,7 @@ class RequestPool:
     bulk: list[Request] = attrs.field(factory=list)
     bare: list[Request] = attrs.field(factory=list)
     bytes_being_filled: int = 0  # requests with new bytes of the bulk size
+    woken: int = 0  # tasks that the last batch of results woke
 
     def free(self) -> list[Request]:
         """All that are free."""

@@ -25,7 +25,7 @@ from trio.lowlevel import enable_ki_protection
 
 from .._engine.lease import place_of_caller
 from .._engine.lease_block import leases_of_run
-from .._trio import async_yield
+from .._trio import SHIELDED_CHECKPOINT, async_yield
 from .base import StreamOnSocket, raise_translated
 from .lease import ReceiveLease, SendLease
 
@@ -187,7 +187,11 @@ class RioStream(StreamOnSocket):
         self._is_sending = True
         sent = 0
         try:
-            request = channel.post_send(data, None, wait=True)
+            sent = channel.send_now(data)
+            if sent == len(data):
+                await async_yield(SHIELDED_CHECKPOINT)
+                return
+            request = None if sent else channel.post_send(data, None, wait=True)
             if request is not None:
                 woken = await async_yield(request.message)
                 if woken is not request or request.status:

@@ -203,6 +203,9 @@ class RequestQueue:
     commit_sends: CommitFunction
     handle: object = attrs.field(repr=False)
     is_closed: bool = False
+    #: Where a stream's send may be tried past the queue: takes the data and their length, and returns how many bytes
+    #: went. 0: a send has to be posted, which will wait or fail.
+    send_now: Callable[[bytes, int], int] | None = None
 
     def mark_closed(self, why: str = SOCKET_CLOSED) -> None:
         """Zero the handle: from now on every use raises :class:`RioError` and reaches no kernel."""
@@ -211,6 +214,7 @@ class RequestQueue:
         self.post_receive = self.post_send = _refusal(why)
         self.post_receive_from = self.post_send_to = _refusal(why)
         self.commit_receives = self.commit_sends = _refusal(why)
+        self.send_now = None
 
 
 @attrs.define(eq=False)

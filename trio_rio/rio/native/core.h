@@ -84,6 +84,7 @@ struct request_queue {
     bool is_stream, is_closed, is_live;
     bool is_drained; /* of datagrams: there was none just now, so the next receive will have to wait */
     int reader_error; /* what ended the connection, and is the next receive's to tell */
+    int sender_error; /* what a send was told that was not posted, and is the next one's that is */
     uint64_t socket_context;
     struct completion_queue *cq[2];
     uint32_t max[2], outstanding[2];
@@ -208,6 +209,7 @@ void request_complete(rio_core *core, struct op *op, int32_t status);
 void request_prepare(const rio_core *core, const struct op *op, struct uring_sqe *sqe);
 void request_cancel(rio_core *core, struct op *op);
 void request_finish(rio_core *core, struct op *op, int32_t result); /* the kernel's answer */
+int32_t request_told_to_sender(struct request_queue *rq, int32_t status); /* what a send ends with that was told this */
 
 /* datagrams.c */
 bool datagrams_move(rio_core *core, struct op *head); /* what can go now goes; whether anything did */

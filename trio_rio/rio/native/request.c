@@ -102,15 +102,23 @@ static bool is_end_of_connection(int32_t status) {
            status == ENETUNREACH;
 }
 
-/* What a request of a stream ends with: the receive tells what ended the connection, also if a send was told. */
-static int32_t told_to_reader(const struct op *op, int32_t status) {
-    struct request_queue *rq = op->queue;
+int32_t request_told_to_sender(struct request_queue *rq, int32_t status) {
     const struct op *reader = rq->head[RECEIVE];
-    if (op->direction == SEND && is_end_of_connection(status) && reader && reader->state != OP_CANCELLING) {
-        rq->reader_error = status;
-        return EPIPE;
+    if (!is_end_of_connection(status) || !reader || reader->state == OP_CANCELLING)
+        return status;
+    rq->reader_error = status;
+    return EPIPE;
+}
+
+/* What a request of a stream ends with: the receive tells what ended the connection, also if a send was told. */
+static int32_t told_to(const struct op *op, int32_t status) {
+    struct request_queue *rq = op->queue;
+    if (op->direction == SEND) {
+        int32_t earlier = rq->sender_error;
+        rq->sender_error = 0;
+        return request_told_to_sender(rq, status == EPIPE && earlier ? earlier : status);
     }
-    if (op->direction == RECEIVE && !status && !op->done) {
+    if (!status && !op->done) {
         status = rq->reader_error;
         rq->reader_error = 0;
     }
@@ -152,7 +160,7 @@ void request_finish(rio_core *core, struct op *op, int32_t result) {
     }
     struct request_queue *rq = op->queue;
     if (rq->is_stream)
-        status = told_to_reader(op, status);
+        status = told_to(op, status);
     bool may_have_more = !rq->is_stream && op->direction == RECEIVE && !rq->is_closed;
     request_complete(core, op, status);
     if (may_have_more && rq->head[RECEIVE])

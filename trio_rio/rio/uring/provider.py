@@ -195,6 +195,7 @@ class UringProvider(Ring, Provider):
             commit_receives=partial(lib.rio_commit, core, number),
             commit_sends=partial(lib.rio_commit, core, number),
             handle=number,
+            send_now=partial(lib.rio_send_now, core, number),
         )
         self._sockets[fd] = queue
         self._descriptors[number] = fd
