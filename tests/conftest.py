@@ -220,6 +220,16 @@ def first_names(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture(autouse=True)
+def first_calls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let RIO serve streams from their first call on, though most connections do without.
+
+    See :mod:`trio_rio._sockets.own_way`.
+    """
+    if request.node.get_closest_marker("first_calls") is None:
+        monkeypatch.setattr(trio_rio._sockets.socket.RioSocket, "_calls_left", 0)
+
+
+@pytest.fixture(autouse=True)
 def ledger(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test that leaves a descriptor, a thread, or a request, lease or credit of the engine behind.
 

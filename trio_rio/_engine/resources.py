@@ -97,6 +97,8 @@ class Resources:
         self.sends_outstanding_max: int = (_SENDS_MAX if detaches else SENDS_AT_FIRST) if sends is None else sends
         window = (1024 * 1024 if detaches else 0) if config.send_window_bytes is None else config.send_window_bytes
         self.send_window_bytes = window
+        #: The first calls of a stream go Trio's own way (:mod:`.._sockets.own_way`).
+        self.attaches_late: bool = provider.holds_files and not (detaches or self.read_ahead or window)
         self.copy_bytes_max: int = config.copy_bytes_max
         self.port = port
         self.arena: Arena = Arena(

@@ -20,16 +20,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import trio
-from trio.lowlevel import checkpoint, enable_ki_protection
+from trio.lowlevel import checkpoint, enable_ki_protection, wait_readable, wait_writable
 
 from .. import _trio
 from .._engine.copies import is_ordinary
 from .._engine.current import current_engine, engine_to_use
 from .._engine.taking import receive_on_demand, send_one_by_one, take_datagram, take_into
 from .._trio import async_yield, enter_cancel_point
-from ..rio.checks import can_serve, raw_family
+from ..rio.checks import can_serve, raw_family, raw_type
 from .arguments import flat_data, room_in, size_of, views_of
 from .destinations import Destinations
+from .own_way import CALLS_WITHOUT_CHANNEL, own_way
 from .receive_flags import ELSEWHERE, as_of_recvmsg, receive_ahead, receive_elsewhere, refuse_ancillary_data
 from .sole import is_sole, refuse_to_share
 
@@ -74,6 +75,7 @@ class RioSocket(SocketOfRun):
     _channel: Channel | None = None
     _destinations: Destinations | None = None
     _is_shared: bool = False  # with another socket, by dup()
+    _calls_left: int = CALLS_WITHOUT_CHANNEL  # of a stream, that go Trio's own way
 
     # -- the channel -----------------------------------------------------------------------------------------
 
@@ -89,9 +91,11 @@ class RioSocket(SocketOfRun):
             if channel.engine is engine and channel.sock is self._sock and not is_outdated:
                 return None if channel.is_closed or self._sock.fileno() != channel.fd else channel
             channel = self._channel = None  # one of an earlier run would count as another holder
+        engine.check_process()
+        if engine.attaches_late and self._calls_left and raw_type(self._sock) == socket.SOCK_STREAM:
+            return None
         if engine.provider.holds_files and not is_sole(self):
             return None
-        engine.check_process()
         channel = self._channel = engine.attach(self._sock)
         if channel is not None:
             channel.users += 1
@@ -99,8 +103,11 @@ class RioSocket(SocketOfRun):
                 self._receive_on_demand(channel)
         return channel
 
-    def _usable_channel(self) -> Channel | None:
+    def _usable_channel(self, *, at_once: bool = False) -> Channel | None:
+        """The channel, if RIO serves now; ``at_once``: also if the socket has had too few calls for one."""
         channel = self._channel
+        if at_once:
+            self._calls_left = 0
         if channel is None or not channel.is_usable():
             channel = self._attach()
             if channel is not None and not channel.is_usable():
@@ -139,7 +146,8 @@ class RioSocket(SocketOfRun):
                     woken.unwrap()
                 return channel.take_bytes(request)
         if channel is None and not flags and self._attach() is None:
-            return await super().recv(bufsize, flags)
+            self._calls_left = max(0, self._calls_left - 1)
+            return await own_way(wait_readable, self._sock, socket.socket.recv, bufsize)
         return await self._recv_otherwise(bufsize, flags)
 
     async def _recv_otherwise(self, bufsize: int, flags: int) -> bytes:
@@ -297,6 +305,10 @@ class RioSocket(SocketOfRun):
             kind = type(flat)
             is_flat = kind is memoryview and flat.format == "B" and flat.ndim == 1 and flat.contiguous
             if (kind is bytes or is_flat) and flat:
+                sent = channel.send_now(flat) if kind is bytes or is_ordinary(flat) else 0
+                if sent:
+                    await async_yield(_trio.SHIELDED_CHECKPOINT)
+                    return sent
                 request = channel.post_send(flat, None, wait=True, flags=channel.part_flags)
                 if request is not None:
                     woken = await async_yield(request.message)
@@ -304,7 +316,8 @@ class RioSocket(SocketOfRun):
                         woken.unwrap()
                     return channel.take_sent(request)
         if channel is None and not flags and self._attach() is None:
-            return await super().send(data, flags)
+            self._calls_left = max(0, self._calls_left - 1)
+            return await own_way(wait_writable, self._sock, socket.socket.send, data)
         return await self._send_otherwise(data, flags)
 
     async def _send_otherwise(self, data: Buffer, flags: int) -> int:

@@ -40,9 +40,9 @@ class StreamOnSocket(HalfCloseableStream):
         self._channel: Channel | None = None  # set only where it is direct
         self._is_sending = False
 
-    def _usable_channel(self) -> Channel | None:
-        """The socket's channel if RIO serves it now."""
-        return self._sock._usable_channel() if isinstance(self._sock, RioSocket) else None
+    def _usable_channel(self, *, at_once: bool = False) -> Channel | None:
+        """As :meth:`RioSocket._usable_channel`."""
+        return self._sock._usable_channel(at_once=at_once) if isinstance(self._sock, RioSocket) else None
 
     def _find_channel(self) -> Channel | None:
         """The socket's channel if RIO serves it now; remembered in ``_channel`` if it is direct."""

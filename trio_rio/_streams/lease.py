@@ -62,7 +62,7 @@ class ReceiveLease(_StreamLease):
         self._check_fresh()
         try:
             await leases_of_run().wait_for_room()
-            channel = self._holder._usable_channel()
+            channel = self._holder._usable_channel(at_once=True)
             if channel is not None:
                 view = await self._receive_on(channel)
                 if view is not None:
@@ -150,7 +150,7 @@ class SendLease(_StreamLease):
         stream._check_open()
         await trio.lowlevel.checkpoint()
         await leases_of_run().wait_for_room()
-        channel = stream._usable_channel()
+        channel = stream._usable_channel(at_once=True)
         request = None if channel is None else channel.take_to_fill(self._size_bytes)
         if request is None:
             return self._lend_plain(memoryview(bytearray(self._size_bytes)), self._size_bytes)
