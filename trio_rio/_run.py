@@ -30,7 +30,7 @@ import trio
 from . import _trio
 from ._config import RioConfig
 from ._engine.current import engine_of_run
-from ._errors import RioCallError, RioUnavailableError
+from ._errors import RioCallError, RioError, RioUnavailableError
 from ._managers.forked import leave_to_parent
 from ._managers.plain import PlainIOManager
 from ._managers.readiness import ReadinessIOManager
@@ -128,13 +128,37 @@ def _log_refusals(kind: str, refusals: tuple[RioUnavailableError, ...]) -> None:
 # -- the socket class --------------------------------------------------------------------------------------
 
 
+@attrs.frozen
+class Installation:
+    """What :func:`install` was asked for: the options, and the provider that is demanded, by whomever."""
+
+    config: RioConfig
+    forced: Forced
+
+    def is_same(self, other: Installation) -> bool:
+        """Whether runs would be the same; it makes no difference who demands the provider."""
+        return self._outcome() == other._outcome()
+
+    def _outcome(self) -> tuple[RioConfig, str | None]:
+        return attrs.evolve(self.config, provider=None), None if self.forced is None else self.forced[0]
+
+    def __str__(self) -> str:
+        options = [
+            f"{field.name}={value!r}"
+            for field in attrs.fields(RioConfig)
+            if (value := getattr(self.config, field.name)) != field.default
+        ]
+        by_environment = f" where {self.forced[1]}" if self.forced is not None and self.config.provider is None else ""
+        return f"RioConfig({', '.join(options)}){by_environment}"
+
+
 @attrs.define(eq=False)
 class _Binding:
-    """The only state of the process: how many runs want Trio's two module globals bound."""
+    """The only state of the process: what is installed, and how many runs want Trio's two module globals bound."""
 
     lock: threading.Lock = attrs.field(factory=threading.Lock)
     wishes: int = 0
-    is_installed: bool = False
+    installed: Installation | None = None
 
     def bind_sockets(self) -> None:
         with self.lock:
@@ -149,6 +173,18 @@ class _Binding:
             if not self.wishes:
                 _trio.SOCKET_MODULE._SocketType = _trio.StockSocketType
                 _trio.SOCKET_MODULE._stdlib_socket = socket
+
+    def is_installed_as(self, wanted: Installation) -> bool:
+        """Whether this is installed already; RioError if something else is."""
+        if self.installed is None:
+            return False
+        if not self.installed.is_same(wanted):
+            raise RioError(
+                f"trio_rio is installed already with {self.installed}, and install() was called with {wanted}: leave "
+                "out one of the two, or call trio_rio.uninstall() between them (`python -m trio_rio run`, the pytest "
+                "plugin and TRIO_RIO_INSTALL=1 install too)"
+            )
+        return True
 
 
 _binding = _Binding()
@@ -267,36 +303,40 @@ class _Installed(type):
 def install(config: RioConfig | None = None) -> None:
     """Make every later ``trio.run`` of this process run on trio_rio, until :func:`uninstall`.
 
+    The same configuration may be installed any number of times; one :func:`uninstall` ends it.
+
     Args:
       config: options of those runs; ``None`` for the defaults.
 
     Raises:
       RioUnavailableError: the provider that was demanded cannot serve; nothing was changed.
-      RuntimeError: it is installed already.
+      RioError: it is installed already with another configuration, which stays in force.
     """
     config = config or RioConfig()
-    forced = forced_provider(config.provider)
-    provider = choose_provider(forced).provider
+    wanted = Installation(config, forced_provider(config.provider))
+    if _binding.is_installed_as(wanted):
+        return
+    provider = choose_provider(wanted.forced).provider
     provider.close()
-    with _binding.lock:
-        if _binding.is_installed:
-            raise RuntimeError("trio_rio is installed already; uninstall() first")
-        _binding.is_installed = True
-    kind = _kind_of_manager(provider.name, forced)
+    kind = _kind_of_manager(provider.name, wanted.forced)
     manager_class = _manager_class(kind)
     bound = _Installed(manager_class.__name__, (manager_class,), {})
-    bound.installed_with, bound.first_choice = (config, forced), kind
-    _trio.RUN_MODULE.TheIOManager = bound
+    bound.installed_with, bound.first_choice = (config, wanted.forced), kind
+    with _binding.lock:
+        if _binding.is_installed_as(wanted):  # by another thread meanwhile
+            return
+        _binding.installed = wanted
+        _trio.RUN_MODULE.TheIOManager = bound
     _binding.bind_sockets()
 
 
 def uninstall() -> None:
     """Give Trio back what :func:`install` replaced. Runs under way go on as they are. Twice is allowed."""
     with _binding.lock:
-        if not _binding.is_installed:
+        if _binding.installed is None:
             return
-        _binding.is_installed = False
-    _trio.RUN_MODULE.TheIOManager = _trio.StockIOManager
+        _binding.installed = None
+        _trio.RUN_MODULE.TheIOManager = _trio.StockIOManager
     _binding.release_sockets()
 
 

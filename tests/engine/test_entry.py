@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import trio
@@ -51,12 +52,55 @@ def test_what_is_installed_is_a_class(rio_provider: str, restored: None, monkeyp
     assert called
 
 
-def test_install_twice_is_refused(restored: None) -> None:
-    """A second install() raises, and the first stays in force."""
+def test_the_same_installation_twice_is_allowed(rio_provider: str, restored: None) -> None:
+    """A second install() of the same configuration changes nothing; one uninstall() ends both."""
+    trio_rio.install(trio_rio.RioConfig(provider=rio_provider))
+    manager = _trio.RUN_MODULE.TheIOManager
+    trio_rio.install(trio_rio.RioConfig(provider=rio_provider))
+    assert _trio.RUN_MODULE.TheIOManager is manager
+    assert trio.run(provider_in_use) == rio_provider
+
+
+def test_a_provider_by_name_and_by_the_environment_are_the_same(
+    restored: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What TRIO_RIO_PROVIDER demands and what RioConfig demands is compared, not who demands it."""
     trio_rio.install(trio_rio.RioConfig(provider="portable"))
-    with pytest.raises(RuntimeError, match="uninstall"):
-        trio_rio.install(trio_rio.RioConfig(provider="portable"))
+    monkeypatch.setenv("TRIO_RIO_PROVIDER", "portable")
+    trio_rio.install()
     assert trio.run(provider_in_use) == "portable"
+
+
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [({}, "RioConfig()"), ({"provider": "portable", "read_ahead": 2}, "RioConfig(provider='portable', read_ahead=2)")],
+)
+def test_another_installation_is_refused(
+    restored: None, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], shown: str
+) -> None:
+    """install() with another configuration names both and says what to do; the first stays in force."""
+    monkeypatch.delenv("TRIO_RIO_PROVIDER", raising=False)
+    trio_rio.install(trio_rio.RioConfig(provider="portable"))
+    with pytest.raises(trio_rio.RioError) as caught:
+        trio_rio.install(trio_rio.RioConfig(**options))
+    said = str(caught.value)
+    assert "installed already with RioConfig(provider='portable')" in said
+    assert shown in said
+    assert "uninstall()" in said
+    assert trio.run(provider_in_use) == "portable"
+
+
+def test_a_provider_of_the_environment_is_said_with_what_is_installed(
+    restored: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where two installations differ in TRIO_RIO_PROVIDER only, the error says which value each was made with."""
+    monkeypatch.setenv("TRIO_RIO_PROVIDER", "portable")
+    trio_rio.install()
+    monkeypatch.setenv("TRIO_RIO_PROVIDER", FOREIGN_PROVIDER)
+    with pytest.raises(trio_rio.RioError) as caught:
+        trio_rio.install()
+    for provider in ("portable", FOREIGN_PROVIDER):
+        assert f"RioConfig() where TRIO_RIO_PROVIDER={provider} is set" in str(caught.value)
 
 
 def test_uninstall_twice_is_allowed() -> None:
