@@ -102,6 +102,7 @@ def _make_manager(config: RioConfig, forced: Forced, class_of: Callable[[str], t
             refusals = (*choice.refusals, refusal)
         else:
             _log_refusals(kind, choice.refusals)
+            _log_first_run(name, type(manager).__name__, choice.because)
             return manager
 
 
@@ -111,6 +112,18 @@ def _warn_once(provider: str, reason: str, remedy: str) -> None:
         "sockets go Trio's own way, at its cost: provider %r is not available: %s. Remedy: %s",
         provider, reason, remedy,
     )  # fmt: skip
+
+
+# What was said: provider, I/O manager and process, since a forked child inherits this.
+_first_runs: set[tuple[str, str, int]] = set()
+
+
+def _log_first_run(provider: str, manager: str, because: str) -> None:
+    """Say in the log what serves, once in a process for each provider and manager."""
+    key = provider, manager, os.getpid()
+    if key not in _first_runs:
+        _first_runs.add(key)
+        _log.info("runs are served by provider %r, engine on %s, because %s", provider, manager, because)
 
 
 def _log_refusals(kind: str, refusals: tuple[RioUnavailableError, ...]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -198,3 +199,19 @@ def test_statistics_outside_of_a_run_say_what_to_do() -> None:
     """current_statistics() without a run raises RioError."""
     with pytest.raises(trio_rio.RioError, match=r"trio_rio\.run"):
         trio_rio.current_statistics()
+
+
+def test_the_log_says_what_serves(
+    rio_provider: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first run of a process that a provider serves says so in the log, in one line; later ones do not."""
+    monkeypatch.setattr(trio_rio._run, "_first_runs", set())  # what it says once in a process
+    caplog.set_level(logging.INFO, "trio_rio")
+    config = trio_rio.RioConfig(provider=rio_provider)
+    for _ in range(2):
+        trio_rio.run(provider_in_use, config=config)
+    (said,) = [record.getMessage() for record in caplog.records if record.levelno == logging.INFO]
+    manager = trio_rio._run._manager_class(rio_provider).__name__
+    assert f"provider {rio_provider!r}" in said
+    assert manager in said
+    assert f"because provider={rio_provider!r} was asked for" in said
