@@ -18,11 +18,14 @@ import logging
 import sys
 import sysconfig
 from pathlib import Path
+from typing import Any
 
 from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
+SWITCH = "trio_rio.pth"  # see _trio_rio_switch.py
 BUILD_SCRIPT = "trio_rio/rio/uring/build.py"
 ABI3_SINCE = "cp311"  # requires-python
 
@@ -63,6 +66,23 @@ class OptionalBuildExt(build_ext):
         return [name for name in super().get_outputs() if Path(name).exists()]
 
 
+class BuildPyWithSwitch(build_py):
+    """Put ``trio_rio.pth`` beside the package, where ``site`` reads it; setuptools has no word for such a file."""
+
+    def run(self) -> None:
+        """Copy it to where the modules are put together, and so into the wheel, also for ``pip install -e``."""
+        super().run()
+        folder: str = self.build_lib
+        if self.editable_mode:  # what is packed then is what stands where modules would be installed
+            install: Any = self.get_finalized_command("install")
+            folder = install.install_lib
+        self.copy_file(SWITCH, str(Path(folder, SWITCH)))
+
+    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
+        """The files that are installed."""
+        return [*super().get_outputs(include_bytecode), str(Path(self.build_lib, SWITCH))]
+
+
 class HonestBdistWheel(bdist_wheel):
     """A wheel whose tag says what is in it."""
 
@@ -82,5 +102,5 @@ class HonestBdistWheel(bdist_wheel):
 
 setup(
     cffi_modules=[f"{BUILD_SCRIPT}:ffibuilder"] if IS_LINUX else [],
-    cmdclass={"build_ext": OptionalBuildExt, "bdist_wheel": HonestBdistWheel},
+    cmdclass={"build_py": BuildPyWithSwitch, "build_ext": OptionalBuildExt, "bdist_wheel": HonestBdistWheel},
 )

@@ -22,7 +22,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 def sources(*suffixes: str) -> list[Path]:
     """The project's own files, written by hand, with one of these suffixes."""
-    found = [ROOT / "noxfile.py", ROOT / "setup.py", ROOT / ".ci" / "run"]
+    found = [ROOT / "noxfile.py", ROOT / "setup.py", ROOT / "_trio_rio_switch.py", ROOT / ".ci" / "run"]
     for folder in ("trio_rio", "tests", "docs"):
         found += (ROOT / folder).rglob("*")
     return sorted(

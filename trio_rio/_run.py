@@ -48,6 +48,9 @@ _log = logging.getLogger("trio_rio")
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=leave_to_parent)
 
+#: Set to 1, it makes an interpreter install (``_trio_rio_switch.py``), and so the children that inherit it.
+INSTALL_VARIABLE = "TRIO_RIO_INSTALL"
+
 _SMALLER = "free memory, or ask for smaller queues in RioConfig"
 
 
@@ -351,6 +354,12 @@ def uninstall() -> None:
         _binding.installed = None
         _trio.RUN_MODULE.TheIOManager = _trio.StockIOManager
     _binding.release_sockets()
+
+
+def installed_config() -> RioConfig | None:
+    """The options that are installed; ``None`` where nothing is."""
+    installed = _binding.installed
+    return None if installed is None else installed.config
 
 
 def current_statistics() -> RioStatistics:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import pytest
 
 import trio_rio
+from trio_rio._run import installed_config
 from trio_rio.rio.chooser import ENVIRONMENT_VARIABLE, check_provider_name
 
 _environment = pytest.StashKey[pytest.MonkeyPatch]()
+_replaced = pytest.StashKey[trio_rio.RioConfig | None]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,16 +34,22 @@ def pytest_configure(config: pytest.Config) -> None:
             # Also for tests that call trio_rio.run() themselves, and for their children.
             config.stash[_environment] = pytest.MonkeyPatch()
             config.stash[_environment].setenv(ENVIRONMENT_VARIABLE, name)
+        # By whomever it is installed already: the session chooses, and gives that back.
+        config.stash[_replaced] = installed_config()
+        trio_rio.uninstall()
         trio_rio.install()
     except (ValueError, trio_rio.RioUnavailableError) as error:
         raise pytest.UsageError(str(error)) from None
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Uninstall it."""
+    """Uninstall it, and install what was installed before."""
     trio_rio.uninstall()
     if _environment in config.stash:
         config.stash[_environment].undo()
+    replaced = config.stash.get(_replaced, None)
+    if replaced is not None:
+        trio_rio.install(replaced)
 
 
 def pytest_report_header(config: pytest.Config) -> str:

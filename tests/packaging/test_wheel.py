@@ -9,6 +9,7 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
+import venv
 import zipfile
 from pathlib import Path
 
@@ -17,7 +18,8 @@ import pytest
 from ..platforms import complaints, needs_linux
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SOURCES = ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "CHANGELOG.md", "LICENSE", "trio_rio")
+SWITCH = ("_trio_rio_switch.py", "trio_rio.pth")
+SOURCES = ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "CHANGELOG.md", "LICENSE", "trio_rio", *SWITCH)
 HAS_COMPILER = shutil.which("gcc") is not None and Path(sysconfig.get_path("include"), "Python.h").exists()
 HAS_ABI3 = sys.implementation.name == "cpython" and not sysconfig.get_config_var("Py_GIL_DISABLED")
 
@@ -44,8 +46,8 @@ print(json.dumps([trio_rio.__file__, trio_rio.run(main), refused]))
 """
 
 
-def build(folder: Path, **environment: str) -> Path:
-    """Build a wheel from a copy of the sources, without any network; its path."""
+def build(folder: Path, what: str = "wheel", **environment: str) -> Path:
+    """Build a wheel (or what stands for one: editable) from a copy of the sources, without any network; its path."""
     source = folder / "source"
     source.mkdir()
     for name in SOURCES:
@@ -53,9 +55,7 @@ def build(folder: Path, **environment: str) -> Path:
             shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
         else:
             shutil.copy(ROOT / name, source / name)
-    command = (
-        "import sys; from setuptools import build_meta; build_meta.build_sdist('..'); build_meta.build_wheel('..')"
-    )
+    command = f"from setuptools import build_meta; build_meta.build_sdist('..'); build_meta.build_{what}('..')"
     done = subprocess.run(
         [sys.executable, "-c", command],
         cwd=source,
@@ -88,6 +88,12 @@ def pure_installation(pure_wheel: Path, tmp_path_factory: pytest.TempPathFactory
     with zipfile.ZipFile(pure_wheel) as archive:
         archive.extractall(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def editable_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What ``pip install -e`` installs."""
+    return build(tmp_path_factory.mktemp("editable"), "editable", CC="/bin/false")
 
 
 def names(wheel: Path) -> list[str]:
@@ -123,20 +129,23 @@ def test_the_core_is_for_every_python_from_3_10(wheel: Path) -> None:
 
 
 def test_the_wheel_has_the_package_and_nothing_else(wheel: Path) -> None:
-    """The wheel has py.typed, and neither C sources nor tests."""
+    """The wheel has the package with py.typed, and the two files of the switch beside it; no C sources, no tests."""
     found = names(wheel)
     assert "trio_rio/py.typed" in found
+    roots = {name.split("/")[0] for name in found}
+    assert {name for name in roots if not name.endswith(".dist-info")} == {"trio_rio", *SWITCH}
     assert [name for name in found if name.endswith((".c", ".h")) or "test" in name.split("/")[0]] == []
 
 
 def test_the_source_distribution_can_build_the_core(wheel: Path) -> None:
-    """Every C source and header is in the source distribution."""
+    """Every C source and header is in the source distribution, and the switch."""
     (archive,) = wheel.parent.glob("*.tar.gz")
     with tarfile.open(archive) as opened:
         listing = opened.getnames()
     native = [path.name for path in (ROOT / "trio_rio" / "rio" / "native").iterdir() if path.suffix in (".c", ".h")]
     assert native
-    assert [name for name in native if not any(path.endswith(f"/trio_rio/rio/native/{name}") for path in listing)] == []
+    wanted = [f"trio_rio/rio/native/{name}" for name in native] + list(SWITCH)
+    assert [name for name in wanted if not any(path.endswith(f"/{name}") for path in listing)] == []
 
 
 def test_no_compiler_gives_a_pure_wheel(pure_wheel: Path) -> None:
@@ -162,3 +171,31 @@ def test_a_pure_installation_says_so(pure_installation: Path) -> None:
     done = python("-m", "trio_rio", "probe", path=pure_installation)
     assert "chosen: portable, because" in done.stdout
     assert "compiler" in done.stdout
+
+
+@needs_linux
+@pytest.mark.parametrize("kind", ["pure_wheel", "editable_wheel"])
+def test_an_installation_has_the_switch(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """pip puts the switch where Python finds it, of a wheel and with -e: it works until it is removed."""
+    venv.create(tmp_path / "venv", symlinks=True)
+    interpreter = str(tmp_path / "venv" / "bin" / "python")
+    (site_packages,) = (tmp_path / "venv").glob("lib/python*/site-packages")
+    dependencies = site_packages / "dependencies.pth"
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", interpreter]
+    wheel = request.getfixturevalue(kind)
+    subprocess.run([*pip, "install", "-q", "--no-deps", "--no-index", wheel], check=True, timeout=60)
+    program = "import trio, sys; print('trio_rio' in sys.modules and trio.run(trio.sleep, 0) is None)"
+
+    def served() -> str:
+        dependencies.write_text(sysconfig.get_path("purelib") + "\n")
+        others = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        environment = {**others, "TRIO_RIO_INSTALL": "1", "TRIO_RIO_PROVIDER": "portable"}
+        command = [interpreter, "-c", program]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True, timeout=60)
+        dependencies.write_text("")  # pip must not take what is there for what it is to install
+        return done.stdout
+
+    assert served() == "True\n"
+    subprocess.run([*pip, "uninstall", "-q", "-y", "trio-rio"], check=True, timeout=60)
+    assert served() == "False\n"
+    assert [path.name for path in site_packages.iterdir() if "rio" in path.name] == []

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
 import trio_rio
 
+from .._run import INSTALL_VARIABLE
 from .exits import fail
 from .probe import probe
 from .run import RUN_USAGE, run, split_program
@@ -94,6 +96,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments, program = split_program(arguments)
     options = make_parser().parse_args(arguments)
     options.program = program
+    if options.command != "run":  # which runs are whose is up to the command, also in its children
+        os.environ.pop(INSTALL_VARIABLE, None)
+        trio_rio.uninstall()
     if options.command == "probe":
         return probe(options)
     problem = check_provider(options.provider)

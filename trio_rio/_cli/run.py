@@ -12,6 +12,7 @@ from pathlib import Path
 
 import trio_rio
 
+from .._run import INSTALL_VARIABLE
 from ..rio.chooser import ENVIRONMENT_VARIABLE
 from .exits import EXIT_OK, fail
 
@@ -42,6 +43,8 @@ def run(options: argparse.Namespace) -> int:
     sys.argv = program
     if options.provider is not None:
         os.environ[ENVIRONMENT_VARIABLE] = options.provider  # also for a program that calls trio_rio.run() itself
+    os.environ[INSTALL_VARIABLE] = "1"  # for the children of the program
+    trio_rio.uninstall()  # what that variable may have installed here: the command line knows better
     trio_rio.install()
     if is_module:
         runpy.run_module(name, run_name="__main__", alter_sys=True)
