@@ -14,14 +14,15 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "trio_rio"
 
 # What a part of the package may import, beside itself. A part is a folder, or a module of the top folder.
-BASE = {"_config", "_errors", "_statistics", "_trio"}
+BASE = {"_config", "_errors", "_statistics", "_trio", "_trio_versions"}
 FACE = {"__init__", "_run", "testing"}
 MAY_IMPORT: dict[str, set[str]] = {
     "rio": set(),
     "_errors": {"rio"},
     "_statistics": {"rio"},
     "_config": {"rio", "_errors"},
-    "_trio": {"_errors"},
+    "_trio_versions": set(),
+    "_trio": {"_errors", "_trio_versions"},
     "_engine": {"rio", *BASE},
     "_managers": {"rio", "_engine", *BASE},
     "_sockets": {"rio", "_engine", *BASE},

@@ -17,6 +17,7 @@ from ._streams.listener import RioListener
 from ._streams.open import open_tcp_listeners, open_tcp_stream, open_unix_socket
 from ._streams.serve import serve_tcp
 from ._streams.stream import RioStream
+from ._trio_versions import UntriedTrioWarning
 from .rio.chooser import Feature, ProbeReport, ProviderProbe, probe
 
 __version__ = "0.1.0"
@@ -40,6 +41,7 @@ __all__ = [
     "RioUnavailableError",
     "SendLease",
     "TruncatedDatagramError",
+    "UntriedTrioWarning",
     "__version__",
     "current_statistics",
     "install",

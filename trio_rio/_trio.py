@@ -12,7 +12,8 @@ Those two functions are the largest part of what a completion costs in Python; :
 :func:`reschedule_all` are the same without the frames in between.
 
 Decision. Whatever is not in Trio's documentation is imported here and nowhere else, so that a new Trio version is
-checked by reading one file (``tests/test_layers.py`` sees to it). Tested with Trio 0.31 to 0.35.
+checked by reading one file (``tests/test_layers.py`` sees to it). What of it is read later than at import is looked for
+at import too (:data:`NEEDED`). The versions that were tried stand in :mod:`._trio_versions`.
 """
 
 from __future__ import annotations
@@ -20,10 +21,19 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from trio import _socket
-from trio._core import _run
-from trio._core._run import GLOBAL_RUN_CONTEXT, Runner, Task
-from trio._core._traps import CancelShieldedCheckpoint, WaitTaskRescheduled, _async_yield
+import trio
+
+from ._trio_versions import find_missing, unsupported, warn_if_untried
+
+try:
+    from trio import _socket
+    from trio._core import _run
+    from trio._core._entry_queue import EntryQueue
+    from trio._core._run import GLOBAL_RUN_CONTEXT, CancelStatus, Runner, Task
+    from trio._core._traps import CancelShieldedCheckpoint, WaitTaskRescheduled, _async_yield
+    from trio._core._wakeup_socketpair import WakeupSocketpair
+except ImportError as error:
+    raise unsupported(trio.__version__, str(error)) from None
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -38,6 +48,17 @@ if TYPE_CHECKING:
         task: Any
 
 
+_GLOBALS = {_run: ("TheIOManager",), _socket: ("_SocketType", "_stdlib_socket")}
+
+
+def _refuse_if_missing(needed: dict[Any, tuple[str, ...]]) -> None:
+    missing = find_missing(needed)
+    if missing:
+        raise unsupported(trio.__version__, f"{', '.join(missing)} is gone")
+
+
+_refuse_if_missing(_GLOBALS)
+
 #: The module whose globals ``TheIOManager`` and ``_SocketType`` are bound in.
 RUN_MODULE: Any = _run
 SOCKET_MODULE: Any = _socket
@@ -46,6 +67,30 @@ SOCKET_MODULE: Any = _socket
 if not TYPE_CHECKING:
     StockIOManager = _run.TheIOManager
 StockSocketType = _socket._SocketType
+
+#: What is read of Trio's objects during a run, here and elsewhere in the package.
+NEEDED: dict[Any, tuple[str, ...]] = {
+    Runner: (
+        "entry_queue", "init_task", "instruments", "io_manager", "is_guest", "ki_pending", "main_task", "reschedule",
+        "runq", "spawn_impl", "tasks",
+    ),
+    Task: (
+        "_abort_func", "_cancel_points", "_cancel_status", "_next_send", "_next_send_fn", "_runner", "child_nurseries",
+        "coro", "custom_sleep_data",
+    ),
+    CancelStatus: ("effectively_cancelled",),
+    EntryQueue: ("task", "wakeup"),
+    WakeupSocketpair: ("wakeup_sock", "wakeup_thread_and_signal_safe", "write_sock"),
+    StockIOManager: (
+        "close", "force_wakeup", "get_events", "notify_closing", "process_events", "statistics", "wait_readable",
+        "wait_writable",
+    ),
+    StockSocketType: ("_did_shutdown_SHUT_WR", "_sock"),
+}  # fmt: skip
+if StockIOManager.__name__ == "WindowsIOManager":  # which has a completion port, and lets others use it
+    NEEDED[StockIOManager] += ("_completion_key_counter", "_completion_key_queues", "current_iocp")
+_refuse_if_missing(NEEDED)
+warn_if_untried(trio.__version__)
 
 #: ``await async_yield(message)``: hand a message to the scheduler; what the task is resumed with comes back.
 async_yield: Any = _async_yield
@@ -146,6 +191,7 @@ def reschedule_all(runner: Any, resumptions: Sequence[Resumption]) -> None:
 
 __all__ = [
     "GLOBAL_RUN_CONTEXT",
+    "NEEDED",
     "NO_TASK",
     "RUN_MODULE",
     "SHIELDED_CHECKPOINT",

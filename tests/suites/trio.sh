@@ -42,7 +42,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 # Built in a copy: an extension that is in the checkout, and its build folder, stay as they are.
 mkdir "$scratch/source"
 tar -C "$root" -c --exclude='*.so' --exclude=__pycache__ setup.py pyproject.toml README.md LICENSE MANIFEST.in \
-    CHANGELOG.md SECURITY.md newsfragments trio_rio | tar -C "$scratch/source" -x
+    CHANGELOG.md SECURITY.md newsfragments trio_rio _trio_rio_switch.py trio_rio.pth | tar -C "$scratch/source" -x
 "$venv/bin/python" -m pip install -q --force-reinstall --no-deps "$scratch/source"
 "$venv/bin/python" -m pip install -q "$scratch/source"
 
