@@ -47,6 +47,8 @@ class OptionalBuildExt(build_ext):
 
     def build_extension(self, ext: Extension) -> None:
         """Build one extension; the compiler or the headers may be missing."""
+        if not (self.debug or self.inplace or self.editable_mode):
+            ext.extra_link_args = [*(ext.extra_link_args or ()), "-s"]  # in a wheel nobody looks for symbols
         try:
             super().build_extension(ext)
         # Broad on purpose: distutils, setuptools and the platform each fail in their own way, and none

@@ -128,6 +128,15 @@ def test_the_core_is_for_every_python_from_3_10(wheel: Path) -> None:
     assert "-cp311-abi3-linux_" in wheel.name
 
 
+@pytest.mark.skipif(sys.platform != "linux" or not HAS_COMPILER, reason="needs Linux, gcc and the Python headers")
+def test_the_core_is_stripped(wheel: Path) -> None:
+    """The core in a wheel has neither a table of symbols nor what debuggers want."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".so")]
+        binary = archive.read(name)
+    assert [section for section in (b".symtab", b".strtab", b".debug_info", b".debug_line") if section in binary] == []
+
+
 def test_the_wheel_has_the_package_and_nothing_else(wheel: Path) -> None:
     """The wheel has the package with py.typed, and the two files of the switch beside it; no C sources, no tests."""
     found = names(wheel)
