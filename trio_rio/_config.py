@@ -17,6 +17,15 @@ def _check_provider(_: object, __: attrs.Attribute[str | None], value: str | Non
         check_provider_name(value, "RioConfig(provider=...)")
 
 
+def _one_of(*words: str | None) -> Any:
+    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if value not in words:
+            *others, last = map(repr, words)
+            raise ValueError(f"RioConfig({attribute.name}={value!r}): must be {', '.join(others)} or {last}")
+
+    return check
+
+
 def _integer(low: int, high: int, *, optional: bool = False) -> Any:
     def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
         if value is None and optional:
@@ -62,7 +71,7 @@ class RioConfig:
     #: posted for the next reader. ``None``: "request" where the provider can cancel one request, so that nothing
     #: is read that nobody waits for; else "detach".
     cancellation: Literal["request", "detach"] | None = attrs.field(
-        default=None, validator=attrs.validators.in_((None, "request", "detach"))
+        default=None, validator=_one_of("request", "detach", None)
     )
 
     #: Receives kept posted on a stream beyond demand. ``None``: 0 where requests can be cancelled (the kernel
@@ -82,7 +91,7 @@ class RioConfig:
     #: costs least. "event": an event object that the run's notifier task waits for. "polled": no notification at all;
     #: where the run would sleep it looks again, and so needs a CPU of its own, idle or not.
     notification: Literal["port", "event", "polled"] = attrs.field(
-        default="port", validator=attrs.validators.in_(("port", "event", "polled"))
+        default="port", validator=_one_of("port", "event", "polled")
     )
 
     #: With "port" and "event": how long the run looks for results before it arms the queues and sleeps. Falling
@@ -167,3 +176,16 @@ class RioConfig:
     def cancels_requests(self, provider_can: bool) -> bool:
         """Whether a cancelled receive is cancelled at the kernel."""
         return provider_can if self.cancellation is None else self.cancellation == "request"
+
+
+def checked_config(config: RioConfig | None) -> RioConfig:
+    """The options of a run; the defaults for ``None``.
+
+    Raises:
+      TypeError: it is neither.
+    """
+    if config is None:
+        return RioConfig()
+    if not isinstance(config, RioConfig):
+        raise TypeError(f"config must be a trio_rio.RioConfig or None, not {config!r}")
+    return config

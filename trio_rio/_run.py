@@ -28,7 +28,7 @@ import attrs
 import trio
 
 from . import _trio
-from ._config import RioConfig
+from ._config import RioConfig, checked_config
 from ._engine.current import engine_of_run
 from ._errors import RioCallError, RioError, RioUnavailableError
 from ._managers.forked import leave_to_parent
@@ -240,6 +240,7 @@ def run(
 
     Raises:
       RioUnavailableError: the provider that was demanded cannot serve; nothing was started.
+      TypeError: ``config`` is no RioConfig; nothing was started.
 
     Also raises everything that :func:`trio.run` and ``async_fn`` raise.
     """
@@ -250,7 +251,7 @@ def run(
 def _manager_of_run(config: RioConfig | None) -> Any:
     if _trio.current_runner() is not None:
         raise RuntimeError("Attempted to call run() from inside a run()")
-    config = config or RioConfig()
+    config = checked_config(config)
     return _make_manager(config, forced_provider(config.provider))
 
 
@@ -328,7 +329,7 @@ def install(config: RioConfig | None = None) -> None:
       RioUnavailableError: the provider that was demanded cannot serve; nothing was changed.
       RioError: it is installed already with another configuration, which stays in force.
     """
-    config = config or RioConfig()
+    config = checked_config(config)
     wanted = Installation(config, forced_provider(config.provider))
     if _binding.is_installed_as(wanted):
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 import subprocess
 import sys
@@ -60,6 +61,20 @@ def test_an_argument_beats_the_environment(rio_provider: str, monkeypatch: pytes
     """A provider that is asked for in RioConfig is taken, whatever the environment says."""
     monkeypatch.setenv("TRIO_RIO_PROVIDER", "epoll")
     assert trio_rio.run(echo_once, config=trio_rio.RioConfig(provider=rio_provider)) == rio_provider
+
+
+@pytest.mark.parametrize("config", [{"provider": "portable"}, "portable", trio_rio.RioConfig, 0])
+def test_what_is_no_configuration(config: Any) -> None:
+    """run(), install() and start_guest_run() answer a config that is none by one sentence; nothing was started."""
+    entries: list[Any] = [
+        functools.partial(trio_rio.run, echo_once),
+        trio_rio.install,
+        functools.partial(trio_rio.start_guest_run, echo_once, run_sync_soon_threadsafe=print, done_callback=print),
+    ]
+    for enter in entries:
+        with pytest.raises(TypeError) as caught:
+            enter(config=config)
+        assert str(caught.value) == f"config must be a trio_rio.RioConfig or None, not {config!r}"
 
 
 def test_a_provider_of_another_platform(rio_provider: str) -> None:

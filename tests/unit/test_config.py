@@ -141,6 +141,20 @@ def test_a_wrong_notification_is_refused(value: object) -> None:
         RioConfig(notification=value)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("notification", "bogus", "RioConfig(notification='bogus'): must be 'port', 'event' or 'polled'"),
+        ("cancellation", "abandon", "RioConfig(cancellation='abandon'): must be 'request', 'detach' or None"),
+    ],
+)
+def test_a_wrong_choice_is_one_sentence(option: str, value: str, said: str) -> None:
+    """What is none of several words is answered by one sentence that has all of them."""
+    with pytest.raises(ValueError) as caught:
+        RioConfig(**{option: value})  # type: ignore[arg-type]
+    assert str(caught.value) == said
+
+
 @pytest.mark.parametrize("value", [1, 0, "yes", None])
 def test_separate_send_queue_is_yes_or_no(value: object) -> None:
     """What is neither True nor False raises a TypeError that names the option."""
