@@ -55,3 +55,9 @@ __all__ = [
     "start_guest_run",
     "uninstall",
 ]
+
+# Tracebacks name an error by its module: let it be the one that a program imports it from.
+for _error in (
+    RioError, RioInternalError, RioResourceError, RioUnavailableError, TruncatedDatagramError, UntriedTrioWarning,
+):  # fmt: skip
+    _error.__module__ = __name__

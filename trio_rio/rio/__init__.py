@@ -42,3 +42,5 @@ __all__ = [
     "open_provider",
     "probe",
 ]
+
+RioCallError.__module__ = __name__  # where a program imports it from, for tracebacks
