@@ -18,11 +18,13 @@ from ._streams.open import open_tcp_listeners, open_tcp_stream, open_unix_socket
 from ._streams.serve import serve_tcp
 from ._streams.stream import RioStream
 from ._trio_versions import UntriedTrioWarning
+from .rio.api import Address
 from .rio.chooser import Feature, ProbeReport, ProviderProbe, probe
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Address",
     "DatagramChannel",
     "DatagramLease",
     "DatagramStatistics",

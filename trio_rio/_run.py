@@ -21,10 +21,11 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Required, TypedDict, TypeVar, TypeVarTuple, Unpack
 
 import attrs
+import outcome
 import trio
 
 from . import _trio
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from ._statistics import RioStatistics
 
 T = TypeVar("T")
+PosArgsT = TypeVarTuple("PosArgsT")
 
 _log = logging.getLogger("trio_rio")
 
@@ -224,11 +226,28 @@ class _Replacement(trio.abc.Instrument):
         runner.instruments.remove_instrument(self)
 
 
+class RunOptions(TypedDict, total=False):
+    """What :func:`trio.run` takes by name; handed on as given, so that defaults and new names are Trio's."""
+
+    clock: trio.abc.Clock | None
+    instruments: Sequence[trio.abc.Instrument]
+    restrict_keyboard_interrupt_to_checkpoints: bool
+    strict_exception_groups: bool
+
+
+class GuestRunOptions(RunOptions, total=False):
+    """What :func:`trio.lowlevel.start_guest_run` takes by name, but for ``done_callback``."""
+
+    run_sync_soon_threadsafe: Required[Callable[[Callable[[], object]], object]]
+    run_sync_soon_not_threadsafe: Callable[[Callable[[], object]], object] | None
+    host_uses_signal_set_wakeup_fd: bool
+
+
 def run(
-    async_fn: Callable[..., Awaitable[T]],
-    *args: object,
+    async_fn: Callable[[*PosArgsT], Awaitable[T]],
+    *args: *PosArgsT,
     config: RioConfig | None = None,
-    **kwargs: Any,
+    **kwargs: Unpack[RunOptions],
 ) -> T:
     """Run a Trio program on completion queues; otherwise exactly as :func:`trio.run`.
 
@@ -245,7 +264,8 @@ def run(
     Also raises everything that :func:`trio.run` and ``async_fn`` raise.
     """
     with _replacement_in_place(config) as replacement:
-        return trio.run(async_fn, *args, instruments=[replacement, *kwargs.pop("instruments", ())], **kwargs)
+        kwargs["instruments"] = [replacement, *kwargs.get("instruments", ())]
+        return trio.run(async_fn, *args, **kwargs)
 
 
 def _manager_of_run(config: RioConfig | None) -> Any:
@@ -268,11 +288,11 @@ def _replacement_in_place(config: RioConfig | None) -> Iterator[_Replacement]:
 
 
 def start_guest_run(
-    async_fn: Callable[..., Awaitable[T]],
-    *args: object,
-    done_callback: Callable[[Any], object],
+    async_fn: Callable[[*PosArgsT], Awaitable[T]],
+    *args: *PosArgsT,
+    done_callback: Callable[[outcome.Outcome[T]], object],
     config: RioConfig | None = None,
-    **kwargs: Any,
+    **kwargs: Unpack[GuestRunOptions],
 ) -> None:
     """Start a run inside another event loop; otherwise exactly as :func:`trio.lowlevel.start_guest_run`.
 
@@ -286,13 +306,8 @@ def start_guest_run(
         done_callback(result)
 
     try:
-        trio.lowlevel.start_guest_run(
-            async_fn,
-            *args,
-            done_callback=done,
-            instruments=[replacement, *kwargs.pop("instruments", ())],
-            **kwargs,
-        )
+        kwargs["instruments"] = [replacement, *kwargs.get("instruments", ())]
+        trio.lowlevel.start_guest_run(async_fn, *args, done_callback=done, **kwargs)
     except BaseException:
         ending.close()
         raise

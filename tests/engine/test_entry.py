@@ -140,13 +140,13 @@ def test_wrong_arguments_are_refused_as_trio_refuses_them(rio_provider: str) -> 
         trio.run(not_async)  # type: ignore[arg-type]
     assert str(ours.value) == str(stock.value)
     with pytest.raises(TypeError, match="no_such_option"):
-        trio_rio.run(provider_in_use, config=config, no_such_option=1)
+        trio_rio.run(provider_in_use, config=config, no_such_option=1)  # type: ignore[call-arg]
 
 
 def test_a_guest_run_that_cannot_start_leaves_nothing(rio_provider: str) -> None:
     """start_guest_run() with an argument that Trio does not know raises, and gives back what it has bound and made."""
     with pytest.raises(TypeError, match="no_such_argument"):
-        trio_rio.start_guest_run(
+        trio_rio.start_guest_run(  # type: ignore[call-arg]
             provider_in_use,
             done_callback=lambda _: None,
             run_sync_soon_threadsafe=lambda _: None,
