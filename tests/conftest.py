@@ -46,6 +46,10 @@ hypothesis.settings.load_profile("trio_rio")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# What runs on stock Trio here, and what is compared with it, must do so in a shell that has the switch set, too.
+os.environ.pop("TRIO_RIO_INSTALL", None)
+trio_rio.uninstall()
+
 
 class RioRun(Protocol):
     """:func:`trio_rio.run` with the provider of this test and the options of its ``rio_config`` mark."""

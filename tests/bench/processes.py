@@ -74,7 +74,7 @@ def _spawn(
         stdout=subprocess.PIPE,
         stderr=errors,
         cwd=ROOT,
-        env={**os.environ, **environment},
+        env={**os.environ, "TRIO_RIO_INSTALL": "0", **environment},  # what is measured as stock Trio must be that
         preexec_fn=prepare,
     )
 

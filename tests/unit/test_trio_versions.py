@@ -61,6 +61,8 @@ def test_the_range_is_that_of_the_tests() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert f"trio>={OLDEST_TRIED}" in project["dependencies"]
     assert f"trio=={NEWEST_TRIED}.0 " in (ROOT / "tests" / "suites" / "trio.sh").read_text()
+    page = (ROOT / "docs" / "howto" / "trio-versions.md").read_text()
+    assert f"with {OLDEST_TRIED} to {NEWEST_TRIED}:" in page
 
 
 # -- names -------------------------------------------------------------------------------------------------
