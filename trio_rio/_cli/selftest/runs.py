@@ -25,7 +25,11 @@ async def _pair() -> tuple[trio.SocketStream, trio.SocketStream]:
         client = trio.socket.socket()
         await client.connect(listener.getsockname())
         server, _ = await listener.accept()
-    return trio.SocketStream(client), trio.SocketStream(server)
+    pair = trio.SocketStream(client), trio.SocketStream(server)
+    for sender, receiver in (pair, pair[::-1]) * 4:  # the first calls of a stream need no request
+        await sender.send_all(b"-")
+        await receiver.receive_some(1)
+    return pair
 
 
 async def _receive_all(stream: trio.abc.ReceiveStream) -> bytes:
