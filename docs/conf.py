@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import version as version_of
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent / "_sphinx"))
+
+import inventories
+import reference
 
 project = "trio_rio"
 author = "the trio_rio contributors"
@@ -11,6 +19,7 @@ release = version = version_of("trio_rio")
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
+    "sphinx.ext.intersphinx",
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
     "sphinxcontrib_trio",
@@ -25,6 +34,18 @@ autodoc_typehints = "signature"
 autodoc_inherit_docstrings = False
 napoleon_numpy_docstring = False
 
+# The names of others stand in files of this project, so that a build needs no network and always finds the same.
+intersphinx_mapping = {name: (address, inventories.packed(name)) for name, address in inventories.ADDRESSES.items()}
+
+# A link to what does not exist is a warning, and so an error. These have no text of their own to link to.
+nitpicky = True
+nitpick_ignore = [("py:class", "trio_rio._run.T"), ("py:class", "trio_rio.rio.types.HandleProvider")]
+
 html_theme = "furo"
 html_title = "trio_rio"
 copybutton_prompt_text = r"\$ "
+
+
+def setup(app: Any) -> None:
+    """Connect what is the project's own."""
+    reference.connect(app)

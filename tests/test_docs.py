@@ -8,7 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import attrs
 import pytest
+
+import trio_rio
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -17,12 +20,14 @@ LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 CODE_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def test_the_documentation_builds(tmp_path: Path) -> None:
-    """Sphinx builds all pages with warnings as errors."""
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the pages that Sphinx has built, with warnings as errors."""
+    folder = tmp_path_factory.mktemp("html")
     for name in ("sphinx", "furo", "myst_parser", "sphinx_copybutton", "sphinxcontrib_trio"):
         pytest.importorskip(name)
     done = subprocess.run(
-        [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "docs", tmp_path],
+        [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "docs", folder],
         cwd=ROOT,
         env={**os.environ, "PYTHONWARNINGS": ""},
         capture_output=True,
@@ -31,6 +36,22 @@ def test_the_documentation_builds(tmp_path: Path) -> None:
     )
     assert done.stderr == ""
     assert done.returncode == 0
+    return folder
+
+
+def test_the_documentation_builds(built: Path) -> None:
+    """Sphinx builds all pages with warnings as errors."""
+    assert (built / "index.html").exists()
+
+
+def test_the_reference_shows_options_as_sentences(built: Path) -> None:
+    """Each option has its text as it was written, colons and all, and its default."""
+    page = (built / "reference" / "api.html").read_text(encoding="utf-8")
+    options = [field.name for field in attrs.fields(trio_rio.RioConfig)]
+    assert [name for name in options if f'id="trio_rio.RioConfig.{name}"' not in page] == []
+    assert page.count("<p>Default: ") == len(options)
+    text = re.sub("<[^>]*>", "", page)
+    assert re.search(r"How completions are collected\. .port.: a packet", text)
 
 
 def test_links_between_files_lead_somewhere() -> None:

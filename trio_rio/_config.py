@@ -64,27 +64,28 @@ class RioConfig:
       ValueError, TypeError: a value that makes no sense; says which, and what would.
     """
 
-    #: "winsock", "uring" or "portable". ``None``: TRIO_RIO_PROVIDER, else the first that works.
+    #: The name of the provider, "winsock", "uring" or "portable". ``None`` takes TRIO_RIO_PROVIDER, else the first that
+    #: works, so that a program runs everywhere.
     provider: str | None = attrs.field(default=None, validator=_check_provider)
 
-    #: What becomes of a receive whose task is cancelled: "request" cancels it at the kernel, "detach" leaves it
-    #: posted for the next reader. ``None``: "request" where the provider can cancel one request, so that nothing
-    #: is read that nobody waits for; else "detach".
+    #: What becomes of a receive whose task is cancelled: "request" cancels it at the kernel, "detach" leaves it posted
+    #: for the next reader. ``None`` is "request" where the provider can cancel one request, so that nothing is read
+    #: that nobody waits for, else "detach".
     cancellation: Literal["request", "detach"] | None = attrs.field(
         default=None, validator=_one_of("request", "detach", None)
     )
 
-    #: Receives kept posted on a stream beyond demand. ``None``: 0 where requests can be cancelled (the kernel
-    #: buffers, and back pressure stays exact), else 1 (a socket without a posted receive has no window).
+    #: Number of receives kept posted on a stream beyond demand. ``None`` is 0 where requests can be cancelled (the
+    #: kernel buffers, and back pressure stays exact), else 1 (a socket without a posted receive has no window).
     read_ahead: int | None = attrs.field(default=None, validator=_integer(0, 64, optional=True))
 
-    #: The same for a datagram socket. ``None``: as ``read_ahead``, but 32 on Windows, where a datagram that finds no
-    #: receive posted is lost: a burst of 32 in 2 MiB.
+    #: Number of receives kept posted on a datagram socket. ``None`` is as ``read_ahead``, but 32 on Windows, where a
+    #: datagram that finds no receive posted is lost: a burst of 32 in 2 MiB.
     datagram_read_ahead: int | None = attrs.field(default=None, validator=_integer(0, 1024, optional=True))
 
-    #: Bytes in flight on one socket before ``send`` waits; 0 waits for each completion. ``None``: 0 where
-    #: requests can be cancelled, since there a send completes as soon as the kernel has copied the data; else
-    #: 1 MiB, about 10 ms of a gigabit link.
+    #: Bytes in flight on one socket before ``send`` waits; 0 waits for each completion. ``None`` is 0 where requests
+    #: can be cancelled, since there a send completes as soon as the kernel has copied the data, else 1 MiB, about 10 ms
+    #: of a gigabit link.
     send_window_bytes: int | None = attrs.field(default=None, validator=_integer(0, 1 << 30, optional=True))
 
     #: How completions are collected. "port": a packet at the run's completion port, taken with its other events, which
@@ -94,55 +95,58 @@ class RioConfig:
         default="port", validator=_one_of("port", "event", "polled")
     )
 
-    #: With "port" and "event": how long the run looks for results before it arms the queues and sleeps. Falling
-    #: asleep and waking up costs a lone connection more than the exchange itself; 0, since it costs CPU time
+    #: With "port" and "event": for how many seconds the run looks for results before it arms the queues and sleeps.
+    #: Falling asleep and waking up costs a lone connection more than the exchange itself; 0, since it costs CPU time
     #: whenever the run is idle for longer than that. 50e-6 is a good first try.
     busy_poll_seconds: float = attrs.field(default=0.0, validator=_seconds)
 
-    #: Completion queues of the run. A socket's results go to the queue that is least charged when its first request
-    #: is made, the first of equals: round robin while sockets come, and gaps are filled when sockets have gone. 1,
-    #: since one thread collects from all of them; more keep a few busy sockets from filling every turn.
+    #: Number of completion queues of the run. A socket's results go to the queue that is least charged when its first
+    #: request is made, the first of equals: round robin while sockets come, and gaps are filled when sockets have gone.
+    #: 1, since one thread collects from all of them; more keep a few busy sockets from filling every turn.
     completion_queues: int = attrs.field(default=1, validator=_integer(1, 64))
 
     #: Give each completion queue a twin, which gets the results of sends. False, since it doubles the dequeues.
     separate_send_queue: bool = attrs.field(default=False, validator=_yes_or_no)
 
-    #: Results taken from one completion queue before other tasks, and other queues, have their turn. A turn of 1024
-    #: takes about a millisecond.
+    #: Number of results taken from one completion queue before other tasks, and other queues, have their turn. A turn
+    #: of 1024 takes about a millisecond.
     results_per_turn: int = attrs.field(default=1024, validator=_integer(1, 65536))
 
-    #: Slice of a receive on a connection that is quiet: one page, so that 10,000 idle connections hold 40 MB.
+    #: Bytes in the slice of a receive on a connection that is quiet: one page, so that 10,000 idle connections hold 40
+    #: MB.
     small_slice_size_bytes: int = attrs.field(default=4096, validator=_integer(512, 65536))
 
-    #: Slice of a receive on a busy connection, and of a send. 64 KiB is where copying stops getting cheaper. Datagrams
-    #: are never cut to it: with less, a receive of more on a datagram socket goes Trio's own way.
+    #: Bytes in the slice of a receive on a busy connection, and of a send. 64 KiB is where copying stops getting
+    #: cheaper. Datagrams are never cut to it: with less, a receive of more on a datagram socket goes Trio's own way.
     large_slice_size_bytes: int = attrs.field(default=65536, validator=_integer(4096, 16 * _MIB))
 
-    #: Slice of a receive that names no size, on a connection that fills the large ones. A receive of 1 MiB costs half
-    #: of what 16 of 64 KiB do. A quarter of the registered memory may be such slices; 0 does without.
+    #: Bytes in the slice of a receive that names no size, on a connection that fills the large ones. A receive of 1 MiB
+    #: costs half of what 16 of 64 KiB do. A quarter of the registered memory may be such slices; 0 does without.
     bulk_slice_size_bytes: int = attrs.field(default=_MIB, validator=_integer(0, 64 * _MIB))
 
-    #: Registered memory of a run. When it is all leased, receives and sends do without: they go Trio's own way.
+    #: Bytes of registered memory that a run may have. When it is all leased, receives and sends do without: they go
+    #: Trio's own way. 256 MiB is room for 4096 large slices; memory is registered as it comes to be needed.
     registered_bytes_max: int = attrs.field(default=256 * _MIB, validator=_integer(65536, 1 << 40))
 
-    #: A send of more bytes than this goes from the caller's own memory, where registering that is cheap; below,
-    #: copying into a registered slice costs less than registering.
+    #: A send of more bytes than this goes from the caller's own memory, where registering that is cheap; below, copying
+    #: into a registered slice costs less than registering.
     copy_bytes_max: int = attrs.field(default=65536, validator=_integer(0, 1 << 30))
 
-    #: Sends that may be posted on one socket at a time; more wait. Tasks may share a datagram socket. ``None``: 8; but
-    #: where sends complete when the peer has acknowledged them, as many as a window of small ones needs, up to 256.
-    #: Only a socket that comes to need more than 8 has them.
+    #: Number of sends that may be posted on one socket at a time; more wait. Tasks may share a datagram socket.
+    #: ``None`` is 8; but where sends complete when the peer has acknowledged them, as many as a window of small ones
+    #: needs, up to 256. Only a socket that comes to need more than 8 has them.
     sends_outstanding_max: int | None = attrs.field(default=None, validator=_integer(1, 4096, optional=True))
 
-    #: Room of each completion queue at the start; it doubles when request queues need more.
+    #: Number of results that each completion queue has room for at the start; it doubles when request queues need more.
+    #: 1024 is room for about a hundred sockets, and takes little memory.
     completion_queue_size: int = attrs.field(default=1024, validator=_integer(1, 0x8000000))
 
-    #: Where the doubling of each ends: more sockets than there is room for get :class:`RioResourceError`. There is room
-    #: for one at least.
+    #: Number of results at which the doubling of each ends: more sockets than there is room for get
+    #: :class:`RioResourceError`. The default is room for some 400,000 sockets; there is room for one at least.
     completion_queue_size_max: int = attrs.field(default=1 << 22, validator=_integer(2, 0x8000000))
 
-    #: How long sends of a closed socket may take to complete, and how long the end of a run waits for them. Then
-    #: they are aborted.
+    #: For how many seconds sends of a closed socket may go on, and the end of a run waits for them. Then they are
+    #: aborted. 5, so that a peer that is slow gets its data, and one that is gone does not keep a run from ending.
     linger_seconds: float = attrs.field(default=5.0, validator=_seconds)
 
     def __attrs_post_init__(self) -> None:

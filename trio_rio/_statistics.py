@@ -37,11 +37,14 @@ class Counters:
 class RioIOStatistics:
     """``trio.lowlevel.current_statistics().io_statistics`` of a run on trio_rio.
 
-    ``tasks_waiting_read`` and ``tasks_waiting_write`` count tasks, in readiness waits and on requests.
+    Tasks are counted in readiness waits and on requests.
     """
 
+    #: Tasks that wait now to receive, or for readability.
     tasks_waiting_read: int
+    #: Tasks that wait now to send, or for writability.
     tasks_waiting_write: int
+    #: Always "rio", by which a program can tell such a run from others.
     backend: Literal["rio"] = attrs.field(init=False, default="rio")
 
 
@@ -49,44 +52,64 @@ class RioIOStatistics:
 class WindowsRioIOStatistics(RioIOStatistics):
     """The same on Windows, with what Trio's own manager counts there."""
 
+    #: Tasks that wait now for overlapped operations of their own.
     tasks_waiting_overlapped: int
+    #: Completion keys that are watched now.
     completion_key_monitors: int
 
 
 @attrs.frozen(kw_only=True)
 class RioStatistics:
-    """A snapshot of one run; counts are since its start unless they say otherwise.
+    """A snapshot of one run, over all of its completion queues; counts are since its start unless they say "now"."""
 
-    ``notification`` is the way of collecting: "port", "event" or "polled". Counts are over all completion queues;
-    ``results_per_dequeue_*`` over dequeues that brought something, all 0 before the first.
-    ``notifications_armed`` counts RIONotify, ``notifications_received`` packets, or wake-ups by the event. ``commits``
-    counts the calls that commit what was posted since the one before, whether there was anything or not: one per tick.
-    """
-
+    #: The provider that serves, "winsock", "uring" or "portable".
     provider: str
+    #: Why that one was chosen, in words.
     provider_because: str
+    #: The way of collecting, "port", "event" or "polled".
     notification: str
-    tasks_waiting_read: int  # now
-    tasks_waiting_write: int  # now
-    sockets_open: int  # now, with a request queue
-    receives_in_flight: int  # now
-    sends_in_flight: int  # now
-    sockets_lingering: int  # now: closed, with sends in flight
+    #: Now: tasks that wait to receive, or for readability.
+    tasks_waiting_read: int
+    #: Now: tasks that wait to send, or for writability.
+    tasks_waiting_write: int
+    #: Now: sockets with a request queue. 0 where sockets go Trio's own way.
+    sockets_open: int
+    #: Now: receives that are posted and have not completed.
+    receives_in_flight: int
+    #: Now: sends that are posted and have not completed.
+    sends_in_flight: int
+    #: Now: sockets that are closed and still have sends in flight.
+    sockets_lingering: int
+    #: Results taken from all completion queues.
     completions_dequeued: int
+    #: Calls of RIODequeueCompletion, those that found nothing included.
     dequeue_calls: int
+    #: Calls of RIONotify.
     notifications_armed: int
+    #: Packets at the run's port, or wake-ups by the event, that completion queues sent.
     notifications_received: int
+    #: The fewest results that one dequeue brought, empty ones left out; 0 before the first.
     results_per_dequeue_min: int
+    #: The mean number of results of a dequeue, empty ones left out; 0 before the first.
     results_per_dequeue_mean: float
+    #: The most results that one dequeue brought; 0 before the first.
     results_per_dequeue_max: int
+    #: Calls that commit what was posted since the one before, whether there was anything or not: one per tick.
     commits: int
-    registered_bytes: int  # now
-    leases_outstanding: int  # now
+    #: Now: bytes of registered memory.
+    registered_bytes: int
+    #: Now: leases that have not ended.
+    leases_outstanding: int
+    #: Completion queues of the run, those for sends included.
     completion_queues: int
-    completion_queue_capacity: int  # now, of all completion queues
-    completion_queue_used: int  # now: results promised to request queues
-    drained_late: int  # sends that were aborted because their time to linger was over
-    leaked_bytes: int  # memory that the kernel did not let go of
+    #: Now: results that all completion queues together have room for.
+    completion_queue_capacity: int
+    #: Now: results promised to request queues. Sockets that come find less room the nearer this is to the capacity.
+    completion_queue_used: int
+    #: Sends that were aborted because their time to linger was over. The peer has not got their data.
+    drained_late: int
+    #: Bytes of memory that the kernel did not let go of, and that were kept for good. 0 unless something is wrong.
+    leaked_bytes: int
 
 
 @attrs.frozen(kw_only=True)
@@ -96,24 +119,42 @@ class Ledger:
     Whatever the moment, the two must agree; at the end of a run everything must be back.
     """
 
+    #: The provider of the run.
     provider: str
-    is_over: bool  # the run has ended, and these are its last books
-    requests_used: int  # posted since the start of the run, those in flight included
-    requests_in_flight: int  # posted and not completed, as the engine counts
-    requests_outstanding: int  # the same, as the provider counts
-    requests_untaken: int  # completed, and their result is not taken yet
-    requests_leased: int  # not posted: a task has their memory
-    requests_lost: int  # free, and in no pool
-    requests_doubled: int  # in a pool twice, or in a pool and not free
-    slices_leased: int  # as the arena counts
-    slices_held: int  # by requests, free ones too: a request keeps its slice
+    #: The run has ended, and these are its last books.
+    is_over: bool
+    #: Requests posted since the start of the run, those in flight included.
+    requests_used: int
+    #: Requests posted and not completed, as the engine counts.
+    requests_in_flight: int
+    #: The same, as the provider counts.
+    requests_outstanding: int
+    #: Requests that have completed, and whose result is not taken yet.
+    requests_untaken: int
+    #: Requests that are not posted, because a task has their memory.
+    requests_leased: int
+    #: Requests that are free, and in no pool. Always 0 where all is well.
+    requests_lost: int
+    #: Requests in a pool twice, or in a pool and not free. Always 0 where all is well.
+    requests_doubled: int
+    #: Slices given out, as the arena counts.
+    slices_leased: int
+    #: Slices held by requests, free ones too, since a request keeps its slice.
+    slices_held: int
+    #: Bytes of registered memory.
     registered_bytes: int
-    credits_charged: int  # results that are promised to request queues
-    credits_room: int  # results that the completion queues have room for
+    #: Results that are promised to request queues.
+    credits_charged: int
+    #: Results that the completion queues have room for.
+    credits_room: int
+    #: Sockets with a request queue.
     sockets_open: int
-    is_notifier_waiting: bool  # for a signal of a completion queue
+    #: The notifier waits for a signal of a completion queue.
+    is_notifier_waiting: bool
+    #: Completion queues of the run.
     completion_queues: int
-    completion_queues_armed: int  # armed, and no signal came
+    #: Completion queues that are armed, and whose signal has not come.
+    completion_queues_armed: int
 
     def problems(self) -> list[str]:
         """What is wrong, in words; empty if the books balance."""

@@ -7,17 +7,24 @@ import attrs
 
 @attrs.frozen(kw_only=True)
 class DatagramStatistics:
-    """A snapshot of one :class:`DatagramChannel`; counts are since it was made unless they say otherwise."""
+    """A snapshot of one :class:`DatagramChannel`; counts are since it was made unless they say "now"."""
 
     #: "winsock", "uring" or "portable"; ``None`` while plain calls of the socket serve.
     provider: str | None
-    receives_posted: int  # now, with those that have a datagram which no call has taken yet
-    datagrams_received: int  # by calls of the channel
-    datagrams_sent: int  # taken by the system
-    datagrams_truncated: int  # told by a TruncatedDatagramError
-    datagrams_waiting: int  # now: taken by a call, and left for the next one
+    #: Now: receives posted, with those that have a datagram which no call has taken yet.
+    receives_posted: int
+    #: Datagrams that calls of the channel have returned.
+    datagrams_received: int
+    #: Datagrams that the system has taken to send.
+    datagrams_sent: int
+    #: Datagrams that were too long, each told by a TruncatedDatagramError.
+    datagrams_truncated: int
+    #: Now: datagrams that a call has taken from the system, and left for the next one.
+    datagrams_waiting: int
     #: Datagrams that the system dropped for this socket since the socket was made: there was no room in its buffer, or
     #: they were bad. ``None`` where the system does not tell. Linux does; Windows counts those of all sockets together.
     datagrams_dropped: int | None
-    sends_in_flight: int  # now
-    wakeups: int  # batches that a call had to wait for
+    #: Now: sends that are posted and have not completed.
+    sends_in_flight: int
+    #: Batches that a call had to wait for.
+    wakeups: int

@@ -13,6 +13,7 @@ import socket
 import struct
 from typing import TypeAlias
 
+#: Room that the address of a request takes, in bytes.
 SOCKADDR_INET_SIZE_BYTES = 28
 
 _SOCKADDR_IN = struct.Struct("!2xH4s20x")
@@ -20,6 +21,7 @@ _SOCKADDR_IN6 = struct.Struct("!2xHI16s4x")
 _FAMILY = struct.Struct("=H")
 _SCOPE = struct.Struct("=I")
 
+#: A numeric address as the socket module has it: host and port, for IPv6 also flow and scope.
 Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 
 

@@ -36,31 +36,43 @@ Forced: TypeAlias = "tuple[ProviderName, str] | None"
 
 @attrs.frozen
 class Feature:
-    """Something that a provider uses if the system has it; ``since`` says which system brought it."""
+    """Something that a provider uses if the system has it."""
 
+    #: What it is called.
     name: str
+    #: Whether this system has it.
     is_available: bool
+    #: The version of the system that brought it.
     since: str
+    #: What the provider does with it.
     used_for: str
 
 
 @attrs.frozen
 class ProviderProbe:
-    """What trying one provider showed. ``reason`` and ``remedy`` are empty when it is available."""
+    """What trying one provider showed."""
 
+    #: The provider, "winsock", "uring" or "portable".
     name: str
+    #: Whether it has moved bytes here.
     is_available: bool
+    #: What was tried and what the system answered; empty when it is available.
     reason: str
+    #: What to do about it; empty when it is available.
     remedy: str
+    #: What it can use of this system; empty where there is nothing to choose.
     features: tuple[Feature, ...] = ()
 
 
 @attrs.frozen
 class ProbeReport:
-    """What :func:`probe` found: the provider that a run would use, why, and what each one said."""
+    """What :func:`probe` found."""
 
+    #: The provider that a run would use.
     chosen: str
+    #: Why that one, in words.
     chosen_because: str
+    #: What each provider said, in the order of preference.
     providers: tuple[ProviderProbe, ...]
 
 
@@ -227,7 +239,7 @@ def probe(name: str | None = None) -> ProbeReport:
     """Try every provider by having it send to itself, and say which one a run would use and why.
 
     Args:
-      name: as for :func:`open_provider`.
+      name: as for :func:`trio_rio.rio.open_provider`.
 
     Raises:
       ValueError: no such name, here or in TRIO_RIO_PROVIDER.

@@ -26,34 +26,34 @@ from typing import Any
 class Status(enum.IntEnum):
     """The Winsock and Win32 codes that RIO uses, by their documented numbers."""
 
-    SUCCESS = 0
-    OPERATION_ABORTED = 995  # WSA_OPERATION_ABORTED: the socket was closed, or the request cancelled
-    IO_PENDING = 997
-    EACCES = 10013
-    EFAULT = 10014
-    EINVAL = 10022
-    EMFILE = 10024
-    EALREADY = 10037
-    ENOTSOCK = 10038
-    EDESTADDRREQ = 10039
-    EMSGSIZE = 10040
-    EOPNOTSUPP = 10045
-    EAFNOSUPPORT = 10047
-    EADDRINUSE = 10048
-    EADDRNOTAVAIL = 10049
-    ENETDOWN = 10050
-    ENETUNREACH = 10051
-    ENETRESET = 10052
-    ECONNABORTED = 10053
-    ECONNRESET = 10054
-    ENOBUFS = 10055
-    EISCONN = 10056
-    ENOTCONN = 10057
-    ESHUTDOWN = 10058
-    ETOOMANYREFS = 10059
-    ETIMEDOUT = 10060
-    ECONNREFUSED = 10061
-    EHOSTUNREACH = 10065
+    SUCCESS = 0  #: It went well.
+    OPERATION_ABORTED = 995  #: The socket was closed, or the request cancelled.
+    IO_PENDING = 997  #: The request is on its way; a result will tell.
+    EACCES = 10013  #: Not allowed.
+    EFAULT = 10014  #: The buffer id is not registered, or the memory cannot be used so.
+    EINVAL = 10022  #: An argument makes no sense.
+    EMFILE = 10024  #: No more descriptors.
+    EALREADY = 10037  #: The queue is armed already.
+    ENOTSOCK = 10038  #: Not a socket, or a closed one.
+    EDESTADDRREQ = 10039  #: The datagram has no address, and its socket no peer.
+    EMSGSIZE = 10040  #: The datagram is too long.
+    EOPNOTSUPP = 10045  #: The socket, or the provider, cannot do that.
+    EAFNOSUPPORT = 10047  #: The address is of another family than the socket.
+    EADDRINUSE = 10048  #: The address is in use.
+    EADDRNOTAVAIL = 10049  #: No interface has that address.
+    ENETDOWN = 10050  #: The network is down.
+    ENETUNREACH = 10051  #: There is no way to that network.
+    ENETRESET = 10052  #: The network dropped the connection, or an earlier datagram found nobody.
+    ECONNABORTED = 10053  #: The connection was ended on this side.
+    ECONNRESET = 10054  #: The peer has reset the connection.
+    ENOBUFS = 10055  #: No room: in the request queue, the completion queue, or the system.
+    EISCONN = 10056  #: The socket is connected already.
+    ENOTCONN = 10057  #: The socket is not connected.
+    ESHUTDOWN = 10058  #: Sending is over: it was shut down, or the peer is gone.
+    ETOOMANYREFS = 10059  #: The new size is below what is charged or outstanding.
+    ETIMEDOUT = 10060  #: The peer does not answer.
+    ECONNREFUSED = 10061  #: Nobody listens there.
+    EHOSTUNREACH = 10065  #: There is no way to that host.
 
 
 _FIRST_WINSOCK_CODE = 10000

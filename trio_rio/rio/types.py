@@ -14,39 +14,52 @@ import attrs
 
 from .errors import RioError, error_from_status
 
+#: The names of the providers.
 ProviderName: TypeAlias = Literal["winsock", "uring", "portable"]
 
 # Flags of a request [mswsockdef.h].
+#: The request's result is no reason to signal.
 RIO_MSG_DONT_NOTIFY = 1
+#: The request may wait for a commit, or for the next plain request of its direction.
 RIO_MSG_DEFER = 2
+#: A receive completes when its slice is full, or the stream ends.
 RIO_MSG_WAITALL = 4
+#: No request: start the deferred ones of this direction.
 RIO_MSG_COMMIT_ONLY = 8
 # Not RIO's, and only for trio_rio itself: a send on a stream completes when the system has taken a part.
 MSG_PART = 16
 ALL_FLAGS = RIO_MSG_DONT_NOTIFY | RIO_MSG_DEFER | RIO_MSG_WAITALL | RIO_MSG_COMMIT_ONLY
 
+#: The largest size of a completion queue, in results.
 RIO_MAX_CQ_SIZE = 0x8000000
+#: What RIODequeueCompletion answers for a damaged queue; here that is a :class:`RioInternalError`.
 RIO_CORRUPT_CQ = 0xFFFFFFFF
-RIO_INVALID_BUFFERID = 0xFFFFFFFF  # 32-bit all ones, on 64-bit Windows too
+#: The id of no registration: 32-bit all ones, on 64-bit Windows too.
+RIO_INVALID_BUFFERID = 0xFFFFFFFF
+#: The type of a notification by an event.
 RIO_EVENT_COMPLETION = 1
+#: The type of a notification by a packet at a port.
 RIO_IOCP_COMPLETION = 2
 
-# In the flat calls: "no buffer here", where the table would take a NULL RIO_BUF pointer.
+#: In the flat calls: "no buffer here", where the table would take a NULL RIO_BUF pointer.
 NO_BUFFER = 0
 
-# One dequeued record in the flat form: status, bytes transferred, socket context, request context.
+#: One dequeued record in the flat form: status, bytes transferred, socket context, request context.
 RawResult: TypeAlias = tuple[int, int, int, int]
 
 
 class BufferSlice(NamedTuple):
     """RIO_BUF: ``length`` bytes from ``offset`` of the registration ``buffer_id``."""
 
+    #: The RIO_BUFFERID of the registration.
     buffer_id: int
+    #: Where the slice begins, in bytes from the start of the registration.
     offset: int
+    #: How long it is, in bytes.
     length: int
 
 
-# What RIOReceiveEx and RIOSendEx take: data, local address, remote address, control, flags.
+#: What RIOReceiveEx and RIOSendEx take: data, local address, remote address, control, flags.
 ExtendedSlices: TypeAlias = tuple[
     BufferSlice | None, BufferSlice | None, BufferSlice | None, BufferSlice | None, BufferSlice | None
 ]
@@ -58,9 +71,13 @@ class RioResult(NamedTuple):
     ``status`` is 0 or a Winsock code on every platform; :attr:`error` makes an :class:`OSError` of it.
     """
 
+    #: 0 for success, else a code of :class:`Status`, or one that :func:`errno_from_status` knows.
     status: int
+    #: Bytes received or sent.
     bytes_transferred: int
+    #: The number that the socket's request queue was made with.
     socket_context: int
+    #: The number that the request was posted with.
     request_context: int
 
     @property
@@ -121,37 +138,36 @@ class Event(abc.ABC):
 
 @attrs.frozen(eq=False)
 class EventNotification:
-    """RIO_NOTIFICATION_COMPLETION of type RIO_EVENT_COMPLETION.
+    """RIO_NOTIFICATION_COMPLETION of type RIO_EVENT_COMPLETION."""
 
-    Args:
-      event: set when the queue is armed and has a qualifying completion.
-      notify_reset: whether ``notify`` resets the event as it arms.
-    """
-
+    #: Set when the queue is armed and has a qualifying completion.
     event: Event
+    #: Whether ``notify`` resets the event as it arms.
     notify_reset: bool = True
+    #: RIO_EVENT_COMPLETION.
     type: ClassVar[int] = RIO_EVENT_COMPLETION
 
 
 @attrs.frozen(eq=False)
 class PortNotification:
-    """RIO_NOTIFICATION_COMPLETION of type RIO_IOCP_COMPLETION.
+    """RIO_NOTIFICATION_COMPLETION of type RIO_IOCP_COMPLETION."""
 
-    Args:
-      port: gets one packet when the queue is armed and has a qualifying completion.
-      completion_key: comes back from :meth:`Port.wait`; 0 .. 2**63-1.
-    """
-
+    #: Gets one packet when the queue is armed and has a qualifying completion.
     port: Port
+    #: The number that comes back from :meth:`Port.wait`, 0 .. 2**63-1.
     completion_key: int
+    #: RIO_IOCP_COMPLETION.
     type: ClassVar[int] = RIO_IOCP_COMPLETION
 
 
-# None: the queue is polled only.
+#: How a completion queue tells that it has results; ``None`` for a queue that is polled only.
 Notification: TypeAlias = EventNotification | PortNotification | None
 
+#: The flat form of a post: buffer id, offset, length, flags, request context; the result is 0 or a code.
 PostFunction: TypeAlias = Callable[[int, int, int, int, int], int]
+#: The same with an address: its buffer id and offset come after the length.
 PostAddressedFunction: TypeAlias = Callable[[int, int, int, int, int, int, int], int]
+#: The flat form of a commit; the result is 0 or a code.
 CommitFunction: TypeAlias = Callable[[], int]
 
 
@@ -192,16 +208,27 @@ class RequestQueue:
     ``address_buffer_id, address_offset`` after ``length``. ``NO_BUFFER`` stands for NULL.
     """
 
+    #: The provider that made it.
     provider: HandleProvider
+    #: The socket that it belongs to.
     socket: socket.socket
+    #: The number that comes back in each result of this socket.
     socket_context: int
+    #: RIOReceive, flat.
     post_receive: PostFunction
+    #: RIOSend, flat.
     post_send: PostFunction
+    #: RIOReceiveEx with a place for the sender's address, flat.
     post_receive_from: PostAddressedFunction
+    #: RIOSendEx with the address to send to, flat.
     post_send_to: PostAddressedFunction
+    #: RIOReceive with RIO_MSG_COMMIT_ONLY, flat.
     commit_receives: CommitFunction
+    #: RIOSend with RIO_MSG_COMMIT_ONLY, flat.
     commit_sends: CommitFunction
+    #: The provider's own name for it, opaque; ``None`` once it is closed.
     handle: object = attrs.field(repr=False)
+    #: Whether the socket is closed, and the queue with it.
     is_closed: bool = False
     #: Where a stream's send may be tried past the queue: takes the data and their length, and returns how many bytes
     #: went. 0: a send has to be posted, which will wait or fail.
@@ -227,11 +254,17 @@ class CompletionQueue:
     :class:`RioInternalError` when the queue is corrupt.
     """
 
+    #: The provider that made it.
     provider: HandleProvider
+    #: How it tells that there are results; ``None`` for a queue that is polled.
     notification: Notification
+    #: RIODequeueCompletion, flat.
     dequeue: Callable[[int], list[RawResult]]
+    #: RIONotify, flat.
     arm: Callable[[], int]
+    #: The provider's own name for it, opaque; ``None`` once it is closed.
     handle: object = attrs.field(repr=False)
+    #: Whether it is closed.
     is_closed: bool = False
 
     @property
@@ -254,20 +287,30 @@ class CompletionQueue:
 class SlotRow(NamedTuple):
     """Slots of equal size at equal distances in one registration, and the places of their addresses likewise."""
 
+    #: The RIO_BUFFERID of the registration.
     buffer_id: int
+    #: Where the first slot begins, in bytes.
     offset: int
+    #: From the start of one slot to that of the next, in bytes.
     stride: int
+    #: The size of each slot, in bytes.
     length: int
+    #: Where the place of the first address begins, in bytes.
     address_offset: int
+    #: From one place of an address to the next, in bytes.
     address_stride: int
 
 
 class SendRow(NamedTuple):
     """Adjacent datagrams in one registration, and their addresses, adjacent too."""
 
+    #: The RIO_BUFFERID of the registration.
     buffer_id: int
+    #: Where the first datagram begins, in bytes.
     offset: int
+    #: Whether each datagram has an address; if not, all go to the socket's peer.
     has_addresses: bool
+    #: Where the first address begins, in bytes.
     address_offset: int
 
 
@@ -279,8 +322,11 @@ class RegisteredBuffer:
     owns each slice from the post of a request until its completion is dequeued.
     """
 
+    #: The provider that made it.
     provider: HandleProvider
+    #: Its RIO_BUFFERID.
     buffer_id: int
+    #: How much memory it is, in bytes.
     length: int
 
     def slice(self, offset: int = 0, length: int | None = None) -> BufferSlice:
