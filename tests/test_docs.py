@@ -65,6 +65,11 @@ def test_links_between_files_lead_somewhere() -> None:
     assert broken == []
 
 
+def test_links_have_words() -> None:
+    """No link is without a text: outside of Sphinx it reads as nothing."""
+    assert [page.name for page in PAGES if "[](" in page.read_text(encoding="utf-8")] == []
+
+
 def test_python_in_the_documentation_compiles() -> None:
     """Each block of Python in a page is Python."""
     for page in PAGES:
