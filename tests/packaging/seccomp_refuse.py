@@ -70,10 +70,34 @@ def refuse_io_uring(number: int) -> None:
     Raises:
       OSError: the kernel has no seccomp filters, or this machine is neither x86_64 nor aarch64.
     """
+    _load(filter_program(_architecture(), number))
+
+
+def refuse_calls(calls: list[tuple[int, int]]) -> None:
+    """Make some calls of this process and its children, each a number and an errno, fail with that errno, for good.
+
+    Errors as for :func:`refuse_io_uring`.
+    """
+    instructions = [
+        (LOAD_WORD, 0, 0, OFFSET_OF_ARCHITECTURE),
+        (JUMP_EQUAL, 1, 0, _architecture()),
+        (RETURN, 0, 0, SECCOMP_RET_ALLOW),
+        (LOAD_WORD, 0, 0, OFFSET_OF_NUMBER),
+    ]
+    for call, number in calls:
+        instructions += [(JUMP_EQUAL, 0, 1, call), (RETURN, 0, 0, SECCOMP_RET_ERRNO | number)]
+    instructions.append((RETURN, 0, 0, SECCOMP_RET_ALLOW))
+    _load(b"".join(struct.pack("=HBBI", *instruction) for instruction in instructions))
+
+
+def _architecture() -> int:
     machine = platform.machine()
     if machine not in AUDIT_ARCHITECTURES:
         raise OSError(errno.ENOTSUP, f"no filter for {machine}")
-    program = filter_program(AUDIT_ARCHITECTURES[machine], number)
+    return AUDIT_ARCHITECTURES[machine]
+
+
+def _load(program: bytes) -> None:
     instructions = ctypes.create_string_buffer(program, len(program))
     # struct sock_fprog: how many instructions, and where
     fprog = struct.pack("@HP", len(program) // INSTRUCTION_SIZE_BYTES, ctypes.addressof(instructions))
