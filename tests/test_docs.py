@@ -13,11 +13,9 @@ import pytest
 
 import trio_rio
 
-ROOT = Path(__file__).resolve().parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+from .pages import PAGES, ROOT
 
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
-CODE_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -68,13 +66,6 @@ def test_links_between_files_lead_somewhere() -> None:
 def test_links_have_words() -> None:
     """No link is without a text: outside of Sphinx it reads as nothing."""
     assert [page.name for page in PAGES if "[](" in page.read_text(encoding="utf-8")] == []
-
-
-def test_python_in_the_documentation_compiles() -> None:
-    """Each block of Python in a page is Python."""
-    for page in PAGES:
-        for block in CODE_BLOCK.findall(page.read_text(encoding="utf-8")):
-            compile(block, str(page), "exec")
 
 
 @pytest.mark.parametrize("ending", ["-m trio_rio demo", "-m pytest"])
