@@ -14,6 +14,7 @@ import reference
 
 project = "trio_rio"
 author = "the trio_rio contributors"
+project_copyright = "the trio_rio contributors, under the MIT licence"
 release = version = version_of("trio_rio")
 
 extensions = [
@@ -42,7 +43,9 @@ nitpicky = True
 nitpick_ignore = [("py:class", "trio_rio._run.T"), ("py:class", "trio_rio.rio.types.HandleProvider")]
 
 html_theme = "furo"
-html_title = "trio_rio"
+html_title = f"trio_rio {version}"
+html_static_path = ["_static"]
+html_logo = html_favicon = "_static/logo.svg"
 copybutton_prompt_text = r"\$ "
 
 

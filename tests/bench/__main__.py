@@ -1,4 +1,4 @@
-"""``python -m tests.bench``: the command line. See docs/reference/benchmarks.md."""
+"""``python -m tests.bench``: the command line. See docs/maintainers/benchmarks.md."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def _opponent_entry(cell: Cell, measured: Measured, baseline: Measured | None) -
 
 
 def cell_entry(cell: Cell, measured: Mapping[str, Measured], baseline: str) -> dict[str, Any]:
-    """One cell as data for JSON; the fields are in docs/reference/benchmarks.md.
+    """One cell as data for JSON; the fields are in docs/maintainers/benchmarks.md.
 
     Args:
       cell: what was measured.

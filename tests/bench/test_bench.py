@@ -254,7 +254,7 @@ def test_an_opponent_that_fails_is_reported_and_the_others_go_on() -> None:
 @needs_compiler
 @pytest.mark.parametrize("discipline", ["lockstep", pytest.param("rate", marks=needs_two_cpus)])
 def test_json_has_its_documented_fields(discipline: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every field that docs/reference/benchmarks.md names is in the JSON, and the first samples are not."""
+    """Every field that docs/maintainers/benchmarks.md names is in the JSON, and the first samples are not."""
     file = tmp_path / "result.json"
     arguments = f"--opponents trio c_epoll --workloads echo --connections 2 --rounds 2 --seconds 0.05 --json {file}"
     arguments += f" --discipline {discipline} --keep-disturbed"  # other tests may run at the same time

@@ -1,4 +1,4 @@
-"""The table in docs/reference/conformance.md and the tests say the same."""
+"""The table in docs/maintainers/conformance.md and the tests say the same."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Row:
 
 def rows() -> list[Row]:
     found = []
-    for line in (ROOT / "docs" / "reference" / "conformance.md").read_text(encoding="utf-8").splitlines():
+    for line in (ROOT / "docs" / "maintainers" / "conformance.md").read_text(encoding="utf-8").splitlines():
         if line.startswith("| RC-"):
             name, rating, _, tests, remark = (cell.strip() for cell in line.strip("|").split(" | "))
             found.append(Row(int(name[3:]), rating, tuple(re.findall(r"`([^`]+::[^`]+)`", tests)), remark))

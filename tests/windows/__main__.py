@@ -1,4 +1,4 @@
-"""``python -m tests.windows COMMAND``: the Windows lane. See docs/howto/windows-lane.md.
+"""``python -m tests.windows COMMAND``: the Windows lane. See docs/maintainers/windows-lane.md.
 
 all [--full]                    the whole lane: the table, the project's tests in each set-up, and Trio's suite;
                                 with --full every test runs in every set-up

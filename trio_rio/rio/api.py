@@ -6,7 +6,7 @@ numbers in the completion queue. Two functions need not be called from the kerne
 reads memory that is shared with it. [Microsoft Learn, mswsock.h; mswsockdef.h]
 
 Consequence. The table is small enough to be the interface between platforms. A caller that keeps RIO's rules
-(``docs/reference/conformance.md``) does not know which provider it talks to.
+(``docs/maintainers/conformance.md``) does not know which provider it talks to.
 
 Decision. :class:`Provider` has the thirteen functions under their own names in Python spelling, with RIO's
 arguments in RIO's order; a call that the table would fail raises :class:`RioCallError` with the code that the
