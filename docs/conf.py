@@ -40,7 +40,11 @@ intersphinx_mapping = {name: (address, inventories.packed(name)) for name, addre
 
 # A link to what does not exist is a warning, and so an error. These have no text of their own to link to.
 nitpicky = True
-nitpick_ignore = [("py:class", "trio_rio._run.T"), ("py:class", "trio_rio.rio.types.HandleProvider")]
+nitpick_ignore_regex = [
+    ("py:class", r"(trio_rio\._run\.)?(T|PosArgsT|RunOptions|GuestRunOptions)"),  # as in trio.run
+    ("py:class", r"trio_rio\.rio\.types\.HandleProvider"),
+    ("py:class", r"outcome\.Outcome"),
+]
 
 html_theme = "furo"
 html_title = f"trio_rio {version}"
