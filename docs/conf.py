@@ -23,9 +23,11 @@ extensions = [
     "sphinx.ext.intersphinx",
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
+    "sphinx_design",
     "sphinxcontrib_trio",
 ]
-myst_enable_extensions = ["colon_fence", "deflist"]
+myst_enable_extensions = ["colon_fence", "deflist", "substitution"]
+myst_substitutions = {"version": version}
 myst_heading_anchors = 3
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build"]
@@ -49,6 +51,7 @@ nitpick_ignore_regex = [
 html_theme = "furo"
 html_title = f"trio_rio {version}"
 html_static_path = ["_static"]
+html_css_files = ["tables.css"]
 html_logo = html_favicon = "_static/logo.svg"
 copybutton_prompt_text = r"\$ "
 

@@ -22,7 +22,7 @@ LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with the pages that Sphinx has built, with warnings as errors."""
     folder = tmp_path_factory.mktemp("html")
-    for name in ("sphinx", "furo", "myst_parser", "sphinx_copybutton", "sphinxcontrib_trio"):
+    for name in ("sphinx", "furo", "myst_parser", "sphinx_copybutton", "sphinx_design", "sphinxcontrib_trio"):
         pytest.importorskip(name)
     done = subprocess.run(
         [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "docs", folder],
