@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from trio_rio._cli.demo import clients as _demo_clients, main as _demo
+from trio_rio._cli.progress import Progress
 
 from ..platforms import complaints
 
@@ -74,7 +75,9 @@ def answer_wrong_body(client: socket.socket) -> None:
 def shown() -> str:
     """What a short demonstration prints to a pipe, on both of its outputs."""
     command = [*DEMO, "--seconds", "1", "--provider", PROVIDER]
-    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120)
+    # Python's readline has told the C library how wide the terminal of the tests is; os.environ does not have it.
+    plain = dict(os.environ)
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, env=plain)
     assert result.returncode == 0, result.stdout
     return result.stdout.decode().replace(os.linesep, "\n")
 
@@ -224,12 +227,12 @@ def test_nothing_through_the_queue_is_a_failure() -> None:
     """Traffic that did not go through a completion queue must not pass for success."""
     counts = dict.fromkeys(("completions_dequeued", "dequeue_calls", "notifications_received"), 0.0)
     with pytest.raises(_demo_clients.DemoError, match="did not go through RIO"):
-        _demo.show_queue(counts, counts, _demo.Progress())
+        _demo.show_queue(counts, counts, Progress())
 
 
 def test_a_terminal_sees_progress(capsys: pytest.CaptureFixture[str]) -> None:
     """On a terminal each note replaces the line before it; the outcome replaces the last."""
-    progress = _demo.Progress(is_terminal=True)
+    progress = Progress(is_terminal=True)
     progress.start("echo")
     progress.note("at work")
     progress.finish("done")

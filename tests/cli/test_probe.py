@@ -10,7 +10,7 @@ import pytest
 
 import trio_rio
 from trio_rio._cli.main import main
-from trio_rio._cli.probe import format_table
+from trio_rio._cli.text import format_table
 
 
 @pytest.fixture(autouse=True)

@@ -75,6 +75,22 @@ def test_the_program_sees_what_python_shows(program: Path, command: list[str]) -
     assert json.loads(actual.stdout) == json.loads(expected.stdout)
 
 
+@pytest.mark.parametrize("command", [["folder/script.py", "a", "--", "b"], ["-m", "package", "--"]], ids=" ".join)
+def test_two_dashes_end_the_options(program: Path, command: list[str]) -> None:
+    """What follows a `--` before the program is the program; a later one is the program's own."""
+    expected = python(*command, cwd=program)
+    assert json.loads(run("--provider", "portable", "--", *command, cwd=program).stdout) == json.loads(expected.stdout)
+
+
+def test_the_script_finds_modules_as_python_does(program: Path) -> None:
+    """Called by a console script, whose own folder is in front, `run -m` looks in the current folder all the same."""
+    (program / "bin").mkdir()
+    (program / "bin" / "trio-rio").write_text("import sys\nfrom trio_rio._cli.main import main\nsys.exit(main())\n")
+    ran = python("bin/trio-rio", "run", "-m", "package", cwd=program)
+    assert ran.stderr == ""
+    assert json.loads(ran.stdout) == json.loads(python("-m", "package", cwd=program).stdout)
+
+
 @pytest.mark.parametrize("provider", ["portable"])
 def test_trio_run_in_the_program_is_served(tmp_path: Path, provider: str) -> None:
     """Any run of the program runs on the provider that was asked for, whatever the environment says."""

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Sequence
 
 import attrs
 
 import trio_rio
 
 from ..rio import ProbeReport
-from .exits import EXIT_OK, EXIT_UNAVAILABLE, fail
-
-
-def format_table(rows: Iterable[Sequence[str]]) -> list[str]:
-    """Columns as wide as their widest cell, two spaces apart; the last is left ragged."""
-    rows = list(rows)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return [line.rstrip() for line in lines]
+from .exits import EXIT_FAILED, EXIT_OK, fail
+from .text import format_table, say
 
 
 def yes_or_no(value: bool) -> str:
@@ -47,8 +39,11 @@ def print_report(report: ProbeReport) -> None:
         print(line)
     for item in report.providers:
         if not item.is_available:
-            print(f"\n{item.name}: {item.reason}\n  remedy: {item.remedy}")
-    print(f"\nchosen: {report.chosen}, because {report.chosen_because}")
+            say()
+            say(f"{item.name}: {item.reason}", 2)
+            say(f"  remedy: {item.remedy}", 4)
+    say()
+    say(f"chosen: {report.chosen}, because {report.chosen_because}", 2)
     if len(feature_rows(report)) > 1:
         print()
         print(*format_table(feature_rows(report)), sep="\n")
@@ -89,4 +84,4 @@ def probe(options: argparse.Namespace) -> int:
     else:
         print_report(report)
     served = {item.name for item in report.providers if item.is_available}
-    return EXIT_OK if report.chosen in served else EXIT_UNAVAILABLE
+    return EXIT_OK if report.chosen in served else EXIT_FAILED

@@ -23,16 +23,14 @@ from collections.abc import Iterator, Sequence
 import attrs
 import httpx
 
+from ..exits import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
+from ..progress import Progress
 from . import clients
 
 CONNECTION_COUNT = 100
 ECHO_SIZE_BYTES = 256 * 1024
 ROUND_COUNT = 6
 STOP_TIMEOUT_SECONDS = 10
-
-EXIT_OK = 0
-EXIT_FAILED = 1
-EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 
 @attrs.define(eq=False)
@@ -51,37 +49,6 @@ class Sample:
 
     messages_per_second: float
     cpu_microseconds_per_message: float
-
-
-@attrs.define(eq=False)
-class Progress:
-    """Plain text: a heading at once, its outcome after it; on a terminal also what happens in between."""
-
-    is_terminal: bool = attrs.field(factory=sys.stdout.isatty)
-    _heading: str = ""
-
-    def start(self, heading: str) -> None:
-        """Begin a line."""
-        self._heading = f"{heading:<11}"
-        self._write(f"{self._heading}..." if self.is_terminal else self._heading)
-
-    def note(self, text: str) -> None:
-        """Say what happens now; only a terminal shows it."""
-        if self.is_terminal:
-            self._write(f"\r\x1b[K{self._heading}{text}")
-
-    def finish(self, text: str) -> None:
-        """End the line with its outcome."""
-        self._write(f"\r\x1b[K{self._heading}{text}\n" if self.is_terminal else f"{text}\n")
-
-    def line(self, heading: str, text: str) -> None:
-        """A whole line."""
-        self._write(f"{heading:<11}{text}\n")
-
-    @staticmethod
-    def _write(text: str) -> None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
 
 
 # -- servers -----------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ import attrs
 from ...rio import probe
 from ...rio.chooser import check_provider_name
 from ...rio.types import ProviderName
+from ..text import say
 from .bench import open_bench
 from .checks import CHECKS, Check
 from .ground import Ground
@@ -104,7 +105,11 @@ def main(provider: str | None, *, as_json: bool, only: str | None) -> int:
         print(json.dumps(attrs.asdict(answer(only, name))))
         return 0
     report = selftest(provider)
-    print(json.dumps(report.as_dict(), indent=2) if as_json else "\n".join(report.lines()))
+    if as_json:
+        print(json.dumps(report.as_dict(), indent=2))
+    else:
+        for line in report.lines():
+            say(line, 7)
     return int(report.has_failed)
 
 
