@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from trio_rio._cli.demo import clients as _demo_clients, main as _demo
+from trio_rio._cli.load import EchoLoad, LoadError, connections
 from trio_rio._cli.progress import Progress
 
 from ..platforms import complaints
@@ -145,16 +146,16 @@ def test_servers_end_when_their_client_is_killed() -> None:
 )
 def test_a_wrong_echo_is_found(behave: Callable[[socket.socket], None], message: str) -> None:
     """One wrong bit, or a missing end, fails the check and is located."""
-    with server_that(behave) as port, pytest.raises(_demo_clients.DemoError, match=message):
+    with server_that(behave) as port, pytest.raises(LoadError, match=message):
         _demo_clients.check_echo(port, 1, 100)
 
 
 @pytest.mark.parametrize("behave", [echo_with_one_bit_wrong, echo_half])
 def test_a_wrong_message_stops_the_measurement(behave: Callable[[socket.socket], None]) -> None:
     """The messages that are counted are compared too."""
-    with server_that(behave) as port, _demo_clients.connections(port, 1) as sockets:
-        load = _demo_clients.EchoLoad(sockets)
-        with pytest.raises(_demo_clients.DemoError, match="echo: "):
+    with server_that(behave) as port, connections(port, 1) as sockets:
+        load = EchoLoad(sockets)
+        with pytest.raises(LoadError, match="echo: "):
             load.run(1)
 
 
@@ -170,13 +171,13 @@ def test_a_wrong_answer_is_found(
     """A wrong status or a wrong body fails the check."""
     only_first = _demo_clients.http_exchanges()[:1]
     monkeypatch.setattr(_demo_clients, "http_exchanges", lambda: only_first)
-    with server_that(behave) as port, pytest.raises(_demo_clients.DemoError, match=message):
+    with server_that(behave) as port, pytest.raises(LoadError, match=message):
         _demo_clients.check_http(port)
 
 
 def test_a_malformed_request_that_is_served_is_found() -> None:
     """A server that answers nonsense with anything but the right refusal fails the check."""
-    with server_that(answer_not_found) as port, pytest.raises(_demo_clients.DemoError, match="404 instead of 400"):
+    with server_that(answer_not_found) as port, pytest.raises(LoadError, match="404 instead of 400"):
         _demo_clients.check_malformed(port)
 
 
@@ -186,7 +187,7 @@ def test_a_connection_that_is_not_kept_is_found(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(_demo_clients, "http_exchanges", lambda: twice)
     with (
         server_that(answer_wrong_body) as port,
-        pytest.raises(_demo_clients.DemoError, match="2 requests took 2 connections"),
+        pytest.raises(LoadError, match="2 requests took 2 connections"),
     ):
         _demo_clients.check_http(port)
 
@@ -226,7 +227,7 @@ def test_a_server_that_does_not_start_is_said(capsys: pytest.CaptureFixture[str]
 def test_nothing_through_the_queue_is_a_failure() -> None:
     """Traffic that did not go through a completion queue must not pass for success."""
     counts = dict.fromkeys(("completions_dequeued", "dequeue_calls", "notifications_received"), 0.0)
-    with pytest.raises(_demo_clients.DemoError, match="did not go through RIO"):
+    with pytest.raises(LoadError, match="did not go through RIO"):
         _demo.show_queue(counts, counts, Progress())
 
 

@@ -208,3 +208,18 @@ def test_an_installation_has_the_switch(kind: str, request: pytest.FixtureReques
     subprocess.run([*pip, "uninstall", "-q", "-y", "trio-rio"], check=True, timeout=60)
     assert served() == "False\n"
     assert [path.name for path in site_packages.iterdir() if "rio" in path.name] == []
+
+
+def test_the_wheel_has_the_script(pure_wheel: Path) -> None:
+    """An installation makes the script `trio-rio`."""
+    with zipfile.ZipFile(pure_wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("entry_points.txt"))
+        assert archive.read(name).decode().split() == ["[console_scripts]", "trio-rio", "=", "trio_rio._cli.main:main"]
+
+
+@needs_linux
+def test_a_pure_installation_measures(pure_installation: Path) -> None:
+    """`bench` needs neither the core nor a compiler nor a checkout."""
+    done = python("-m", "trio_rio", "bench", "--seconds", "2", "--rounds", "1", path=pure_installation)
+    assert complaints(done.stderr) == ""
+    assert done.stdout.count("  ratio ") == 4

@@ -49,6 +49,10 @@ def serve(options: argparse.Namespace) -> int:
     problem = check_provider(options.provider)
     if problem is not None:
         return fail(problem)
+    if options.command == "bench":
+        from .bench.main import bench
+
+        return bench(options)
     if options.command == "selftest":
         from . import selftest
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import trio_rio
 
+from .bench.workloads import WORKLOADS
+
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -41,9 +43,30 @@ def make_parser() -> argparse.ArgumentParser:
         help=f"force this provider ({', '.join(PROVIDERS)}); default: TRIO_RIO_PROVIDER, else the first that can serve",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for add in (_add_demo, _add_probe, _add_selftest, _add_run):
+    for add in (_add_bench, _add_demo, _add_probe, _add_selftest, _add_run):
         add(commands, provider)
     return parser
+
+
+def _add_bench(commands: Commands, provider: argparse.ArgumentParser) -> None:
+    bench = commands.add_parser(
+        "bench",
+        parents=[provider],
+        help="measure trio_rio beside stock Trio on this machine",
+        description="Serve the same workloads by trio_rio and by stock Trio in two processes, put load on them in turn "
+        "from plain sockets, and print CPU time, rate and their ratio with its spread.",
+    )
+    bench.add_argument("--seconds", type=positive_seconds, default=28.0, help="how long to measure (default: 28)")
+    bench.add_argument("--rounds", type=positive_number, default=6, help="samples of each server (default: 6)")
+    bench.add_argument(
+        "--workload",
+        action="append",
+        choices=list(WORKLOADS),
+        metavar="NAME",
+        help=f"measure this one; may be given several times (default: all: {', '.join(WORKLOADS)})",
+    )
+    bench.add_argument("--json", metavar="FILE", help="write every sample into a file")
+    bench.add_argument("--plot", metavar="FILE", help="draw a chart into a file (needs trio_rio[plot])")
 
 
 def _add_demo(commands: Commands, provider: argparse.ArgumentParser) -> None:
@@ -112,6 +135,13 @@ def positive_seconds(text: str) -> float:
     if not 0 < value < 3600:
         raise argparse.ArgumentTypeError(f"must be a number above 0 and below 3600, not {text}")
     return value
+
+
+def positive_number(text: str) -> int:
+    """A number of things on the command line."""
+    if not text.isdecimal() or not 0 < int(text) < 1000:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 999, not {text}")
+    return int(text)
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace | None:

@@ -15,7 +15,7 @@ _INDENT = 11
 class Progress:
     """See the module's docstring."""
 
-    is_terminal: bool = attrs.field(factory=sys.stdout.isatty)
+    is_terminal: bool = attrs.field(factory=lambda: sys.stdout.isatty())
     _heading: str = ""
 
     def start(self, heading: str) -> None:
@@ -32,6 +32,10 @@ class Progress:
         """End the line with its outcome."""
         whole = "\n".join(wrap(f"{self._heading}{text}", _INDENT))
         self._write(f"\r\x1b[K{whole}\n" if self.is_terminal else f"{whole[len(self._heading) :]}\n")
+
+    def erase(self) -> None:
+        """End the line without an outcome: it is not there any more."""
+        self._write("\r\x1b[K" if self.is_terminal else "")
 
     def line(self, heading: str, text: str) -> None:
         """A whole line."""

@@ -6,28 +6,18 @@ does not depend on the code of trio_rio.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import re
 import selectors
 import socket
-import time
-from collections.abc import Iterator
 from typing import Any
 
 import attrs
 import httpx
 
+from ..load import HOST, TIMEOUT_SECONDS, LoadError, connections, describe_difference
 from .http import reference_bytes
-
-HOST = "127.0.0.1"
-TIMEOUT_SECONDS = 20
-
-
-class DemoError(Exception):
-    """A server did not do what it must."""
-
 
 # -- HTTP --------------------------------------------------------------------------------------------------
 
@@ -84,7 +74,7 @@ def check_http(port: int) -> tuple[int, int]:
     """Make every exchange, on one connection, and compare; how many there were, and the bytes of body compared.
 
     Raises:
-      DemoError: a status or a body is not what it must be, or the connection was not kept.
+      LoadError: a status or a body is not what it must be, or the connection was not kept.
     """
     exchanges = http_exchanges()
     compared = 0
@@ -95,13 +85,13 @@ def check_http(port: int) -> tuple[int, int]:
             answer = client.request(exchange.method, exchange.path, content=exchange.body)
             connections.add(answer.extensions["network_stream"])
             if answer.status_code != exchange.expected_status:
-                raise DemoError(f"{what}: status {answer.status_code} instead of {exchange.expected_status}")
+                raise LoadError(f"{what}: status {answer.status_code} instead of {exchange.expected_status}")
             if exchange.expected_body is not None:
                 if answer.content != exchange.expected_body:
-                    raise DemoError(f"{what}: {describe_difference(exchange.expected_body, answer.content)}")
+                    raise LoadError(f"{what}: {describe_difference(exchange.expected_body, answer.content)}")
                 compared += len(answer.content)
     if len(connections) != 1:
-        raise DemoError(f"{len(exchanges)} requests took {len(connections)} connections instead of 1")
+        raise LoadError(f"{len(exchanges)} requests took {len(connections)} connections instead of 1")
     return len(exchanges), compared
 
 
@@ -114,7 +104,7 @@ def check_malformed(port: int) -> int:
         match = re.match(rb"HTTP/1\.1 ([0-9]{3}) ", answer)
         status = int(match[1]) if match else None
         if status != expected:
-            raise DemoError(f"{head[:60]!r}: status {status} instead of {expected}")
+            raise LoadError(f"{head[:60]!r}: status {status} instead of {expected}")
     return len(MALFORMED)
 
 
@@ -126,25 +116,6 @@ def fetch_statistics(port: int) -> dict[str, Any]:
 
 
 # -- echo --------------------------------------------------------------------------------------------------
-
-
-def describe_difference(expected: bytes, got: bytes | bytearray) -> str:
-    """Where two byte strings begin to differ."""
-    at = next((i for i, (a, b) in enumerate(zip(expected, got, strict=False)) if a != b), min(len(expected), len(got)))
-    return f"{len(got)} bytes instead of {len(expected)}, different from byte {at}"
-
-
-@contextlib.contextmanager
-def connections(port: int, count: int) -> Iterator[list[socket.socket]]:
-    """``count`` connected sockets, closed at the end."""
-    with contextlib.ExitStack() as stack:
-        clients = []
-        for _ in range(count):
-            client = stack.enter_context(socket.create_connection((HOST, port), TIMEOUT_SECONDS))
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            client.setblocking(False)
-            clients.append(client)
-        yield clients
 
 
 @attrs.define(eq=False)
@@ -173,7 +144,7 @@ def check_echo(port: int, connection_count: int, size_bytes: int) -> int:
     """Send random bytes on all connections at once, in chunks of random size; return how many came back equal.
 
     Raises:
-      DemoError: a byte is missing, new or different, or nothing moves any more.
+      LoadError: a byte is missing, new or different, or nothing moves any more.
     """
     with connections(port, connection_count) as clients, selectors.DefaultSelector() as selector:
         transfers = [Transfer(client, os.urandom(size_bytes)) for client in clients]
@@ -182,7 +153,7 @@ def check_echo(port: int, connection_count: int, size_bytes: int) -> int:
         while selector.get_map():
             ready = selector.select(TIMEOUT_SECONDS)
             if not ready:
-                raise DemoError(f"nothing came for {TIMEOUT_SECONDS} s")
+                raise LoadError(f"nothing came for {TIMEOUT_SECONDS} s")
             for key, events in ready:
                 transfer = key.data
                 if transfer.advance(events, random.randint(1, 65536)):
@@ -191,62 +162,5 @@ def check_echo(port: int, connection_count: int, size_bytes: int) -> int:
                     selector.modify(transfer.client, selectors.EVENT_READ, transfer)
         for transfer in transfers:
             if transfer.received != transfer.data:
-                raise DemoError(f"echo: {describe_difference(transfer.data, transfer.received)}")
+                raise LoadError(f"echo: {describe_difference(transfer.data, transfer.received)}")
     return connection_count * size_bytes
-
-
-@attrs.define(eq=False)
-class EchoLoad:
-    """Connections with one message under way on each: the next goes out when the last is back, unchanged."""
-
-    clients: list[socket.socket]
-    message_size_bytes: int = 64
-    _messages: bytes = attrs.field(init=False)  # the message with number n is the slice from n
-    _under_way: dict[socket.socket, bytes] = attrs.field(factory=dict, init=False)
-    _partial: dict[socket.socket, bytes] = attrs.field(factory=dict, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._messages = os.urandom(self.message_size_bytes + len(self.clients))
-
-    def run(self, duration_seconds: float) -> tuple[int, float]:
-        """Exchange messages for that long; the number that came back, and the seconds that it really took.
-
-        Raises:
-          DemoError: a message came back changed, or not at all.
-        """
-        count = 0
-        with selectors.DefaultSelector() as selector:
-            for client in self.clients:
-                selector.register(client, selectors.EVENT_READ)
-            started = time.perf_counter()
-            for number, client in enumerate(self.clients):
-                self._send(client, number)
-            while self._under_way:
-                ready = selector.select(TIMEOUT_SECONDS)
-                if not ready:
-                    raise DemoError(f"{len(self._under_way)} messages did not come back in {TIMEOUT_SECONDS} s")
-                is_over = time.perf_counter() - started >= duration_seconds
-                for number, (key, _) in enumerate(ready):
-                    answering: Any = key.fileobj
-                    if self._receive(answering):
-                        count += 1
-                        if not is_over:
-                            self._send(answering, number)
-            return count, time.perf_counter() - started
-
-    def _send(self, client: socket.socket, number: int) -> None:
-        self._under_way[client] = message = self._messages[number : number + self.message_size_bytes]
-        client.send(message)
-
-    def _receive(self, client: socket.socket) -> bool:
-        """Whether the message of this connection is complete now."""
-        chunk = client.recv(self.message_size_bytes)
-        data = self._partial.pop(client, b"") + chunk
-        expected = self._under_way[client]
-        if data == expected:
-            del self._under_way[client]
-            return True
-        if not chunk or not expected.startswith(data):
-            raise DemoError(f"echo: {describe_difference(expected, data)}")
-        self._partial[client] = data
-        return False

@@ -3,19 +3,13 @@
 One Trio program serves HTTP/1.1 and a TCP echo. It runs twice at the same time in two processes: by
 ``trio_rio.run`` and by ``trio.run``. This process is the client of both.
 
-Facts. Machines are noisy, and the noise drifts. Two measurements that follow each other drift together.
-
-Decision. The two are measured in turn, round by round, the first of a round changing places with the second; what
-is printed is the median of each and the median, least and greatest of the *ratios* within a round. The CPU time of
-the server for a message stands beside the messages per second, because the latter has the client's own limit in it.
+Both are measured in turn, see ``rounds.py``.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -24,13 +18,15 @@ import attrs
 import httpx
 
 from ..exits import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
+from ..load import EchoLoad, LoadError, connections
+from ..processes import server_process
 from ..progress import Progress
+from ..rounds import Contestant, Sample, measure_in_turn, ratios, spread
 from . import clients
 
 CONNECTION_COUNT = 100
 ECHO_SIZE_BYTES = 256 * 1024
 ROUND_COUNT = 6
-STOP_TIMEOUT_SECONDS = 10
 
 
 @attrs.define(eq=False)
@@ -38,20 +34,13 @@ class Server:
     """One server process and where it listens."""
 
     name: str
-    process: subprocess.Popen[str]
     http_port: int
     echo_port: int
 
-
-@attrs.frozen
-class Sample:
-    """One measurement of one server."""
-
-    messages_per_second: float
-    cpu_microseconds_per_message: float
-
-
-# -- servers -----------------------------------------------------------------------------------------------
+    def cpu_seconds(self) -> float:
+        """The CPU time that it has used."""
+        seconds: float = clients.fetch_statistics(self.http_port)["cpu_seconds"]
+        return seconds
 
 
 @contextlib.contextmanager
@@ -59,71 +48,23 @@ def running_server(name: str, *arguments: str) -> Iterator[Server]:
     """A server process; it is gone when the block is left, in whatever manner.
 
     Raises:
-      DemoError: it did not start.
+      LoadError: it did not start.
     """
-    process = subprocess.Popen(
-        [sys.executable, "-m", "trio_rio._cli.demo.server", *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # Ctrl-C is for this process; the servers end with their standard input
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        line = process.stdout.readline()
-        if not line:
-            raise clients.DemoError(f"the server on {name} did not start")
-        ports = json.loads(line)
-        yield Server(name, process, ports["http"], ports["echo"])
-    finally:
-        process.stdin.close()
-        try:
-            process.wait(STOP_TIMEOUT_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        process.stdout.close()
+    with server_process(name, "trio_rio._cli.demo.server", *arguments) as server:
+        yield Server(name, server.said["http"], server.said["echo"])
 
 
 # -- measurement -------------------------------------------------------------------------------------------
 
 
-def measure(server: Server, load: clients.EchoLoad, duration_seconds: float) -> Sample:
-    """Put the load on a server for that long."""
-    cpu_before = clients.fetch_statistics(server.http_port)["cpu_seconds"]
-    count, seconds = load.run(duration_seconds)
-    cpu_seconds = clients.fetch_statistics(server.http_port)["cpu_seconds"] - cpu_before
-    return Sample(count / seconds, cpu_seconds * 1e6 / count)
-
-
-def measure_in_turn(
-    servers: Sequence[Server],
-    seconds: float,
-    progress: Progress,
-) -> list[list[Sample]]:
-    """For each server its samples, one for each round.
-
-    Args:
-      servers: the first is compared with the second.
-      seconds: for all rounds together; one more sample of each comes first and is thrown away.
-    """
-    duration_seconds = seconds / (len(servers) * (ROUND_COUNT + 1))
-    samples: list[list[Sample]] = [[] for _ in servers]
+def measure(servers: Sequence[Server], seconds: float, progress: Progress) -> list[list[Sample]]:
+    """For each server its samples, one for each round; ``seconds`` are for all of them."""
     with contextlib.ExitStack() as stack:
-        opened = [stack.enter_context(clients.connections(s.echo_port, CONNECTION_COUNT)) for s in servers]
-        loads = [clients.EchoLoad(sockets) for sockets in opened]
-        for number in range(ROUND_COUNT + 1):
-            order = range(len(servers)) if number % 2 else reversed(range(len(servers)))
-            for index in order:
-                progress.note(f"round {number} of {ROUND_COUNT}: {servers[index].name}" if number else "warming up")
-                samples[index].append(measure(servers[index], loads[index], duration_seconds))
-    return [list_[1:] for list_ in samples]
-
-
-def spread(values: Sequence[float]) -> str:
-    """Median, and least to greatest in brackets."""
-    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+        contestants = []
+        for server in servers:
+            sockets = stack.enter_context(connections(server.echo_port, CONNECTION_COUNT))
+            contestants.append(Contestant(server.name, server.cpu_seconds, EchoLoad(sockets).run))
+        return measure_in_turn(contestants, ROUND_COUNT, seconds / (len(servers) * (ROUND_COUNT + 1)), progress.note)
 
 
 def show_speed(servers: Sequence[Server], samples: Sequence[Sequence[Sample]], progress: Progress) -> None:
@@ -132,12 +73,10 @@ def show_speed(servers: Sequence[Server], samples: Sequence[Sequence[Sample]], p
         rate = statistics.median(sample.messages_per_second for sample in list_)
         cpu = statistics.median(sample.cpu_microseconds_per_message for sample in list_)
         progress.line("", f"{server.name:<10} {rate:>9,.0f} messages/s   {cpu:6.1f} us of server CPU per message")
-    pairs = list(zip(*samples, strict=True))
-    rates = spread([ours.messages_per_second / theirs.messages_per_second for ours, theirs in pairs])
-    cpus = spread([ours.cpu_microseconds_per_message / theirs.cpu_microseconds_per_message for ours, theirs in pairs])
-    progress.line(
-        "", f"{'ratio':<10} {rates} messages/s, {cpus} CPU; median (least to greatest) of {len(pairs)} rounds"
-    )
+    ours, theirs = samples
+    rates = spread(ratios(*([one.messages_per_second for one in list_] for list_ in (ours, theirs))))
+    cpus = spread(ratios(*([one.cpu_microseconds_per_message for one in list_] for list_ in (ours, theirs))))
+    progress.line("", f"{'ratio':<10} {rates} messages/s, {cpus} CPU; median (least to greatest) of {len(ours)} rounds")
 
 
 def show_queue(before: dict[str, float], after: dict[str, float], progress: Progress) -> None:
@@ -145,7 +84,7 @@ def show_queue(before: dict[str, float], after: dict[str, float], progress: Prog
     counts = ("completions_dequeued", "dequeue_calls", "notifications_received")
     completions, dequeues, notifications = (after[name] - before[name] for name in counts)
     if not completions or not dequeues:
-        raise clients.DemoError("no completion was dequeued: the traffic did not go through RIO")
+        raise LoadError("no completion was dequeued: the traffic did not go through RIO")
     progress.line(
         "queue",
         f"{completions / dequeues:.1f} results per dequeue, "
@@ -176,7 +115,7 @@ def demonstrate(provider: str | None, seconds: float, progress: Progress) -> Non
     """Run it all and print it.
 
     Raises:
-      DemoError: something is not as it must be.
+      LoadError: something is not as it must be.
     """
     started = time.perf_counter()
     with (
@@ -188,7 +127,7 @@ def demonstrate(provider: str | None, seconds: float, progress: Progress) -> Non
         check(ours, progress)
         progress.start("speed")
         before = clients.fetch_statistics(ours.http_port)
-        samples = measure_in_turn((ours, stock), seconds, progress)
+        samples = measure((ours, stock), seconds, progress)
         after = clients.fetch_statistics(ours.http_port)
         progress.finish(f"echo of 64 bytes over {CONNECTION_COUNT} connections, measured in turn, every byte compared")
         show_speed((ours, stock), samples, progress)
@@ -212,7 +151,7 @@ def main(provider: str | None, seconds: float) -> int:
     except KeyboardInterrupt:
         progress.finish("interrupted")
         return EXIT_INTERRUPTED
-    except (clients.DemoError, httpx.HTTPError, OSError) as error:
+    except (LoadError, httpx.HTTPError, OSError) as error:
         progress.finish("FAILED")
         print(f"trio_rio demo: {error}", file=sys.stderr)
         return EXIT_FAILED
