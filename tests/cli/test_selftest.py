@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Literal
@@ -13,7 +14,7 @@ import trio_rio
 from trio_rio._cli import selftest as _selftest
 from trio_rio._cli.exits import EXIT_USAGE
 from trio_rio._cli.main import main
-from trio_rio._cli.selftest import bench, runs
+from trio_rio._cli.selftest import bench, runs, speed
 from trio_rio.rio import types
 
 from ..platforms import IS_WINDOWS, is_wine
@@ -33,6 +34,10 @@ def report(rio_provider: str) -> _selftest.SelfTest:
         return _selftest.selftest(rio_provider)
 
 
+def _all(report: _selftest.SelfTest) -> tuple[_selftest.Outcome, ...]:
+    return (*report.checks, *report.probes, *report.speed)
+
+
 def test_all_checks_pass(report: _selftest.SelfTest) -> None:
     """On a provider that serves no check fails, and none is missing."""
     assert [one for one in report.checks if one.result == "failed"] == []
@@ -48,12 +53,30 @@ def test_all_probes_answer(report: _selftest.SelfTest) -> None:
     assert all(one.detail for one in report.probes)
 
 
+def test_it_says_how_fast_it_is_here(report: _selftest.SelfTest) -> None:
+    """RIO is compared with Trio's own sockets at 1 and 100 connections, by CPU time and rate, with the ratios."""
+    assert [one.claim.rpartition(", ")[2] for one in report.speed] == ["1 connection", "100 connections"]
+    assert {one.result for one in report.speed} == {"answered"}
+    for one in report.speed:
+        _, ours, theirs, ratio = one.detail.splitlines()
+        assert (ours.split()[0], theirs.split()[:2], ratio.split()[0]) == ("trio_rio", ["stock", "Trio"], "ratio")
+
+
+@pytest.mark.skipif(IS_WINDOWS, reason="has no such program")
+def test_servers_that_do_not_start_stand_in_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the speed cannot be measured the report says why, and it is no failed check."""
+    monkeypatch.setattr(sys, "executable", shutil.which("true") or "true")
+    (outcome,) = speed.measure_speed("portable")
+    assert outcome.result == "failed"
+    assert outcome.detail.startswith("LoadError: the server on trio_rio did not start")
+
+
 def test_the_report_is_text_with_everything_in_it(report: _selftest.SelfTest) -> None:
     """The text names the provider, the versions, and every check and probe with its claim."""
     text = "\n".join(report.lines())
     assert f"provider {report.provider}" in text
     assert f"Python: CPython {sys.version.split()[0]}" in text
-    assert all(f"{one.id:<6} {one.result:<14} {one.claim}" in text for one in (*report.checks, *report.probes))
+    assert all(f"{one.id:<6} {one.result:<14} {one.claim}" in text for one in _all(report))
 
 
 def test_the_report_is_json(
@@ -77,6 +100,7 @@ def test_a_check_that_fails_is_the_exit_code(
         """one is two"""
         raise AssertionError("it is not")
 
+    monkeypatch.setattr(_selftest, "measure_speed", lambda _: ())
     for table in ("RUN_CHECKS", "PROBES"):
         monkeypatch.setattr(_selftest, table, {})
     monkeypatch.setattr(_selftest, "CHECKS", {"RC-99": wrong})

@@ -27,6 +27,7 @@ from .ground import Ground
 from .probes import PROBES
 from .report import NotApplicable, Outcome, SelfTest, describe_machine, outcome_of
 from .runs import RUN_CHECKS, run_check
+from .speed import measure_speed
 
 # How long one probe may take; a few of them wait for seconds on purpose.
 _PROBE_SECONDS = 60
@@ -52,7 +53,8 @@ def selftest(provider: str | None = None) -> SelfTest:
         for number, one in RUN_CHECKS.items()
     ]
     ask = _ask_in_a_process if name == "winsock" else answer
-    return SelfTest(name, describe_machine(), report, tuple(checks), tuple(ask(one, name) for one in PROBES))
+    probes = tuple(ask(one, name) for one in PROBES)
+    return SelfTest(name, describe_machine(), report, tuple(checks), probes, measure_speed(name))
 
 
 def check(id: str, provider: ProviderName) -> Outcome:

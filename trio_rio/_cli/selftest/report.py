@@ -59,6 +59,7 @@ class SelfTest:
     providers: ProbeReport
     checks: tuple[Outcome, ...]
     probes: tuple[Outcome, ...]
+    speed: tuple[Outcome, ...]
 
     @property
     def has_failed(self) -> bool:
@@ -69,12 +70,15 @@ class SelfTest:
         """For JSON."""
         return {**attrs.asdict(self), "has_failed": self.has_failed}
 
+    def _sections(self) -> tuple[tuple[str, tuple[Outcome, ...]], ...]:
+        return ("Conformance", self.checks), ("Open questions", self.probes), ("Speed", self.speed)
+
     def lines(self) -> list[str]:
         """Text that can be pasted into an issue."""
         lines = [f"trio_rio self-test on provider {self.provider}", ""]
         lines += [f"{name}: {value}" for name, value in self.machine.items()]
         lines += [f"{one.name} cannot serve: {one.reason}" for one in self.providers.providers if not one.is_available]
-        for title, outcomes in (("Conformance", self.checks), ("Open questions", self.probes)):
+        for title, outcomes in self._sections():
             counts = [(sum(one.result == result for one in outcomes), result) for result in _RESULTS]
             lines += ["", f"{title}: {', '.join(f'{count} {result}' for count, result in counts if count)}", ""]
             lines += [line for one in outcomes for line in _lines_of(one)]
