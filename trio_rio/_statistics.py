@@ -19,6 +19,8 @@ class Counters:
     armed: int = 0
     received: int = 0
     drained_late: int = 0
+    sockets: int = 0
+    window_stalls: int = 0
 
     def note_dequeue(self, results: int) -> None:
         """A completion queue was dequeued, and gave so many results."""
@@ -110,6 +112,10 @@ class RioStatistics:
     drained_late: int
     #: Bytes of memory that the kernel did not let go of, and that were kept for good. 0 unless something is wrong.
     leaked_bytes: int
+    #: Sockets that have had a request queue since the start of the run.
+    sockets_served: int
+    #: How often a task that wanted to send had to wait for room in a send window; 0 where sends are waited for.
+    window_stalls: int
 
 
 @attrs.frozen(kw_only=True)

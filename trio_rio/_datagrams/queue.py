@@ -126,6 +126,7 @@ class DatagramQueue:
         self.arrivals = Drain(provider, receive_queue, engine.counters)
         self.sends = SendBatches(engine, self.requests, Drain(provider, send_queue, engine.counters))
         self.is_ended = self.is_gone = False
+        engine.counters.sockets += 1
         engine.arena.bytes_max -= size
         addresses = self.receives * stride
         self.row = SlotRow(self.registered.buffer_id, 0, stride, self.size_bytes, addresses, _ALIGNMENT)

@@ -86,4 +86,6 @@ def statistics(engine: Resources, because: str) -> RioStatistics:
         completion_queue_used=charged + account.credits_charged,
         drained_late=counters.drained_late,
         leaked_bytes=engine.provider.leaked_bytes,
+        sockets_served=counters.sockets,
+        window_stalls=counters.window_stalls,
     )

@@ -85,6 +85,7 @@ class Engine(Resources):
             return None
         channel = Channel(self, sock, request_queue, (receives, sends), sending)
         self.channels[channel.fd] = channel
+        self.counters.sockets += 1
         return channel
 
     async def wait_readable_ahead(self, fd: int) -> bool:

@@ -45,6 +45,7 @@ class SendWindow:
           ClosedResourceError: the socket was closed meanwhile.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
+        counters, is_stalled = self.traffic.engine.counters, False
         while True:
             if self.is_shut_down or self.error_status:
                 await trio.lowlevel.cancel_shielded_checkpoint()
@@ -53,6 +54,8 @@ class SendWindow:
                 raise trio.ClosedResourceError("this socket was already closed")
             if self._has_room():
                 return
+            counters.window_stalls += not is_stalled
+            is_stalled = True
             await self._wait_for_change()
 
     def _take_error(self) -> int:
