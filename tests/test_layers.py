@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "trio_rio"
 
 # What a part of the package may import, beside itself. A part is a folder, or a module of the top folder.
 BASE = {"_config", "_errors", "_statistics", "_trio", "_trio_versions"}
-FACE = {"__init__", "_run", "testing"}
+FACE = {"__init__", "_run", "testing", "monitoring"}
 MAY_IMPORT: dict[str, set[str]] = {
     "rio": set(),
     "_errors": {"rio"},
@@ -28,11 +28,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_sockets": {"rio", "_engine", *BASE},
     "_datagrams": {"rio", "_engine", *BASE},
     "_streams": {"rio", "_engine", "_sockets", *BASE},
-    "_run": {"rio", "_engine", "_managers", "_sockets", *BASE},
+    "_looking": {"rio", "_engine", *BASE},
+    "_run": {"rio", "_engine", "_managers", "_sockets", "_looking", *BASE},
+    "monitoring": {"rio", "_engine", "_looking", *BASE},
     "testing": {"rio", "_engine", *BASE},
     "__init__": {"rio", "_run", "_streams", "_datagrams", *BASE},
     "pytest_plugin": {"rio", *FACE},
-    "_cli": {"rio", *FACE, *BASE},
+    "_cli": {"rio", "_looking", *FACE, *BASE},
     "__main__": {"_cli"},
 }
 

@@ -32,6 +32,7 @@ from . import _trio
 from ._config import RioConfig, checked_config
 from ._engine.current import engine_of_run
 from ._errors import RioCallError, RioError, RioUnavailableError
+from ._looking.switches import look_at
 from ._managers.forked import leave_to_parent
 from ._managers.plain import PlainIOManager
 from ._managers.readiness import ReadinessIOManager
@@ -108,6 +109,7 @@ def _make_manager(config: RioConfig, forced: Forced, class_of: Callable[[str], t
         else:
             _log_refusals(kind, choice.refusals)
             _log_first_run(name, type(manager).__name__, choice.because)
+            look_at(manager)
             return manager
 
 

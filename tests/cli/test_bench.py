@@ -150,6 +150,7 @@ def test_a_chart_needs_matplotlib(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert capsys.readouterr() == ("", "trio_rio: --plot needs matplotlib: pip install 'trio_rio[plot]'\n")
 
 
+@pytest.mark.no_ledger("matplotlib keeps the files of its fonts open")
 def test_a_chart_is_drawn(tmp_path: Path) -> None:
     """--plot draws what was measured, and refuses a name that says no kind of picture."""
     pytest.importorskip("matplotlib", reason="the extra `plot` is not installed")

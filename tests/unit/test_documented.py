@@ -21,7 +21,7 @@ import trio_rio
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
-MODULES = ("trio_rio", "trio_rio.rio", "trio_rio.testing")
+MODULES = ("trio_rio", "trio_rio.rio", "trio_rio.testing", "trio_rio.monitoring")
 DIRECTIVE = re.compile(r"^\.\. auto\w+:: (trio_rio\.[\w.]+)", re.MULTILINE)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 LIST = Path(__file__).with_name("public_api.txt")
-MODULES = ("trio_rio", "trio_rio.rio", "trio_rio.testing", "trio_rio.pytest_plugin")
+MODULES = ("trio_rio", "trio_rio.rio", "trio_rio.testing", "trio_rio.monitoring", "trio_rio.pytest_plugin")
 
 
 def public_names(module: Any) -> list[str]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PROVIDERS = ("winsock", "uring", "portable")
 
-_VALUED = ("--provider",)  # options of `run` that take a value
+_VALUED = ("--provider", "--dump-signal")  # options of `run` that take a value
 
 
 def program_name() -> str:
@@ -28,7 +28,8 @@ def program_name() -> str:
 def run_usage() -> str:
     """The usage of ``run``, which argparse cannot know."""
     name = program_name()
-    return f"{name} run [-h] [--provider NAME]\n{' ' * (len(name) + 12)}[--] (SCRIPT | -m MODULE) [ARGUMENT ...]"
+    options = ("[--monitor] [--dump-signal NAME]", "[--] (SCRIPT | -m MODULE) [ARGUMENT ...]")
+    return f"\n{' ' * (len(name) + 12)}".join([f"{name} run [-h] [--provider NAME] [--statistics]", *options])
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -43,7 +44,7 @@ def make_parser() -> argparse.ArgumentParser:
         help=f"force this provider ({', '.join(PROVIDERS)}); default: TRIO_RIO_PROVIDER, else the first that can serve",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for add in (_add_bench, _add_demo, _add_probe, _add_selftest, _add_run):
+    for add in (_add_bench, _add_demo, _add_probe, _add_run, _add_selftest):
         add(commands, provider)
     return parser
 
@@ -106,14 +107,20 @@ def _add_selftest(commands: Commands, provider: argparse.ArgumentParser) -> None
 
 
 def _add_run(commands: Commands, provider: argparse.ArgumentParser) -> None:
-    commands.add_parser(
+    run = commands.add_parser(
         "run",
         parents=[provider],
         usage=run_usage(),
         allow_abbrev=False,  # split_program() knows the options by their full names
         help="run an unmodified Trio program on the backend",
         description="Run an unmodified Trio program on the backend: every trio.run() in it is served by trio_rio. "
-        "sys.argv, sys.path and the exit code are as they would be with python SCRIPT or python -m MODULE.",
+        "sys.argv, sys.path and the exit code are as they would be with python SCRIPT or python -m MODULE. The last "
+        "three options are passed on to the children of the program by the environment.",
+    )
+    run.add_argument("--statistics", action="store_true", help="print a table at the end of each run (standard error)")
+    run.add_argument("--monitor", action="store_true", help="let `python -m trio_rio monitor PID` look inside")
+    run.add_argument(
+        "--dump-signal", metavar="NAME", help="let this signal, as USR1, print sockets, requests and leases"
     )
 
 

@@ -11,6 +11,13 @@ from pathlib import Path
 
 import trio_rio
 
+from .._looking.switches import (
+    DUMP_SIGNAL_VARIABLE,
+    MONITOR_VARIABLE,
+    STATISTICS_VARIABLE,
+    dump_on_signal,
+    signal_named,
+)
 from .._run import INSTALL_VARIABLE
 from ..rio.chooser import ENVIRONMENT_VARIABLE
 from .exits import EXIT_OK
@@ -25,6 +32,11 @@ def prepare(options: argparse.Namespace) -> str | None:
         del program[0]
     if not program:
         return f"a SCRIPT or -m MODULE is needed\nusage: {run_usage()}"
+    if options.dump_signal is not None:
+        try:
+            signal_named(options.dump_signal)
+        except ValueError as error:
+            return str(error)
     name = program[0]
     # A console script has its own folder in front, `python -m trio_rio` the current one, unless told not to (-P, -I).
     if options.is_module and not sys.flags.safe_path:
@@ -42,6 +54,7 @@ def run(options: argparse.Namespace) -> int:
     sys.argv = options.program
     if options.provider is not None:
         os.environ[ENVIRONMENT_VARIABLE] = options.provider  # also for a program that calls trio_rio.run() itself
+    switch_on(options)
     os.environ[INSTALL_VARIABLE] = "1"  # for the children of the program
     trio_rio.uninstall()  # what that variable may have installed here: the command line knows better
     trio_rio.install()
@@ -52,6 +65,17 @@ def run(options: argparse.Namespace) -> int:
         sys.path[0] = str(Path(name).resolve().parent)
     runpy.run_path(name, run_name="__main__")
     return EXIT_OK
+
+
+def switch_on(options: argparse.Namespace) -> None:
+    """Let be looked at what is to be, here and in the children of the program."""
+    if options.statistics:
+        os.environ[STATISTICS_VARIABLE] = "1"
+    if options.monitor:
+        os.environ[MONITOR_VARIABLE] = "1"
+    if options.dump_signal is not None:
+        os.environ[DUMP_SIGNAL_VARIABLE] = options.dump_signal
+        dump_on_signal(signal_named(options.dump_signal))  # now: the signal may come before the first run
 
 
 def module_exists(name: str) -> bool:

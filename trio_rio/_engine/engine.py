@@ -52,6 +52,8 @@ class Engine(Resources):
         #: The ledger as the run ended; ``None`` until then.
         self.last_ledger: Ledger | None = None
         self.start_notifier: Callable[[Engine], None] | None = None
+        #: Called when the run is over, by its own thread; not in a forked child.
+        self.at_end: Callable[[], object] | None = None
 
     # -- channels ----------------------------------------------------------------------------------------
 
@@ -184,6 +186,13 @@ class Engine(Resources):
             self.leftovers.close()
             self.provider.close()
             return
+        try:
+            self._end()
+        finally:
+            if self.at_end is not None:
+                self.at_end()
+
+    def _end(self) -> None:
         channels = list(self.channels.values())  # one that is dropped meanwhile is ended all the same
         deadline = time.monotonic() + self.config.linger_seconds
         try:
