@@ -46,6 +46,10 @@ def serve(options: argparse.Namespace) -> int:
     trio_rio.uninstall()
     if options.command == "probe":
         return probe(options)
+    if options.command == "monitor":
+        from .monitor.main import monitor
+
+        return monitor(options)
     problem = check_provider(options.provider)
     if problem is not None:
         return fail(problem)

@@ -44,7 +44,7 @@ def make_parser() -> argparse.ArgumentParser:
         help=f"force this provider ({', '.join(PROVIDERS)}); default: TRIO_RIO_PROVIDER, else the first that can serve",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for add in (_add_bench, _add_demo, _add_probe, _add_run, _add_selftest):
+    for add in (_add_bench, _add_demo, _add_monitor, _add_probe, _add_run, _add_selftest):
         add(commands, provider)
     return parser
 
@@ -79,6 +79,21 @@ def _add_demo(commands: Commands, provider: argparse.ArgumentParser) -> None:
         "Trio; drive both with real clients from another process, check every byte, and compare their speed.",
     )
     demo.add_argument("--seconds", type=positive_seconds, default=7.0, help="how long to measure (default: 7)")
+
+
+def _add_monitor(commands: Commands, _: argparse.ArgumentParser) -> None:
+    monitor = commands.add_parser(
+        "monitor",
+        help="show live what a program does that was started with run --monitor",
+        description="Show what a program on trio_rio does, live, until it ends or Ctrl-C. It must have been started "
+        "with `run --monitor`, or with TRIO_RIO_MONITOR=1 in its environment.",
+    )
+    monitor.add_argument("target", metavar="PID|SOCKET", help="the process, or the path of its socket")
+    monitor.add_argument("--interval", type=positive_seconds, default=1.0, help="seconds between looks (default: 1)")
+    monitor.add_argument("--count", type=positive_number, help="end after so many looks")
+    style = monitor.add_mutually_exclusive_group()
+    style.add_argument("--json", action="store_true", help="print each look as a line of JSON")
+    style.add_argument("--dump", action="store_true", help="print sockets, requests and leases, once")
 
 
 def _add_probe(commands: Commands, provider: argparse.ArgumentParser) -> None:
