@@ -81,7 +81,6 @@ class Provider(abc.ABC):
 
     #: A deferred request touches the socket inside the post itself. No provider does that any more.
     starts_at_post: ClassVar[bool] = False
-
     #: Registering and deregistering cost about as much as a call: a caller's own memory may be, for one request.
     registers_cheaply: ClassVar[bool]
 
@@ -99,6 +98,9 @@ class Provider(abc.ABC):
     #: A request in flight keeps the file of its socket open, though its descriptor is closed.
     holds_files: ClassVar[bool] = False
 
+    #: For an engine in C: where a ``rio_table`` (``native/table.h``) is, and what its functions take first.
+    native_table: tuple[int, int] | None = None
+
     #: How long :meth:`close` waits until the kernel has let go of all memory: it may be swapping. 0: it never warns.
     drain_seconds: float = 5.0
 
@@ -108,12 +110,7 @@ class Provider(abc.ABC):
     # -- the thirteen functions ------------------------------------------------------------------------------
 
     def receive(
-        self,
-        request_queue: RequestQueue,
-        data: BufferSlice | None,
-        data_count: int,
-        flags: int,
-        request_context: int,
+        self, request_queue: RequestQueue, data: BufferSlice | None, data_count: int, flags: int, request_context: int
     ) -> None:
         """RIOReceive: post a receive into ``data``, or commit deferred ones.
 
@@ -155,12 +152,7 @@ class Provider(abc.ABC):
         self._request_ex("RIOReceiveEx", request_queue, slices, data_count, flags, request_context)
 
     def send(
-        self,
-        request_queue: RequestQueue,
-        data: BufferSlice | None,
-        data_count: int,
-        flags: int,
-        request_context: int,
+        self, request_queue: RequestQueue, data: BufferSlice | None, data_count: int, flags: int, request_context: int
     ) -> None:
         """RIOSend: post a send of ``data``, or commit deferred ones.
 
@@ -256,6 +248,9 @@ class Provider(abc.ABC):
         socket_context: int,
     ) -> RequestQueue:
         """Inside :meth:`_in_call`, with arguments that are in order; pairs are (receive, send)."""
+
+    def note_dequeued(self) -> None:  # noqa: B027
+        """An engine in C has dequeued by :attr:`native_table`: free what was kept for the results."""
 
     def dequeue_completion(self, completion_queue: CompletionQueue, array_length: int) -> list[RioResult]:
         """RIODequeueCompletion: take at most ``array_length`` results, in the order they were queued.
@@ -441,8 +436,6 @@ class Provider(abc.ABC):
     def raise_for(self, function: str, code: int, detail: str = "") -> NoReturn:
         """Raise what a code other than 0 from a flat call means: :class:`RioCallError`, or that all is over."""
         raise RioCallError(function, code, detail)
-
-    # -- shared checks ---------------------------------------------------------------------------------------
 
     @abc.abstractmethod
     def _close_completion_queue(self, completion_queue: CompletionQueue) -> None: ...

@@ -225,8 +225,9 @@ int ring_flush(rio_core *core);     /* submit all that is staged; owner's thread
 uint32_t ring_reap(rio_core *core); /* take what the kernel has posted; how many */
 bool ring_is_short(int error);      /* whether the kernel will take the same again when it has memory */
 /* A prepared entry names its socket by number until the kernel takes it. So a close first lets the owner, if it is on
- * its way into the kernel, get there: ring_settle() gives 0, or a code, and then the lock is gone. ring_withdraw() aborts
- * what the kernel did not take: that of one queue, or all. ring_redirect() gives what is left the queue's new number. */
+ * its way into the kernel, get there: ring_settle() gives 0, or a code, and then the lock is gone. ring_withdraw()
+ * aborts what the kernel did not take: that of one queue, or all. ring_redirect() gives what is left the queue's new
+ * number. */
 int ring_settle(rio_core *core);
 void ring_withdraw(rio_core *core, const struct request_queue *rq_or_null);
 void ring_redirect(rio_core *core, const struct request_queue *rq);

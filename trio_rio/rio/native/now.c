@@ -1,11 +1,11 @@
 /* A send of a stream that is done at once, or not at all: it is not posted, and needs no credit.
  *
- * Facts. A lone send costs a visit to the kernel, a completion and a notification; a plain call that need not wait costs
- * the visit. It would overtake what is posted.
+ * Facts. A lone send costs a visit to the kernel, a completion and a notification; a plain call that need not wait
+ * costs the visit. It would overtake what is posted.
  * Consequence. It may be made only where no send is posted, by a caller who posts what did not go.
- * Decision. Behind the guard and the lock of every call. Whatever is in the way, a closed core and a broken connection
- * included, looks like a socket that would have to wait: then the caller posts, and that request is told. What the
- * system tells only once is kept for it, or goes to the receive, as in request.c.
+ * Decision. Behind the guard and the lock of every call. Whatever is in the way, a closed core and a broken
+ * connection included, looks like a socket that would have to wait: then the caller posts, and that request is told.
+ * What the system tells only once is kept for it, or goes to the receive, as in request.c.
  */
 #include "core.h"
 

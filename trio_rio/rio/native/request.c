@@ -1,20 +1,21 @@
 /* Requests: posting, the kernel's answers, and cancelling.
  *
- * Facts. A receive or send in io_uring may end short, or with EINTR or EAGAIN, for reasons that are no news to a caller
- * of RIO: a RIO send completes when all of it went, a WAITALL receive when all of it came. A cancelled operation ends
- * with ECANCELED, with EINTR, or with its result if that came first [io_uring_cancelation(7)]. A datagram that is longer
- * than its slice is reported by a length beyond the slice (MSG_TRUNC in a plain receive) or by a flag (recvmsg).
- * A socket tells once that its connection is gone: to the operation that looks first. After that a receive sees the end
- * of the stream, and a send EPIPE. A receive waits until as much is there as SO_RCVLOWAT says, but its first try takes
- * what there is. A send that waits goes on when a good part of the buffer is free; a new one takes any room.
+ * Facts. A receive or send in io_uring may end short, or with EINTR or EAGAIN, for reasons that are no news to a
+ * caller of RIO: a RIO send completes when all of it went, a WAITALL receive when all of it came. A cancelled
+ * operation ends with ECANCELED, with EINTR, or with its result if that came first [io_uring_cancelation(7)]. A
+ * datagram that is longer than its slice is reported by a length beyond the slice (MSG_TRUNC in a plain receive) or
+ * by a flag (recvmsg). A socket tells once that its connection is gone: to the operation that looks first. After that
+ * a receive sees the end of the stream, and a send EPIPE. A receive waits until as much is there as SO_RCVLOWAT says,
+ * but its first try takes what there is. A send that waits goes on when a good part of the buffer is free; a new one
+ * takes any room.
  * Consequence. One request may take several operations in a row; only the last of them is its completion. If a
  * connection breaks while a send and a receive wait, the send may be told, and the receive would see a proper end. A
  * receive of a stream must never skip its first try. Only a try tells whether a send would have to wait.
- * Decision. request_finish() looks at the answer: once more, or complete. A request that has not reached the kernel is
- * aborted at once, without touching its socket. Once a part of a send with RIO_FLAG_PART has gone, its further
- * operations do not wait: it completes, as send(2) does, when the socket takes no more for now. A receive that is posted
- * gets the error that ended the connection, whoever was told. rio_try_sends() takes the first send back from the
- * kernel, and stages it again.
+ * Decision. request_finish() looks at the answer: once more, or complete. A request that has not reached the kernel
+ * is aborted at once, without touching its socket. Once a part of a send with RIO_FLAG_PART has gone, its further
+ * operations do not wait: it completes, as send(2) does, when the socket takes no more for now. A receive that is
+ * posted gets the error that ended the connection, whoever was told. rio_try_sends() takes the first send back from
+ * the kernel, and stages it again.
  *
  *             post          submit             answer
  *   (none) ─┬──────▶ STAGED ──────▶ IN_KERNEL ────────▶ complete ─▶ completion queue

@@ -12,7 +12,7 @@
 
 /* Changes whenever this file does in a way that Python notices: an extension that was built from another one is
  * refused. */
-#define RIO_INTERFACE 6
+#define RIO_INTERFACE 7
 
 /* Codes of the function table [winsock2.h]. */
 #define RIO_E_FAULT 10014
@@ -109,6 +109,10 @@ int rio_cancel(rio_core *core, uint64_t handle, uint64_t context);
 /* Lets the sends of a socket go as far as they go now. 1: one that is not cancelled is left, and has to wait; 0: none,
  * or this is not the owner's thread; else a negative code. */
 int rio_try_sends(rio_core *core, uint64_t handle);
+
+/* ---- table.c ---- */
+/* Where the rio_table of table.h is, for an engine in C; its functions take the core first. */
+uint64_t rio_table_address(void);
 
 /* ---- now.c ---- */
 /* Sends what the socket of a stream takes now, if no send is posted: how many bytes. 0: none went, and a post has to be

@@ -104,6 +104,7 @@ class UringProvider(Ring, Provider):
         self._events: weakref.WeakSet[UringEvent] = weakref.WeakSet()
         self._completion_queues: set[CompletionQueue] = set()  # kept: one that the user drops still writes to its event
         self._dequeue_lock = threading.Lock()  # for threads that share a queue
+        self.native_table = self.lib.rio_table_address(), int(self.ffi.cast("uintptr_t", self.core))
 
     # -- helpers ---------------------------------------------------------------------------------------
 
@@ -149,9 +150,12 @@ class UringProvider(Ring, Provider):
 
     def _dequeue(self, array: ResultArray, limit: int) -> list[RawResult]:
         results = array.take(limit)
+        self.note_dequeued()
+        return results
+
+    def note_dequeued(self) -> None:
         if self._postponed:
             self._free_postponed()
-        return results
 
     def _free_postponed(self) -> None:
         for buffer_id in list(self._postponed):  # a copy: another thread may dequeue another queue

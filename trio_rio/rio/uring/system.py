@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from ..errors import RioUnavailableError
 
 # RIO_INTERFACE of native/rio.h.
-INTERFACE = 6
+INTERFACE = 7
 
 
 class _Feature(NamedTuple):

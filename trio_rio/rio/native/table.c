@@ -1,0 +1,33 @@
+/* The core's functions as a table for an engine in C. */
+#include "table.h"
+#include "rio.h"
+
+#include <stddef.h>
+
+_Static_assert(sizeof(rio_table_result) == sizeof(rio_result) &&
+                   offsetof(rio_table_result, request_context) == offsetof(rio_result, request_context),
+               "one result, two names");
+
+static int receive(void *core, uint64_t queue, uint64_t buffer_id, uint32_t offset, uint32_t length, uint32_t flags,
+                   uint64_t context) {
+    return rio_receive(core, queue, buffer_id, offset, length, flags, context);
+}
+
+static int send_(void *core, uint64_t queue, uint64_t buffer_id, uint32_t offset, uint32_t length, uint32_t flags,
+                 uint64_t context) {
+    return rio_send(core, queue, buffer_id, offset, length, flags, context);
+}
+
+static uint32_t send_now(void *core, uint64_t queue, const char *data, uint32_t length) {
+    return rio_send_now(core, queue, data, length);
+}
+
+static int64_t dequeue(void *core, uint64_t queue, rio_table_result *results, uint32_t limit) {
+    return rio_dequeue(core, queue, (rio_result *)results, limit);
+}
+
+static int notify(void *core, uint64_t queue) { return rio_notify(core, queue); }
+
+static const rio_table table = {RIO_TABLE_VERSION, receive, send_, send_now, dequeue, notify};
+
+uint64_t rio_table_address(void) { return (uint64_t)(uintptr_t)&table; }
