@@ -38,6 +38,15 @@ def portable(session: nox.Session) -> None:
 
 
 @nox.session
+def engine_in_python(session: nox.Session) -> None:
+    """What streams and sockets promise, with the engine in Python; wants io_uring."""
+    session.install("-e", ".[test]")
+    which = "stream or contracts or lost or engine_in_c or send_now or first_calls or as_stock or run_sockets"
+    environment = {"TRIO_RIO_ENGINE": "python", "TRIO_RIO_PROVIDER": "uring"}
+    session.run("python", "-m", "pytest", *BRIEF, "tests/engine", "-k", which, *session.posargs, env=environment)
+
+
+@nox.session
 def refused(session: nox.Session) -> None:
     """The tests with io_uring refused by seccomp, as in a container; Linux only."""
     session.install("-e", ".[test]")

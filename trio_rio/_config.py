@@ -68,6 +68,10 @@ class RioConfig:
     #: works, so that a program runs everywhere.
     provider: str | None = attrs.field(default=None, validator=_check_provider)
 
+    #: What serves the calls of a :class:`RioStream`, "native", the engine in C, or "python". ``None`` takes
+    #: TRIO_RIO_ENGINE, else "native" where it was built and the provider is "uring", since it costs half as much.
+    engine: Literal["native", "python"] | None = attrs.field(default=None, validator=_one_of("native", "python", None))
+
     #: What becomes of a receive whose task is cancelled: "request" cancels it at the kernel, "detach" leaves it posted
     #: for the next reader. ``None`` is "request" where the provider can cancel one request, so that nothing is read
     #: that nobody waits for, else "detach".

@@ -68,11 +68,14 @@ class RioStatistics:
     provider: str
     #: Why that one was chosen, in words.
     provider_because: str
+    #: What serves the calls of streams, "native" or "python": :attr:`RioConfig.engine`.
+    engine: str
     #: The way of collecting, "port", "event" or "polled".
     notification: str
-    #: Now: tasks that wait to receive, or for readability.
+    #: Now: tasks that wait for a receive. Those that wait for readability are in ``io_statistics`` of
+    #: :func:`trio.lowlevel.current_statistics`, too.
     tasks_waiting_read: int
-    #: Now: tasks that wait to send, or for writability.
+    #: Now: tasks that wait for a send; likewise.
     tasks_waiting_write: int
     #: Now: sockets with a request queue. 0 where sockets go Trio's own way.
     sockets_open: int

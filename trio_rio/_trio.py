@@ -76,7 +76,7 @@ NEEDED: dict[Any, tuple[str, ...]] = {
     ),
     Task: (
         "_abort_func", "_cancel_points", "_cancel_status", "_next_send", "_next_send_fn", "_runner", "child_nurseries",
-        "coro", "custom_sleep_data",
+        "coro", "custom_sleep_data", "name",
     ),
     CancelStatus: ("effectively_cancelled",),
     EntryQueue: ("task", "wakeup"),

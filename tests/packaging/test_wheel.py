@@ -116,25 +116,27 @@ def python(*arguments: str, path: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.skipif(sys.platform != "linux" or not HAS_COMPILER, reason="needs Linux, gcc and the Python headers")
 def test_a_compiler_gives_the_core(wheel: Path) -> None:
-    """Where there is a compiler the wheel has the C core, once."""
-    assert len([name for name in names(wheel) if "_uring_native." in name and name.endswith(".so")]) == 1
+    """Where there is a compiler the wheel has the C core, once, and the engine in C, where there is a stable ABI."""
+    extensions = [name.split("/")[-1].split(".")[0] for name in names(wheel) if name.endswith(".so")]
+    assert sorted(extensions) == (["_native", "_uring_native"] if HAS_ABI3 else ["_uring_native"])
 
 
 @pytest.mark.skipif(sys.platform != "linux" or not HAS_COMPILER, reason="needs Linux, gcc and the Python headers")
 @pytest.mark.skipif(not HAS_ABI3, reason="this Python has no stable ABI")
-def test_the_core_is_for_every_python_from_3_10(wheel: Path) -> None:
-    """The core is abi3, and the wheel's name says so."""
-    assert "trio_rio/rio/_uring_native.abi3.so" in names(wheel)
+def test_they_are_for_every_python_from_3_11(wheel: Path) -> None:
+    """Both extensions are abi3, and the wheel's name says so."""
+    assert {"trio_rio/rio/_uring_native.abi3.so", "trio_rio/_engine/_native.abi3.so"} <= set(names(wheel))
     assert "-cp311-abi3-linux_" in wheel.name
 
 
 @pytest.mark.skipif(sys.platform != "linux" or not HAS_COMPILER, reason="needs Linux, gcc and the Python headers")
 def test_the_core_is_stripped(wheel: Path) -> None:
-    """The core in a wheel has neither a table of symbols nor what debuggers want."""
+    """The extensions in a wheel have neither a table of symbols nor what debuggers want."""
     with zipfile.ZipFile(wheel) as archive:
-        (name,) = [name for name in archive.namelist() if name.endswith(".so")]
-        binary = archive.read(name)
-    assert [section for section in (b".symtab", b".strtab", b".debug_info", b".debug_line") if section in binary] == []
+        binaries = [archive.read(name) for name in archive.namelist() if name.endswith(".so")]
+    assert binaries
+    sections = (b".symtab", b".strtab", b".debug_info", b".debug_line")
+    assert [section for binary in binaries for section in sections if section in binary] == []
 
 
 def test_the_wheel_has_the_package_and_nothing_else(wheel: Path) -> None:
@@ -151,9 +153,10 @@ def test_the_source_distribution_can_build_the_core(wheel: Path) -> None:
     (archive,) = wheel.parent.glob("*.tar.gz")
     with tarfile.open(archive) as opened:
         listing = opened.getnames()
-    native = [path.name for path in (ROOT / "trio_rio" / "rio" / "native").iterdir() if path.suffix in (".c", ".h")]
-    assert native
-    wanted = [f"trio_rio/rio/native/{name}" for name in native] + list(SWITCH)
+    folders = ("trio_rio/rio/native", "trio_rio/_engine/native")
+    native = [f"{folder}/{path.name}" for folder in folders for path in (ROOT / folder).glob("*.[ch]")]
+    assert all(any(name.startswith(folder) for name in native) for folder in folders)
+    wanted = [*native, *SWITCH]
     assert [name for name in wanted if not any(path.endswith(f"/{name}") for path in listing)] == []
 
 

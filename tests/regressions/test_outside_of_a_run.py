@@ -5,11 +5,10 @@ Some raised AttributeError, and a close in another thread ended requests there.
 
 from __future__ import annotations
 
-import inspect
 import queue
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import outcome
@@ -91,7 +90,7 @@ def outcomes(calls: Calls) -> dict[str, Any]:
     for name, call in calls.items():
         try:
             coroutine = call()
-            if inspect.iscoroutine(coroutine):
+            if isinstance(coroutine, Coroutine):  # of Python or of C
                 try:
                     found[name] = coroutine.send(None)
                 finally:

@@ -3,8 +3,8 @@
 #
 # 1. The programs of tests/native, with address and undefined; the random operations longer than elsewhere.
 # 2. Those of them that have threads, with thread.
-# 3. The conformance suite and the leases on uring, with the extension built so, in a copy: the one in the checkout is
-#    not touched.
+# 3. The conformance suite, the leases, and the engine in C on uring, with the extensions built so, in a copy: those in
+#    the checkout are not touched.
 # 4. One canary for each sanitizer must fail: a sanitizer that reports nothing proves nothing.
 #
 # Environment: PYTHON is the interpreter with the test requirements (default python3); CC must be gcc, whose runtime
@@ -106,9 +106,10 @@ tar -C "$root" -c --exclude='*.so' --exclude=__pycache__ setup.py pyproject.toml
 check "build of the extension" \
     env -C "$scratch/checkout" CFLAGS="$memory_flags -UNDEBUG" "$python" setup.py -q build_ext --inplace
 check "the extension in use is that one" "${sanitized[@]}" "$python" -c '
-import trio_rio.rio._uring_native as native, sys, pathlib
-assert pathlib.Path(native.__file__).is_relative_to(sys.argv[1]), native.__file__
-assert b"__asan_init" in pathlib.Path(native.__file__).read_bytes()' "$scratch/checkout"
+import trio_rio.rio._uring_native as core, trio_rio._engine._native as engine, sys, pathlib
+for native in core, engine:
+    assert pathlib.Path(native.__file__).is_relative_to(sys.argv[1]), native.__file__
+    assert b"__asan_init" in pathlib.Path(native.__file__).read_bytes()' "$scratch/checkout"
 check "conformance on uring" "${sanitized[@]}" timeout 200 "$python" -m pytest -q -x tests/conformance
 tail -n 1 "$scratch/output"
 canary "a view of freed memory" "heap-use-after-free" "${sanitized[@]}" "$python" -c '
@@ -119,6 +120,11 @@ del memory
 bytes(view)'
 check "leases on uring" "${sanitized[@]}" timeout 200 "$python" -m pytest -q -x tests/unit/test_lease.py \
     tests/engine/test_lease_misuse.py tests/engine/test_stream_leases.py
+tail -n 1 "$scratch/output"
+
+check "engine in C" "${sanitized[@]}" timeout 300 "$python" -m pytest -q -x tests/engine/test_engine_in_c.py \
+    tests/engine/test_send_now.py tests/engine/test_contracts.py tests/engine/test_stream_as_stock.py \
+    tests/engine/test_nothing_lost.py -k uring
 tail -n 1 "$scratch/output"
 
 printf '%d failures, %d s\n' "$failures" "$SECONDS"

@@ -40,6 +40,7 @@ OPTIONAL = (
     "sends_outstanding_max",
     "send_window_bytes",
     "provider",
+    "engine",
     "cancellation",
 )
 
@@ -47,7 +48,10 @@ OPTIONAL = (
 def test_each_number_is_tested_here() -> None:
     """The tables above name every option of RioConfig that is a number."""
     names = {field.name for field in attrs.fields(RioConfig)}
-    assert names - {"provider", "cancellation", "notification", "separate_send_queue"} == {*INTEGERS, *SECONDS}
+    assert names - {"provider", "engine", "cancellation", "notification", "separate_send_queue"} == {
+        *INTEGERS,
+        *SECONDS,
+    }
 
 
 @pytest.mark.parametrize("name", INTEGERS)

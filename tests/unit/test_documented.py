@@ -61,7 +61,9 @@ def undocumented_members(value: type, comments: set[str]) -> Iterator[str]:
         for name in sorted(name for name in names if not name.startswith("_")):
             member = vars(one).get(name)
             called = member.__func__ if isinstance(member, (staticmethod, classmethod)) else member
-            if inspect.isfunction(called) or isinstance(member, property):
+            if inspect.ismemberdescriptor(member):  # of C: the class that inherits it says what it is
+                continue
+            if inspect.isroutine(called) or isinstance(member, property):
                 if not inspect.getdoc(called):
                     yield f"{one.__name__}.{name}"
             elif f"{one.__name__}.{name}" not in comments:

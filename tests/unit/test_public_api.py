@@ -48,6 +48,12 @@ def attributes_of(value: type) -> set[str]:
     return {name for name in names if not name.startswith("_")}
 
 
+def attribute_of(kind: type, name: str) -> object:
+    """The attribute; of a method that begins in C the one in Python that it stands for, which is there always."""
+    found = inspect.getattr_static(kind, name, None)
+    return inspect.getattr_static(kind, f"_{name}", found) if inspect.ismethoddescriptor(found) else found
+
+
 def lines() -> Iterator[str]:
     """One line for each public name, and for each public attribute of a public class."""
     for module_name in MODULES:
@@ -57,7 +63,7 @@ def lines() -> Iterator[str]:
             yield f"{module_name}.{name}{shown(value)}"
             if isinstance(value, type) and not issubclass(value, enum.Enum):
                 for attribute in sorted(attributes_of(value)):
-                    yield f"{module_name}.{name}.{attribute}{shown(inspect.getattr_static(value, attribute, None))}"
+                    yield f"{module_name}.{name}.{attribute}{shown(attribute_of(value, attribute))}"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the list is of POSIX, where some constants have other values")

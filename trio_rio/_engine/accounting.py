@@ -64,6 +64,7 @@ def statistics(engine: Resources, because: str) -> RioStatistics:
     return RioStatistics(
         provider=engine.provider.name,
         provider_because=because,
+        engine=engine.engine_name,
         notification=engine.config.notification,
         tasks_waiting_read=tasks_waiting(engine, receive=True),
         tasks_waiting_write=tasks_waiting(engine, receive=False),

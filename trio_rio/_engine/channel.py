@@ -54,8 +54,6 @@ class Channel(Traffic):
     """See the module's docstring. Made by :meth:`Engine.attach`; belongs to that engine's run."""
 
     part_flags: int = attrs.field(init=False)  # of a send that is done when the system takes no more for now
-    is_direct: bool = attrs.field(init=False)  # nothing but a post and a wait stands between a task and its result
-    receive_size_bytes: int = attrs.field(init=False)  # of a stream's receive that names no size
     ahead: ReadAhead | None = None  # None: receives are made on demand
     window: SendWindow | None = None  # None: each send is waited for
     users: int = 0  # Trio sockets that have it
@@ -72,7 +70,7 @@ class Channel(Traffic):
         # Windows sends all of a slice; what does not fit into one is the part.
         takes_parts = self.is_stream and engine.provider.can_cancel
         self.part_flags = RIO_MSG_DEFER | MSG_PART if takes_parts else RIO_MSG_DEFER
-        self.is_direct = self._may_be_direct()
+        self.is_direct = self.ahead is None and self.window is None
         self.receive_size_bytes = max(engine.arena.large_size_bytes, engine.arena.bulk_size_bytes)
 
     def is_free_for_datagrams(self) -> bool:
@@ -192,22 +190,18 @@ class Channel(Traffic):
 
     def _end_put_back(self) -> None:
         self.ahead = None
-        self.is_direct = not self.is_closed and self._may_be_direct()
+        self.is_direct = not self.is_closed and self.window is None
 
     def _end_outdated(self) -> None:
         self.abandon(wakes=True)
-
-    def _may_be_direct(self) -> bool:
-        return self.ahead is None and self.window is None
 
     # -- sending -------------------------------------------------------------------------------------------
 
     def send_now(self, data: bytes | memoryview) -> int:
         """Send what the socket takes at once, if there is nothing to send it with; how many bytes. 0: post them.
 
-        One visit to the kernel for many requests beats a visit for each; but a task that is alone has a visit, a
-        completion and a notification to itself. Bytes that went are sent whatever happens to the task: it is not
-        cancelled. A cancel point; the caller makes it a checkpoint.
+        One visit to the kernel for many requests beats a visit for each; but a task that is alone has the visit, a
+        completion and a notification to itself. A cancel point; the caller makes it a checkpoint.
         """
         send = self.request_queue.send_now
         if (
@@ -342,9 +336,8 @@ class Channel(Traffic):
 
     def take_sent(self, request: Request) -> int:
         """Return how many bytes a send took, and give its memory back."""
-        count = request.count
         self.pool.finish(request)
-        return count
+        return request.count
 
     # -- completions that no task waits for, and the end ---------------------------------------------------
 

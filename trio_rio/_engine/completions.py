@@ -111,6 +111,8 @@ class Collector(Drain):
 
     def dispatch_batch(self) -> int:
         """Dequeue once and hand the results out; how many there were. A full batch may have left some."""
+        if self.pool.turn is not None:
+            return self._dispatch_in_c(self.pool.turn)
         results = self.dequeue(self.limit)
         if not results:
             return 0
@@ -136,6 +138,18 @@ class Collector(Drain):
         if woken:
             _trio.reschedule_all(_trio.GLOBAL_RUN_CONTEXT.runner, woken)
         return len(results)
+
+    def _dispatch_in_c(self, turn: Any) -> int:
+        woken: list[Request] = []
+        count: int = turn.collect(self, self.queue.handle, self.limit, woken)
+        if count < 0:
+            self.provider.raise_for("RIODequeueCompletion", -count)
+        self.counters.note_dequeue(count)
+        self.provider.note_dequeued()
+        if woken:
+            self.pool.woken = len(woken)
+            _trio.reschedule_all(_trio.GLOBAL_RUN_CONTEXT.runner, woken)
+        return count
 
     def _complete(self, request: Request, woken: list[Request]) -> None:
         action = ACTION_ON_COMPLETE[request.state]

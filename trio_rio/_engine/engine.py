@@ -167,14 +167,19 @@ class Engine(Resources):
 
     def begin(self) -> None:
         """The notifier is there: take requests of this run."""
-        self.runner = _trio.current_runner()
+        self._set_runner(_trio.current_runner())
         self.leftovers.begin()
         self.collectors.begin()
 
     def stop_taking(self) -> None:
         """Take no more requests: there is no notifier, and no task of the program."""
-        self.runner = None
+        self._set_runner(None)
         self.start_notifier = None
+
+    def _set_runner(self, runner: object) -> None:
+        self.runner = runner
+        if self.turn is not None:
+            self.turn.runner = runner
 
     def close(self) -> None:
         """End of the run: let lingering sends complete (bounded), abort the rest, free everything."""

@@ -42,6 +42,7 @@ from .._trio import WaitTaskRescheduled
 from ..rio import Provider, RegisteredBuffer, RequestQueue, Status
 from .arena import Arena, Slice, unless_without_memory
 from .copies import copy
+from .fields import RequestFields
 
 
 class State(enum.IntEnum):
@@ -130,8 +131,7 @@ class Owner(Protocol):
         """A request that nobody wants has completed: end what only waited for that."""
 
 
-@attrs.define(eq=False)
-class Request:
+class Request(RequestFields):
     """One receive or send between its post and the moment its result is taken. Pooled; never freed.
 
     Holds the lease on its slice for good, so that pooled requests are pooled memory. A request without a slice is for
@@ -139,23 +139,34 @@ class Request:
     allocates nothing.
     """
 
+    __slots__ = ()
     pool: RequestPool
     context: int  # slot and generation; the generation changes with every use
     home: list[Request]  # where in the pool it goes back to
     slice: Slice | None
-    state: State = FREE
-    is_receive: bool = True
-    channel: Owner | None = None  # while it is in use
-    task: Any = None
-    registered: RegisteredBuffer | None = None  # memory that is no slice, registered for this request
-    memory: bytes | None = None  # that memory, if it is for a receive to fill and to become its result
-    length: int = 0
-    status: int = 0
-    count: int = 0
-    raise_cancel: Callable[[], NoReturn] = raise_aborted
-    message: Any = attrs.field(init=False)  # what the waiting task yields to Trio
+    state: State
+    is_receive: bool
+    channel: Owner | None  # while it is in use
+    task: Any
+    registered: RegisteredBuffer | None  # memory that is no slice, registered for this request
+    memory: bytes | None  # that memory, if it is for a receive to fill and to become its result
+    length: int
+    status: int
+    count: int
+    raise_cancel: Callable[[], NoReturn]
+    message: Any  # what the waiting task yields to Trio
 
-    def __attrs_post_init__(self) -> None:
+    def __init__(self, pool: RequestPool, context: int, home: list[Request], slice_: Slice | None) -> None:
+        self.pool, self.context, self.home = pool, context, home
+        if slice_ is None:
+            self._set_slice(None, 0, 0, None)
+        else:
+            self._set_slice(slice_, slice_.buffer_id, slice_.offset, slice_.view)
+        self.state = FREE
+        self.is_receive = True
+        self.channel = self.task = self.registered = self.memory = None
+        self.length = self.status = self.count = 0
+        self.raise_cancel = raise_aborted
         self.message = WaitTaskRescheduled(self.abort)
 
     @property
@@ -218,6 +229,7 @@ class RequestPool:
     large: list[Request] = attrs.field(factory=list)
     bulk: list[Request] = attrs.field(factory=list)
     bare: list[Request] = attrs.field(factory=list)
+    turn: Any = None  # the engine in C, if it serves the run
     bytes_being_filled: int = 0  # requests with new bytes of the bulk size
     woken: int = 0  # tasks that the last batch of results woke
 

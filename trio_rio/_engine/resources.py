@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import weakref
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .._config import SENDS_AT_FIRST
 from .._errors import RioCallError, RioError, RioResourceError
@@ -19,6 +19,7 @@ from ..rio import Port, Provider, RequestQueue
 from ..rio.checks import raw_type
 from .arena import Arena
 from .completions import Collectors
+from .fields import engine_of_environment, native
 from .lease import LeaseBook
 from .leftovers import Leftovers
 from .own_sockets import OwnSockets
@@ -108,6 +109,7 @@ class Resources:
         self.leftovers: Leftovers = Leftovers()
         self.leases: LeaseBook = LeaseBook(config.registered_bytes_max // 2, self.leftovers)
         self.pool: RequestPool = RequestPool(provider, self.arena, self.cancel)
+        self.turn = self._make_turn(config)
         self.channels: weakref.WeakValueDictionary[int, ChannelOfRun] = weakref.WeakValueDictionary()
         self.own_sockets: OwnSockets = OwnSockets(provider)
         self.lingering: set[ChannelOfRun] = set()
@@ -118,6 +120,25 @@ class Resources:
         self.is_closed: bool = False
         #: False: every socket of the run goes Trio's own way.
         self.serves_sockets: bool = True
+
+    @property
+    def engine_name(self) -> str:
+        """ "native" or "python", as :attr:`RioConfig.engine` has it."""
+        return "python" if self.turn is None else "native"
+
+    def _make_turn(self, config: RioConfig) -> Any:
+        """The engine in C for this run; ``None``: that in Python serves it."""
+        wanted = config.engine or engine_of_environment()
+        table, pool = self.provider.native_table, self.pool
+        if wanted == "python":
+            return None
+        if native is None or table is None:
+            if wanted is None:
+                return None
+            reason = "it was not built" if native is None else f"provider {self.provider.name!r} has none"
+            raise RioError(f"engine 'native' was asked for, and {reason}: ask for 'python', or for none")
+        pool.turn = native.Turn(*table, pool.requests, pool.small, pool.large, config.copy_bytes_max)
+        return pool.turn
 
     @property
     def is_foreign(self) -> bool:

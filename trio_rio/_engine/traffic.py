@@ -17,6 +17,7 @@ from attrs import field
 from .._trio import GLOBAL_RUN_CONTEXT
 from ..rio import CompletionQueue, RequestQueue, unpack_address
 from ..rio.checks import raw_type
+from .fields import ChannelFields
 from .requests import Request, RequestPool
 from .resources import Resources
 
@@ -35,8 +36,29 @@ NO_FD = -2
 _address_in = functools.lru_cache(4096)(unpack_address)
 
 
+class Hot(ChannelFields):
+    """What nearly every call looks at."""
+
+    if not TYPE_CHECKING:  # mypy takes the slots of a class of attrs for all that it has
+        __slots__ = ()
+    turn: Any  # of the engine in C, if that serves the run
+    queue: int  # the request queue, for C
+    pool: RequestPool
+    fd: int  # NO_FD: no request is posted any more
+    fileno: Callable[[], int]  # of the socket now: another number if it was closed
+    waits: Container[int]  # the manager's readiness waits
+    read_key: int  # in the manager's table of readiness waits
+    write_key: int
+    is_stream: bool
+    is_busy: bool  # a receive has filled its slice, and not many small ones have come since
+    is_direct: bool  # nothing but a post and a wait stands between a task and its result
+    receive_size_bytes: int  # of a stream's receive that names no size
+    reader: Request | None  # on demand: the receive that a task waits for
+    sends: set[Request]
+
+
 @attrs.define(eq=False)
-class Traffic(abc.ABC):
+class Traffic(Hot, abc.ABC):
     """See the module's docstring."""
 
     engine: Resources
@@ -44,29 +66,25 @@ class Traffic(abc.ABC):
     request_queue: RequestQueue
     limits: tuple[int, int]  # of the request queue: receives, sends
     send_queue: CompletionQueue  # where results of sends go
-    pool: RequestPool = field(init=False)
-    fd: int = field(init=False)  # NO_FD: no request is posted any more
-    fileno: Callable[[], int] = field(init=False)  # of the socket now: another number if it was closed
-    waits: Container[int] = field(init=False)  # the manager's readiness waits
-    read_key: int = field(init=False)  # in the manager's table of readiness waits
-    write_key: int = field(init=False)
-    is_stream: bool = field(init=False)
-    is_busy: bool = False  # a receive has filled its slice, and not many small ones have come since
     is_bulk: bool = False  # the last receive filled a large one
     quiet: int = 0  # small receives in a row
-    reader: Request | None = None  # on demand: the receive that a task waits for
     cancelled_readers: tuple[Request, ...] = ()  # receives before it that have not ended
-    sends: set[Request] = field(factory=set)
     ahead_waiter: tuple[Any, Callable[[], Any]] | None = None  # for what is received ahead: a task, and how it takes it
     window_waiters: deque[Any] = field(factory=deque)  # tasks that wait for room in the window
 
     def __attrs_post_init__(self) -> None:
         self.pool = self.engine.pool
+        self.turn = self.pool.turn
+        handle = self.request_queue.handle
+        self.queue = handle if isinstance(handle, int) else 0
         self.fileno = self.sock.fileno
         self.fd = self.fileno()
         self.waits = self.engine.manager.waits
         self.read_key, self.write_key = self.fd << 1, self.fd << 1 | 1
         self.is_stream = raw_type(self.sock) == socket.SOCK_STREAM
+        self.is_busy = False
+        self.reader = None
+        self.sends = set()
 
     @property
     def is_closed(self) -> bool:

@@ -25,6 +25,8 @@ from trio.lowlevel import checkpoint, enable_ki_protection, wait_readable, wait_
 from .. import _trio
 from .._engine.copies import is_ordinary
 from .._engine.current import current_engine, engine_to_use
+from .._engine.fields import SocketFields
+from .._engine.in_c import begin_in_c
 from .._engine.taking import receive_on_demand, send_one_by_one, take_datagram, take_into
 from .._trio import async_yield, enter_cancel_point
 from ..rio.checks import can_serve, raw_family, raw_type
@@ -69,10 +71,10 @@ class SocketOfRun(_trio.StockSocketType):
         self._did_shutdown_SHUT_WR = False
 
 
-class RioSocket(SocketOfRun):
+class RioSocket(SocketFields, SocketOfRun):
     """A Trio socket whose receives and sends are RIO requests wherever they can be."""
 
-    _channel: Channel | None = None
+    _channel: Channel | None
     _destinations: Destinations | None = None
     _is_shared: bool = False  # with another socket, by dup()
     _calls_left: int = CALLS_WITHOUT_CHANNEL  # of a stream, that go Trio's own way
@@ -158,7 +160,7 @@ class RioSocket(SocketOfRun):
             return request[0]
         if request is not None:
             return cast("Channel", request.channel).take_bytes(request)
-        return await super().recv(bufsize, flags)
+        return await SocketOfRun.recv(self, bufsize, flags)
 
     @enable_ki_protection
     async def recv_into(self, /, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> int:
@@ -305,8 +307,7 @@ class RioSocket(SocketOfRun):
             kind = type(flat)
             is_flat = kind is memoryview and flat.format == "B" and flat.ndim == 1 and flat.contiguous
             if (kind is bytes or is_flat) and flat:
-                sent = channel.send_now(flat) if kind is bytes or is_ordinary(flat) else 0
-                if sent:
+                if sent := channel.send_now(flat) if kind is bytes or is_ordinary(flat) else 0:
                     await async_yield(_trio.SHIELDED_CHECKPOINT)
                     return sent
                 request = channel.post_send(flat, None, wait=True, flags=channel.part_flags)
@@ -330,7 +331,7 @@ class RioSocket(SocketOfRun):
                 return sent
         if self._channel is not None and not is_nothing:  # an empty send overtakes nothing
             await self._let_window_pass()
-        return await super().send(data, flags)
+        return await SocketOfRun.send(self, data, flags)
 
     async def _let_window_pass(self) -> None:
         """Wait for sends in flight, which Trio's own way of sending must not overtake."""
@@ -490,6 +491,8 @@ class RioSocket(SocketOfRun):
         self._end_channel()
         super().__exit__(exc_type, exc_value, traceback)
 
+
+begin_in_c(RioSocket, "recv", "send")
 
 # A method that this platform's sockets lack must not seem to exist.
 for _name in ("recvmsg", "recvmsg_into", "sendmsg", "share"):

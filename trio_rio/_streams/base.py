@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import trio
 from trio.abc import HalfCloseableStream
 
+from .._engine.fields import StreamFields
 from .._sockets.socket import RioSocket
 
 if TYPE_CHECKING:
@@ -26,18 +27,21 @@ def raise_translated(error: OSError) -> NoReturn:
     raise trio.BrokenResourceError(f"socket connection broken: {error}") from error
 
 
-class StreamOnSocket(HalfCloseableStream):
+class StreamOnSocket(StreamFields, HalfCloseableStream):
     """The part of a stream that its leases use too."""
 
-    __slots__ = ("__weakref__", "_channel", "_is_sending", "_sock", "socket")
+    __slots__ = ("__weakref__",)
 
     #: The Trio socket that this stream wraps.
     socket: trio.socket.SocketType
+    _sock: Any
+    _channel: Channel | None  # set only where it is direct
+    _is_sending: bool
 
     def _begin(self, socket: trio.socket.SocketType) -> None:
         self.socket = socket
-        self._sock: Any = socket
-        self._channel: Channel | None = None  # set only where it is direct
+        self._sock = socket
+        self._channel = None
         self._is_sending = False
 
     def _usable_channel(self, *, at_once: bool = False) -> Channel | None:
@@ -59,6 +63,15 @@ class StreamOnSocket(HalfCloseableStream):
                 if channel is not None and channel.window is not None:
                     count = await channel.send_in_window(channel.window, rest, None)
                 sent += await self.socket.send(rest) if count is None else count
+
+    async def _send_rest_of(self, data: bytes, sent: int) -> None:
+        """As :meth:`_send_rest`, for a call that has begun in C, and ends here."""
+        try:
+            await self._send_rest(memoryview(data), sent)
+        except OSError as error:
+            raise_translated(error)
+        finally:
+            self._is_sending = False
 
     def _check_not_ended(self) -> None:
         if self.socket.did_shutdown_SHUT_WR:

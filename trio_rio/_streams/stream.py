@@ -10,7 +10,7 @@ long way, through the methods of the socket.
 
 Decision. Each call tries the channel first; there is one when the run has an engine and RIO can serve the socket. Where
 there is none, or it cannot serve this very call, the call uses the methods of the socket. So the class works in each
-run of Trio, with any Trio socket.
+run of Trio, with any Trio socket. Where there is an engine in C, the common case is done there (:mod:`.._engine.in_c`).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, final, overload
 import trio
 from trio.lowlevel import enable_ki_protection
 
+from .._engine.in_c import begin_in_c
 from .._engine.lease import place_of_caller
 from .._engine.lease_block import leases_of_run
 from .._trio import SHIELDED_CHECKPOINT, async_yield
@@ -321,6 +322,8 @@ class RioStream(StreamOnSocket):
             return self.socket.getsockopt(level, option)
         return self.socket.getsockopt(level, option, buffersize)
 
+
+begin_in_c(RioStream, "receive_some", "send_all", raise_for=raise_translated)
 
 # httpcore, for one, asks for the class before it uses the socket.
 trio.SocketStream.register(RioStream)

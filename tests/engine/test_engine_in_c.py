@@ -1,0 +1,300 @@
+"""The engine in C keeps what coroutines of Python promise: they begin late, complain, leave lines, and leak nothing."""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import os
+import socket
+import struct
+import subprocess
+import sys
+import traceback
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+import trio_rio
+from trio_rio import RioStream
+from trio_rio._engine.fields import native
+from trio_rio.testing import current_ledger
+
+from .harness import scaled, stdlib_pair
+
+pytestmark = pytest.mark.providers("uring")
+
+needs_engine = pytest.mark.skipif(native is None, reason="there is no engine in C")
+
+
+@contextmanager
+def a_stream() -> Iterator[tuple[RioStream, socket.socket]]:
+    """A stream that has its channel, and its peer, a blocking socket."""
+    ours, theirs = stdlib_pair()
+    with trio.socket.from_stdlib_socket(ours) as sock, theirs:
+        stream = RioStream(sock)
+        stream._find_channel()
+        yield stream, theirs
+
+
+def reset(sock: socket.socket) -> None:
+    """Close with a reset."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+# ----------------------------------------------------------------------------------------------------------
+# Which engine serves
+# ----------------------------------------------------------------------------------------------------------
+
+
+@needs_engine
+async def test_it_serves_where_it_was_built() -> None:
+    """Nobody has to ask, and the statistics say so."""
+    assert trio_rio.current_statistics().engine == "native"
+
+
+@pytest.mark.rio_config(engine="python")
+async def test_the_engine_in_python_serves_if_it_is_asked_for() -> None:
+    """For one run, with the same results."""
+    assert trio_rio.current_statistics().engine == "python"
+    with a_stream() as (stream, theirs):
+        theirs.sendall(b"x")
+        assert await stream.receive_some() == b"x"
+        await stream.send_all(b"y")
+        assert theirs.recv(1) == b"y"
+
+
+def run_with(engine: str, program: str) -> subprocess.CompletedProcess[str]:
+    """Run a program with TRIO_RIO_ENGINE set."""
+    environment = {**os.environ, "TRIO_RIO_ENGINE": engine}
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+SAY_ENGINE = """
+import trio_rio
+async def main(): print(trio_rio.current_statistics().engine, trio_rio._engine.fields.native)
+trio_rio.run(main, config=trio_rio.RioConfig(provider="uring"))
+"""
+
+
+def test_the_environment_chooses_for_every_run(rio_provider: str) -> None:
+    """With "python" nothing of the engine in C is loaded."""
+    done = run_with("python", SAY_ENGINE)
+    assert done.stdout.split() == ["python", "None"], done.stderr
+
+
+def test_an_engine_that_does_not_exist_is_refused(rio_provider: str) -> None:
+    """In one sentence, that names the two."""
+    done = run_with("rust", SAY_ENGINE)
+    assert "TRIO_RIO_ENGINE must be 'native' or 'python', not 'rust'" in done.stderr
+
+
+def test_it_cannot_serve_every_provider() -> None:
+    """Asked for where it cannot be had, it is refused, and not replaced."""
+
+    async def main() -> None: ...
+
+    with pytest.raises(trio_rio.RioError, match=r"provider 'portable' has none|it was not built"):
+        trio_rio.run(main, config=trio_rio.RioConfig(provider="portable", engine="native"))
+
+
+# ----------------------------------------------------------------------------------------------------------
+# As a coroutine
+# ----------------------------------------------------------------------------------------------------------
+
+
+async def test_nothing_begins_before_it_is_awaited() -> None:
+    """And a call that is never awaited says so."""
+    with a_stream() as (stream, _):
+        calls: list[Any] = [stream.receive_some(10)]
+        assert current_ledger().requests_in_flight == 0
+        with pytest.warns(RuntimeWarning, match=r"coroutine 'RioStream.receive_some' was never awaited"):
+            calls.clear()
+
+
+async def test_a_task_may_be_just_the_call() -> None:
+    """As with an async function."""
+    with a_stream() as (stream, theirs):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stream.receive_some, 10)
+            nursery.start_soon(stream.send_all, b"hello")
+            await wait_all_tasks_blocked()
+            theirs.sendall(b"x")
+        assert theirs.recv(5) == b"hello"
+
+
+@pytest.mark.parametrize("tracer", ["settrace", "setprofile"])
+async def test_a_traced_run(tracer: str) -> None:
+    """Where the interpreter takes another way to resume it."""
+    with a_stream() as (stream, theirs):
+        set_tracer: Callable[[Any], None] = getattr(sys, tracer)
+
+        def trace(*_: object) -> Any:
+            return trace
+
+        set_tracer(trace)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(stream.send_all, b"x")
+                nursery.start_soon(stream.receive_some)
+                await wait_all_tasks_blocked()
+                theirs.sendall(b"y")
+        finally:
+            set_tracer(None)
+        assert theirs.recv(1) == b"x"
+
+
+async def test_it_is_used_once() -> None:
+    """A second time is an error, and so is a value before its time."""
+    with a_stream() as (stream, theirs):
+        theirs.sendall(b"xy")
+        call: Any = stream.receive_some(1)
+        assert await call == b"x"
+        with pytest.raises(RuntimeError, match="cannot reuse already awaited coroutine"):
+            await call
+        early: Any = stream.receive_some(1)
+        with pytest.raises(TypeError, match="can't send non-None value to a just-started coroutine"):
+            early.send(1)
+        assert await early == b"y"
+
+
+async def test_a_call_that_is_closed_lets_others_go_on() -> None:
+    """As a coroutine that is closed in the middle."""
+    with a_stream() as (stream, theirs):
+        call: Any = stream.send_all(b"x")
+        call.send(None)
+        call.close()
+        assert theirs.recv(1) == b"x"
+        await stream.send_all(b"y")
+        assert theirs.recv(1) == b"y"
+
+
+async def test_what_is_thrown_in_comes_out() -> None:
+    """Before it has begun, and while it waits."""
+    with a_stream() as (stream, _):
+        fresh: Any = stream.receive_some(1)
+        with pytest.raises(KeyError, match="thrown"):
+            fresh.throw(KeyError("thrown"))
+        sending: Any = stream.send_all(b"x")
+        sending.send(None)
+        with pytest.raises(ValueError, match="thrown"):
+            sending.throw(ValueError, ValueError("thrown"), None)
+        await stream.send_all(b"y")
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (lambda stream: stream.receive_some(1, 2), TypeError),
+        (lambda stream: stream.receive_some(most=1), TypeError),
+        (lambda stream: stream.send_all(), TypeError),
+        (lambda stream: stream.send_all(b"x", b"y"), TypeError),
+        (lambda stream: stream.send_all(bytes=b"x"), TypeError),
+    ],
+)
+async def test_wrong_arguments_are_refused_at_once(call: Callable[[Any], object], error: type[Exception]) -> None:
+    """As by a function of Python: when it is called."""
+    with a_stream() as (stream, _), pytest.raises(error):
+        call(stream)
+
+
+async def test_arguments_have_names() -> None:
+    """Those of the interface."""
+    with a_stream() as (stream, theirs):
+        theirs.sendall(b"xy")
+        assert await stream.receive_some(max_bytes=1) == b"x"
+        await stream.send_all(data=b"z")
+        assert theirs.recv(1) == b"z"
+
+
+@pytest.mark.parametrize("name", ["receive_some", "send_all"])
+def test_it_has_its_docstring_and_signature(name: str) -> None:
+    """For help(), editors, and whoever inspects."""
+    method = getattr(RioStream, name)
+    assert "Raises:" in (inspect.getdoc(method) or "")
+    assert [*inspect.signature(method).parameters][1:] == (["max_bytes"] if name == "receive_some" else ["data"])
+
+
+# ----------------------------------------------------------------------------------------------------------
+# Errors
+# ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_traceback_names_the_call() -> None:
+    """And the cause is the socket's error."""
+    with a_stream() as (stream, theirs):
+        theirs.sendall(b"x")
+        await stream.receive_some()  # there is a free request from now on
+        async with trio.open_nursery() as nursery:
+
+            async def receive() -> None:
+                with pytest.raises(trio.BrokenResourceError) as caught:
+                    await stream.receive_some()
+                assert "in receive_some" in "".join(traceback.format_exception(caught.value))
+                assert isinstance(caught.value.__cause__, ConnectionResetError)
+
+            nursery.start_soon(receive)
+            await wait_all_tasks_blocked()
+            reset(theirs)
+
+
+async def test_a_close_wakes_who_waits() -> None:
+    """With ClosedResourceError, which names the call."""
+    with a_stream() as (stream, _):
+        async with trio.open_nursery() as nursery:
+
+            async def receive() -> None:
+                with pytest.raises(trio.ClosedResourceError) as caught:
+                    await stream.receive_some()
+                assert "in receive_some" in "".join(traceback.format_exception(caught.value))
+
+            nursery.start_soon(receive)
+            await wait_all_tasks_blocked()
+            await stream.aclose()
+
+
+# ----------------------------------------------------------------------------------------------------------
+# Nothing leaks
+# ----------------------------------------------------------------------------------------------------------
+
+
+async def exchange(stream: RioStream, theirs: socket.socket, count: int) -> None:
+    """Bytes both ways; calls that are cancelled, that find nothing, and that go the way of Python."""
+    for number in range(count):
+        theirs.sendall(b"x")
+        await stream.receive_some(1 if number % 3 else None)
+        await stream.send_all(b"y")
+        theirs.recv(1)
+        if number % 50 == 0:
+            with trio.move_on_after(0):
+                await stream.receive_some()
+            await stream.send_all(bytearray(b"z"))
+            theirs.recv(1)
+
+
+async def test_nothing_leaks() -> None:
+    """Neither memory nor references, over many messages (a million at full size)."""
+    shared: list[object] = [] if native is None else [native.RequestFields, native.Turn, native.Call, RioStream]
+    if sys.version_info < (3, 12):  # later they are immortal, and extensions for 3.11 count on
+        shared += [None, b""]
+    with a_stream() as (stream, theirs):
+        await exchange(stream, theirs, 500)
+        gc.collect()
+        tracemalloc.start()
+        try:
+            counts, before = [sys.getrefcount(one) for one in shared], tracemalloc.get_traced_memory()[0]
+            messages = scaled(5_000, 1_000_000)
+            await exchange(stream, theirs, messages)
+            gc.collect()
+            grown = tracemalloc.get_traced_memory()[0] - before
+            more = [sys.getrefcount(one) - count for one, count in zip(shared, counts, strict=True)]
+        finally:
+            tracemalloc.stop()
+        assert grown < 20_000, f"{grown} bytes after {messages} messages"
+        assert max(more, default=0) < 50, more

@@ -1,0 +1,161 @@
+/* The inside of the engine in C: shared by the files of this folder.
+ *
+ * Facts. Trio runs a task by sending a value into its coroutine, and gets a message back; an object of C may stand at
+ * the end of a chain of awaits (am_send, PEP 489's types from specs). What a receive costs in Python is mostly
+ * frames, calls between Python and C, and attributes of many small objects.
+ * Consequence. The few steps that nearly every receive and send consists of can be one function of C, if it sees the
+ * fields of requests and channels.
+ * Decision. Those fields are structs; the classes of Python inherit them, and add the methods, so that there is one
+ * object and one set of rules. C does the common case and nothing else: whatever is unusual (no request that is free,
+ * a socket that is busy, a bulk receive, an error) is left to the coroutine of Python, which begins anew. Nothing
+ * here knows io_uring: requests go through the table in table.h.
+ */
+#ifndef TRIO_RIO_ENGINE_H
+#define TRIO_RIO_ENGINE_H
+
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030B0000
+#include <Python.h>
+#include <structmember.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "table.h"
+
+/* ---- module.c: names and objects of Python, given by setup() when the package is imported ---- */
+
+#define NAMES(X)                                                                                                       \
+    X(task) X(_runner) X(_cancel_points) X(_cancel_status) X(effectively_cancelled) X(main_task) X(ki_pending)         \
+    X(_did_shutdown_SHUT_WR) X(_receive_some) X(_send_all) X(_recv) X(_send) X(_send_rest_of) X(obj) X(take_bytes)     \
+    X(finish) X(_complete) X(throw) X(close)
+#define X(name) PyObject *name;
+struct names { NAMES(X) };
+#undef X
+extern struct names names;
+
+/* What Python gives to setup(), by these names. */
+#define GIVEN(X)                                                                                                       \
+    X(run_context) X(shielded_checkpoint) X(free_state) X(waited_state) X(done_state) X(raise_aborted)                 \
+    X(end_receive_some) X(end_send_all) X(end_recv) X(end_send) X(status_from_errno) X(internal_error)                 \
+    X(receive_some_text) X(send_all_text) X(recv_text) X(send_text)
+#define X(name) PyObject *name;
+struct given { GIVEN(X) };
+#undef X
+extern struct given given;
+
+/* A new reference in place of the one that is there. */
+static inline void put(PyObject **field, PyObject *value) {
+    PyObject *old = *field;
+    Py_INCREF(value);
+    *field = value;
+    Py_XDECREF(old);
+}
+
+/* ---- fields.c ---- */
+
+struct request {
+    PyObject_HEAD
+    PyObject *pool, *home, *slice, *state, *channel, *task, *registered, *memory, *raise_cancel, *message;
+    uint64_t context;
+    Py_ssize_t length, count;
+    int status;
+    char is_receive;
+    /* The slice, for C. */
+    char *data;
+    uint64_t buffer_id;
+    uint32_t offset, room;
+};
+
+struct turn;
+
+struct channel {
+    PyObject_HEAD
+    struct turn *turn; /* NULL: the engine in Python serves it */
+    PyObject *reader, *sends, *fileno, *waits, *read_key, *write_key, *pool;
+    uint64_t queue;
+    Py_ssize_t receive_size_bytes;
+    int fd;
+    char is_direct, is_busy, is_stream;
+};
+
+/* What calls are made on: streams, and sockets, which have the first field only. */
+struct owner {
+    PyObject_HEAD
+    PyObject *channel;
+};
+
+struct stream {
+    struct owner owner;
+    PyObject *socket, *_sock;
+    char is_sending;
+};
+
+extern PyTypeObject *request_type, *channel_type, *turn_type, *call_type;
+int fields_add(PyObject *module);
+
+bool request_finish(struct request *request); /* as RequestPool.finish(); false: an exception is set */
+
+/* ---- methods.c: streams and sockets ---- */
+int methods_add(PyObject *module);
+void methods_set_texts(void); /* the docstrings, from what setup() was given */
+
+/* ---- turn.c ---- */
+
+struct turn {
+    PyObject_HEAD
+    const rio_table *table;
+    void *provider;
+    PyObject *runner; /* of the run, while it takes requests */
+    PyObject *requests, *small, *large;
+    uint32_t copy_bytes_max;
+    int woken; /* tasks that the last batch of results woke */
+    rio_table_result *results;
+    uint32_t room;
+};
+int turn_add(PyObject *module);
+
+/* ---- call.c ---- */
+
+/* The methods: what they hand on to in Python, and what raises how they ended, is by kind. */
+enum kind { RECEIVE_SOME, SEND_ALL, RECV, SEND };
+static inline bool is_receive(enum kind kind) { return kind == RECEIVE_SOME || kind == RECV; }
+
+/* Never awaited; waiting for its request; at the checkpoint of what is done; done by a coroutine of Python; over. */
+enum call_state { FRESH, WAITING, PASSING, PYTHON, OVER };
+
+struct call {
+    PyObject_HEAD
+    struct owner *owner;
+    PyObject *argument; /* max_bytes, or data */
+    PyObject *coroutine;
+    struct request *request;
+    Py_ssize_t sent; /* at once */
+    uint8_t kind, state;
+};
+
+int call_add(PyObject *module);
+PyObject *call_new(struct owner *owner, enum kind kind, PyObject *argument);
+PySendResult call_in_python(struct call *call, PyObject **result); /* the whole call */
+PySendResult call_go_on(struct call *call, PyObject *coroutine, PyObject **result); /* steals the coroutine */
+bool call_ended_well(struct call *call, PyObject *woken); /* false: an exception is set */
+PySendResult call_wait(struct call *call, struct request *request, PyObject **result);
+PySendResult call_pass(struct call *call, PyObject **result);
+
+/* A new reference to the task that runs, if the turn may serve it now: it is of the turn's run, and the channel's
+ * socket is the one that it was. NULL without an exception: it may not. */
+PyObject *call_task(const struct channel *channel);
+int call_enter_cancel_point(PyObject *task); /* 1: it is cancelled; -1: an exception is set */
+struct channel *call_channel(const struct owner *owner); /* NULL: the engine in Python is to do it; borrowed */
+struct request *call_take_request(PyObject *free); /* from a list of free ones; NULL: there is none */
+
+/* receive.c, send.c: the first step of a call, and the one after its request has completed. */
+PySendResult receive_begin(struct call *call, PyObject **result);
+PySendResult receive_end(struct call *call, PyObject *woken, PyObject **result);
+PySendResult send_begin(struct call *call, PyObject **result);
+PySendResult send_end(struct call *call, PyObject *woken, PyObject **result);
+PySendResult send_return(struct call *call, Py_ssize_t sent, PyObject **result);
+
+#endif

@@ -1,0 +1,173 @@
+/* A turn: the results of one dequeue, handed to the tasks that wait for them.
+ *
+ * Facts. A batch has up to hundreds of results, nearly all of which belong to a task that waits. In Python each is a
+ * tuple, and a dozen attributes.
+ * Decision. collect() reads them from the provider's array and marks their requests; what nearly every completion is
+ * (WAITED, COMPLETE, WAKE) is done here, and all else by Collector._complete(). Python makes the tasks runnable: that
+ * is Trio's, and guests and instruments have a say in it.
+ */
+#include "engine.h"
+
+#define SLOT(context) ((uint32_t)(context))
+#define ROOM_MAX 65536u
+
+PyTypeObject *turn_type;
+
+static PyMemberDef turn_members[] = {
+    {"runner", T_OBJECT_EX, offsetof(struct turn, runner), 0, NULL},
+    {"woken", T_INT, offsetof(struct turn, woken), 0, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static int turn_traverse(PyObject *self, visitproc visit, void *arg) {
+    struct turn *turn = (struct turn *)self;
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(turn->runner);
+    Py_VISIT(turn->requests);
+    Py_VISIT(turn->small);
+    Py_VISIT(turn->large);
+    return 0;
+}
+
+static int turn_clear(PyObject *self) {
+    struct turn *turn = (struct turn *)self;
+    Py_CLEAR(turn->runner);
+    Py_CLEAR(turn->requests);
+    Py_CLEAR(turn->small);
+    Py_CLEAR(turn->large);
+    return 0;
+}
+
+static void turn_dealloc(PyObject *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    turn_clear(self);
+    PyMem_Free(((struct turn *)self)->results);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
+    Py_DECREF(type);
+}
+
+/* Turn(table, provider, requests, small, large, copy_bytes_max): addresses, and the lists of a RequestPool. */
+static int turn_init(PyObject *self, PyObject *args, PyObject *keywords) {
+    struct turn *turn = (struct turn *)self;
+    unsigned long long table, provider;
+    PyObject *requests, *small, *large;
+    unsigned int copy_bytes_max;
+    if (keywords || turn->requests) {
+        PyErr_SetString(PyExc_TypeError, "a Turn is made once, without keywords");
+        return -1;
+    }
+    if (!PyArg_ParseTuple(args, "KKO!O!O!I:Turn", &table, &provider, &PyList_Type, &requests, &PyList_Type, &small,
+                          &PyList_Type, &large, &copy_bytes_max))
+        return -1;
+    turn->table = (const rio_table *)(uintptr_t)table;
+    turn->provider = (void *)(uintptr_t)provider;
+    if (turn->table->version != RIO_TABLE_VERSION) {
+        PyErr_Format(PyExc_ImportError, "the engine has version %u of table.h, the provider %u", RIO_TABLE_VERSION,
+                     turn->table->version);
+        return -1;
+    }
+    put(&turn->requests, requests);
+    put(&turn->small, small);
+    put(&turn->large, large);
+    put(&turn->runner, Py_None);
+    turn->copy_bytes_max = copy_bytes_max;
+    return 0;
+}
+
+static bool make_room(struct turn *turn, uint32_t room) {
+    if (turn->room >= room)
+        return true;
+    rio_table_result *results = PyMem_Realloc(turn->results, room * sizeof *results);
+    if (!results) {
+        PyErr_NoMemory();
+        return false;
+    }
+    turn->results = results;
+    turn->room = room;
+    return true;
+}
+
+static int complete(PyObject *collector, struct request *request, PyObject *woken) {
+    PyObject *done = PyObject_CallMethodObjArgs(collector, names._complete, (PyObject *)request, woken, NULL);
+    Py_XDECREF(done);
+    return done ? 0 : -1;
+}
+
+static bool set_status(struct request *request, int number) {
+    request->status = 0;
+    if (!number)
+        return true;
+    PyObject *native = PyLong_FromLong(number);
+    PyObject *status = native ? PyObject_CallFunctionObjArgs(given.status_from_errno, native, NULL) : NULL;
+    Py_XDECREF(native);
+    if (!status)
+        return false;
+    request->status = (int)PyLong_AsLong(status);
+    Py_DECREF(status);
+    return true;
+}
+
+static int hand_out(struct turn *turn, const rio_table_result *result, PyObject *collector, PyObject *woken) {
+    PyObject *found = PyList_GetItem(turn->requests, SLOT(result->request_context)); /* borrowed */
+    struct request *request = (struct request *)found;
+    if (!found || request->context != result->request_context) {
+        PyErr_Format(given.internal_error, "a result came for request context %llx, which is not in use",
+                     (unsigned long long)result->request_context);
+        return -1;
+    }
+    request->count = result->bytes_transferred;
+    if (!set_status(request, result->status))
+        return -1;
+    if (request->state != given.waited_state || !PyObject_TypeCheck(request->channel, channel_type))
+        return complete(collector, request, woken);
+    struct channel *channel = (struct channel *)request->channel;
+    put(&request->state, given.done_state);
+    if (request->is_receive)
+        put(&channel->reader, Py_None);
+    else if (PySet_Discard(channel->sends, found) < 0)
+        return -1;
+    return PyList_Append(woken, found);
+}
+
+/* collect(collector, completion_queue, limit, woken): dequeue once; the requests whose tasks are to run are appended to
+ * the list. How many results there were, or less than 0: the code with which the dequeue was refused. */
+static PyObject *turn_collect(PyObject *self, PyObject *args) {
+    struct turn *turn = (struct turn *)self;
+    PyObject *collector, *woken;
+    unsigned long long queue;
+    unsigned int limit;
+    if (!PyArg_ParseTuple(args, "OKIO!:collect", &collector, &queue, &limit, &PyList_Type, &woken))
+        return NULL;
+    limit = limit < ROOM_MAX ? limit : ROOM_MAX;
+    if (!make_room(turn, limit))
+        return NULL;
+    int64_t taken = turn->table->dequeue(turn->provider, queue, turn->results, limit);
+    if (taken < 0)
+        return PyLong_FromLongLong(taken);
+    uint32_t count = (uint32_t)taken;
+    for (uint32_t i = 0; i < count; i++)
+        if (hand_out(turn, &turn->results[i], collector, woken) < 0)
+            return NULL;
+    turn->woken = count ? (int)PyList_Size(woken) : turn->woken;
+    return PyLong_FromUnsignedLong(count);
+}
+
+static PyMethodDef turn_methods[] = {
+    {"collect", turn_collect, METH_VARARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot turn_slots[] = {
+    {Py_tp_init, (void *)turn_init},         {Py_tp_members, turn_members},
+    {Py_tp_methods, turn_methods},           {Py_tp_traverse, (void *)turn_traverse},
+    {Py_tp_clear, (void *)turn_clear},       {Py_tp_dealloc, (void *)turn_dealloc},
+    {0, NULL},
+};
+static PyType_Spec turn_spec = {"trio_rio._engine._native.Turn", sizeof(struct turn), 0,
+                                Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, turn_slots};
+
+int turn_add(PyObject *module) {
+    turn_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &turn_spec, NULL);
+    return turn_type ? PyModule_AddType(module, turn_type) : -1;
+}
