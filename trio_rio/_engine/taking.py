@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .._trio import async_yield
+from .._trio import SHIELDED_CHECKPOINT, async_yield, enter_cancel_point
 from .channel import Channel
 from .requests import Request
 
@@ -36,6 +36,27 @@ async def receive_on_demand(channel: Channel, size: int) -> Request | None:
     if request is not None:
         await wait_for(request)
     return request
+
+
+async def receive_bulk(channel: Channel, size: int) -> bytes | None:
+    """What is there for a receive in the middle of much, by a plain call. ``None``: a request is to be posted.
+
+    A request's bytes would be copied once more, from its slice; these are the ones that the kernel has filled. A
+    checkpoint if anything is returned or raised, and then a cancelled task has taken nothing.
+    """
+    is_free = channel.reader is None and channel.read_key not in channel.waits and channel.is_usable()
+    if not is_free or size > channel.pool.arena.large_size_bytes or channel.engine.is_foreign or enter_cancel_point():
+        return None
+    is_there = True
+    try:
+        # At the end of a stream there may be more to tell than that, and the request will.
+        return channel.sock.recv(size) or None
+    except BlockingIOError:
+        is_there = channel.is_bulk = False
+        return None
+    finally:
+        if is_there:
+            await async_yield(SHIELDED_CHECKPOINT)
 
 
 async def send_one_by_one(channel: Channel, data: bytes | bytearray | memoryview, address: bytes | None) -> int | None:

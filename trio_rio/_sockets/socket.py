@@ -27,7 +27,7 @@ from .._engine.copies import is_ordinary
 from .._engine.current import current_engine, engine_to_use
 from .._engine.fields import SocketFields
 from .._engine.in_c import begin_in_c
-from .._engine.taking import receive_on_demand, send_one_by_one, take_datagram, take_into
+from .._engine.taking import receive_bulk, receive_on_demand, send_one_by_one, take_datagram, take_into
 from .._trio import async_yield, enter_cancel_point
 from ..rio.checks import can_serve, raw_family, raw_type
 from .arguments import flat_data, room_in, size_of, views_of
@@ -48,8 +48,7 @@ if TYPE_CHECKING:
 
 
 def _may_serve() -> bool:
-    engine = current_engine()
-    return engine is None or engine.serves_sockets
+    return (engine := current_engine()) is None or engine.serves_sockets
 
 
 class SocketOfRun(_trio.StockSocketType):
@@ -141,6 +140,8 @@ class RioSocket(SocketFields, SocketOfRun):
         """See :meth:`socket.socket.recv`. A checkpoint; cancelling it takes nothing."""
         channel = self._channel
         if channel is not None and channel.is_direct and not flags and type(bufsize) is int and bufsize > 0:
+            if channel.is_bulk and (data := await receive_bulk(channel, bufsize)) is not None:
+                return data
             request = channel.post_receive(bufsize)
             if request is not None:
                 woken = await async_yield(request.message)
@@ -483,10 +484,7 @@ class RioSocket(SocketFields, SocketOfRun):
 
     @enable_ki_protection
     def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
+        self, exc_type: type[BaseException] | None, exc_value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._end_channel()
         super().__exit__(exc_type, exc_value, traceback)

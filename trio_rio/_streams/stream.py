@@ -26,6 +26,7 @@ from trio.lowlevel import enable_ki_protection
 from .._engine.in_c import begin_in_c
 from .._engine.lease import place_of_caller
 from .._engine.lease_block import leases_of_run
+from .._engine.taking import receive_bulk
 from .._trio import SHIELDED_CHECKPOINT, async_yield
 from .base import StreamOnSocket, raise_translated
 from .lease import ReceiveLease, SendLease
@@ -102,7 +103,10 @@ class RioStream(StreamOnSocket):
         try:
             if channel is not None and channel.is_direct:
                 size = channel.receive_size_bytes if max_bytes is None else max_bytes
-                request = channel.post_receive(size, True) if type(size) is int and size > 0 else None
+                is_size = type(size) is int and size > 0
+                if is_size and channel.is_bulk and (bulk := await receive_bulk(channel, size)) is not None:
+                    return bulk
+                request = channel.post_receive(size, True) if is_size else None
                 if request is not None:
                     woken = await async_yield(request.message)
                     if woken is not request or request.status:
