@@ -119,9 +119,10 @@ class RioSocket(SocketFields, SocketOfRun):
     async def accept(self) -> tuple[Any, Any]:
         """See :meth:`socket.socket.accept`. A checkpoint; cancelling it loses no connection."""
         engine = engine_to_use()
-        accepted, address = await super().accept()
+        sock, address = await own_way(wait_readable, self._sock, socket.socket.accept)
+        accepted = trio.socket.from_stdlib_socket(sock)
         if engine is not None and isinstance(accepted, RioSocket):
-            engine.own_sockets.adopt_accepted(self._sock, accepted._sock)
+            engine.own_sockets.adopt_accepted(self._sock, sock)
         return accepted, address
 
     @enable_ki_protection
