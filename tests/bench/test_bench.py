@@ -80,7 +80,8 @@ def test_each_workload_runs(name: str, workload: str) -> None:
 def test_opponents_stand_in_the_same_rounds() -> None:
     """Stock Trio, trio_rio both ways, uvloop both ways and C are known, in this order."""
     streams = [name for name, known in load_opponents().items() if "echo" in known.workloads]
-    assert streams == ["trio", "trio_rio", "rio_stream", "uvloop_streams", "uvloop_protocol", "c_epoll"]
+    ours = ["trio_rio", "rio_stream", "rio_stream_task"]
+    assert streams == ["trio", *ours, "uvloop_streams", "uvloop_protocol", "c_epoll"]
 
 
 def test_uvloop_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,8 +48,10 @@ BOTH_MODES = [
 # comes with one queue and with several, and the sum of them has every option.
 WAYS_OPTIONS: dict[str, dict[str, Any]] = {
     "port-3-queues": {"completion_queues": 3},
+    "port-task": {"notifier": "task", "completion_queues": 2},
     "port-busy": {"busy_poll_seconds": 1e-4, "completion_queues": 2, "separate_send_queue": True},
     "event": {"notification": "event"},
+    "event-task": {"notification": "event", "notifier": "task"},
     "event-2-queues-separate-sends": {"notification": "event", "completion_queues": 2, "separate_send_queue": True},
     "event-busy": {"notification": "event", "busy_poll_seconds": 1e-4},
     "polled": {"notification": "polled"},

@@ -48,7 +48,7 @@ OPTIONAL = (
 def test_each_number_is_tested_here() -> None:
     """The tables above name every option of RioConfig that is a number."""
     names = {field.name for field in attrs.fields(RioConfig)}
-    assert names - {"provider", "engine", "cancellation", "notification", "separate_send_queue"} == {
+    assert names - {"provider", "engine", "cancellation", "notification", "notifier", "separate_send_queue"} == {
         *INTEGERS,
         *SECONDS,
     }
@@ -157,6 +157,13 @@ def test_a_wrong_choice_is_one_sentence(option: str, value: str, said: str) -> N
     with pytest.raises(ValueError) as caught:
         RioConfig(**{option: value})  # type: ignore[arg-type]
     assert str(caught.value) == said
+
+
+@pytest.mark.parametrize("way", [{"notification": "polled"}, {"busy_poll_seconds": 1e-4}])
+def test_a_notifier_that_has_nothing_to_do_is_refused(way: dict[str, Any]) -> None:
+    """Where the tick looks for results there is no notification for a task to wait for."""
+    with pytest.raises(ValueError, match="waits for notifications"):
+        RioConfig(notifier="task", **way)
 
 
 @pytest.mark.parametrize("value", [1, 0, "yes", None])

@@ -219,6 +219,7 @@ class Collectors:
         #: Results are looked for in each tick, and queues are armed only before the run really sleeps.
         self.is_polling: bool = config.notification == "polled" or config.busy_poll_seconds > 0
         self._poll_seconds = math.inf if config.notification == "polled" else config.busy_poll_seconds
+        self._is_inline = config.notifier == "inline"
         #: With "event": one event for all queues. A queue that fires while others are being served sets it again.
         self.event: Event | None = provider.create_event() if config.notification == "event" else None
         count = config.completion_queues * (1 + config.separate_send_queue)
@@ -290,13 +291,14 @@ class Collectors:
     def on_packet(self, key: int) -> None:
         """The port brought a queue's packet between two ticks: do what the notifier would do first.
 
-        Waking it would cost one more tick of the run loop. Only what a whole batch leaves over is its work.
+        Waking it would cost one more tick of the run loop. Only what a whole batch leaves over is its work; or all of
+        it, if the configuration says so.
         """
         collector = self.all[key]
         collector.note_packet()
         if collector.is_pending:
             return  # the notifier is in the run queue already
-        if collector.dispatch_batch() == collector.limit:
+        if not self._is_inline or collector.dispatch_batch() == collector.limit:
             self.call_notifier(collector)
         elif not self.is_polling:
             collector.arm()
@@ -343,7 +345,7 @@ class Collectors:
     def serve_event_between_ticks(self) -> bool:
         """As :meth:`on_packet`, for the event. Returns whether it was set."""
         event = self.event
-        if event is None or self.is_polling or not event.is_set:
+        if event is None or self.is_polling or not self._is_inline or not event.is_set:
             return False
         if not self.serve_event():
             event.set()  # the rest is the notifier's work

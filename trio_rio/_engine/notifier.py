@@ -9,12 +9,12 @@ Consequence. While there is more than a batch of results the notifier stays in t
 Between a dequeue and the arming nothing may block. When one batch empties the queue, which is the rule, a task
 of its own would double the ticks of a lone request and its answer.
 
-Decision. A system task, which owns the cycle. With "port", a packet that comes between two ticks is served in
-place (:meth:`Collectors.on_packet` does the notifier's next step for it); the notifier runs when a batch was
-not enough. Several queues wait in a line, and one step is one batch of the first: a queue that never empties delays
-another by one batch each, and tasks run in between. With "event", the notifier waits for the event, and dispatches a
-batch of each queue when it is set; a manager that sees it set between two ticks does that in place. A run that polls is
-served by its tick, and the notifier is there for the end.
+Decision. A system task, which owns the cycle. With "port", a packet that comes between two ticks is served in place
+(:meth:`Collectors.on_packet` does the notifier's next step for it); the notifier runs when a batch was not enough, or
+always (``RioConfig(notifier="task")``). Several queues wait in a line, and one step is one batch of the first: a queue
+that never empties delays another by one batch each, and tasks run in between. With "event", the notifier waits for the
+event, and dispatches a batch of each queue when it is set; a manager that sees it set between two ticks does that in
+place. A run that polls is served by its tick, and the notifier is there for the end.
 
 Trio cancels system tasks when the main task is done, but other system tasks, and async generators, may still use
 sockets as they clean up. So the notifier is in a nursery that Trio cancels when all of these are done
