@@ -66,7 +66,7 @@ async def test_what_is_not_there_is_waited_for(kind: str) -> None:
     with trio.socket.from_stdlib_socket(ours) as sock, theirs:
         receive = receiver(kind, sock)
         await get_busy(receive, theirs)
-        received: list[bytes] = []
+        received: list[bytes | bytearray] = []
         async with trio.open_nursery() as nursery:
 
             async def take() -> None:
