@@ -23,6 +23,10 @@ nox.options.sessions = ["lint", "types", "tests"]
 BRIEF = ("-q", "-rfE")
 
 
+# These name their provider themselves, and the session `tests` has run them on each.
+NAMED = ("--ignore=tests/differential", "--ignore=tests/native")
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
     """The tests, on every provider that serves here."""
@@ -34,7 +38,8 @@ def tests(session: nox.Session) -> None:
 def portable(session: nox.Session) -> None:
     """The tests with the portable provider forced."""
     session.install("-e", ".[test]")
-    session.run("python", "-m", "pytest", *BRIEF, *session.posargs, env={"TRIO_RIO_PROVIDER": "portable"})
+    environment = {"TRIO_RIO_PROVIDER": "portable"}
+    session.run("python", "-m", "pytest", *BRIEF, *NAMED, *session.posargs, env=environment)
 
 
 @nox.session
@@ -51,7 +56,7 @@ def refused(session: nox.Session) -> None:
     """The tests with io_uring refused by seccomp, as in a container; Linux only."""
     session.install("-e", ".[test]")
     refuse = ("python", "tests/packaging/seccomp_refuse.py", "--")
-    session.run(*refuse, "python", "-m", "pytest", *BRIEF, *session.posargs)
+    session.run(*refuse, "python", "-m", "pytest", *BRIEF, "--ignore=tests/differential", *session.posargs)
 
 
 @nox.session(venv_backend="venv", reuse_venv=False)

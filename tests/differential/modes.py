@@ -60,4 +60,5 @@ def play_on_stock(programs: Sequence[Program], cushion: float) -> list[Trace]:
 
 def modes(providers: Sequence[str] = PROVIDERS) -> list[Mode]:
     """All modes of these providers."""
-    return [Mode(provider, options) for provider in providers for options in OPTIONS]
+    every = [Mode(provider, options) for provider in providers for options in OPTIONS]
+    return [mode for mode in every if mode.options != "first-calls" or mode.provider == "uring"]
