@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from . import compare, compare_programs, floor, idle, memory, syscalls
+from . import compare, compare_programs, floor, idle, memory, page, syscalls
 from .errors import BenchError
 
 
@@ -18,6 +18,7 @@ def main(arguments: list[str]) -> int:
         "idle": idle.main,
         "memory": memory.main,
         "floor": floor.main,
+        "page": page.main,
     }
     name, rest = ("compare", arguments)
     if arguments and arguments[0] in commands:
