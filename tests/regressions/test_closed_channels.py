@@ -67,6 +67,7 @@ class RefusingQueue:
         raise RioError("refused")
 
 
+@pytest.mark.rio_config(engine="python")  # whose posts can be replaced
 @pytest.mark.parametrize(
     "receives",
     [False, True, pytest.param(True, marks=pytest.mark.rio_config(cancellation="detach"), id="True-ahead")],

@@ -33,7 +33,7 @@ _METRICS: tuple[tuple[str, str, str, str], ...] = (
 )  # fmt: skip
 
 # Fields that are labels of trio_rio_info, or follow from others.
-NOT_METRICS = {"provider", "provider_because", "notification", "results_per_dequeue_mean"}
+NOT_METRICS = {"provider", "provider_because", "engine", "notification", "results_per_dequeue_mean"}
 
 
 def openmetrics(statistics: RioStatistics, labels: Mapping[str, str] | None = None) -> str:
@@ -50,7 +50,7 @@ def openmetrics(statistics: RioStatistics, labels: Mapping[str, str] | None = No
     for name in labels:
         if not (name.isascii() and name.isidentifier()) or name.startswith("__"):
             raise ValueError(f"{name!r} is no name of a label: use letters, digits and underscores")
-    info = {**labels, "provider": statistics.provider, "notification": statistics.notification}
+    info = {**labels, **{name: getattr(statistics, name) for name in ("provider", "engine", "notification")}}
     lines = [
         "# TYPE trio_rio info",
         "# HELP trio_rio What serves the sockets of the run, and how its completions are collected.",

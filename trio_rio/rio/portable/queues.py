@@ -158,5 +158,7 @@ def native_address(family: int, packed: bytes) -> Address:
     return address
 
 
-#: The SOCKADDR_INET of what the socket module gave.
-packed_address = functools.lru_cache(_ADDRESSES_MAX)(pack_address)
+@functools.lru_cache(_ADDRESSES_MAX)
+def packed_address(family: int, address: Address) -> bytes:
+    """The SOCKADDR_INET of what the socket module gave."""
+    return pack_address(family, address)

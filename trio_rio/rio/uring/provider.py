@@ -104,7 +104,8 @@ class UringProvider(Ring, Provider):
         self._events: weakref.WeakSet[UringEvent] = weakref.WeakSet()
         self._completion_queues: set[CompletionQueue] = set()  # kept: one that the user drops still writes to its event
         self._dequeue_lock = threading.Lock()  # for threads that share a queue
-        self.native_table = self.lib.rio_table_address(), int(self.ffi.cast("uintptr_t", self.core))
+        table, core = self.lib.rio_table_address(), int(self.ffi.cast("uintptr_t", self.core))
+        self.native_table: tuple[int, int] | None = (table, core)
 
     # -- helpers ---------------------------------------------------------------------------------------
 
