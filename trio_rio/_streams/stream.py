@@ -111,17 +111,7 @@ class RioStream(StreamOnSocket):
                     woken = await async_yield(request.message)
                     if woken is not request or request.status:
                         woken.unwrap()
-                    count = request.count
-                    if count == request.length or channel.is_busy:
-                        return channel.take_bytes(request)
-                    # What take_bytes() does for a quiet connection, written out to save its frame.
-                    try:
-                        data: bytes = request.slice.view[:count].tobytes()  # type: ignore[union-attr]
-                    except MemoryError:
-                        channel.put_back(request)
-                        raise
-                    channel.pool.finish(request)
-                    return data
+                    return channel.take_bytes(request)
             return await self._receive_otherwise(max_bytes)
         except OSError as error:
             raise_translated(error)

@@ -15,7 +15,6 @@ from __future__ import annotations
 import errno
 import functools
 import itertools
-import os
 import socket
 from collections import deque
 from typing import TypeAlias
@@ -78,8 +77,7 @@ class CompletionState(Room):
     def dequeue(self, limit: int) -> list[RawResult]:
         """Take at most ``limit`` results; look at readiness first if there is none and no outer loop does."""
         driver = self.driver
-        if os.getpid() != driver.pid:
-            driver.refuse_other_process()
+        driver.refuse_other_process()
         with driver.lock:
             if self.is_closed:
                 driver.refuse_closed()
@@ -100,8 +98,7 @@ class CompletionState(Room):
     def arm(self) -> int:
         """RIONotify."""
         driver = self.driver
-        if os.getpid() != driver.pid:
-            driver.refuse_other_process()
+        driver.refuse_other_process()
         with driver.lock:
             if self.is_closed:
                 driver.refuse_closed()

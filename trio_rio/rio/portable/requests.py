@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import abc
 import errno
-import os
 import socket
 from collections import deque
 from typing import ClassVar
@@ -101,8 +100,7 @@ class RequestSide(Credits[CompletionState], abc.ABC):
 
     def post(self, buffer_id: int, offset: int, length: int, flags: int, context: int) -> int:
         """The flat form of RIOReceive and RIOSend."""
-        if os.getpid() != self.driver.pid:
-            self.driver.refuse_other_process()
+        self.driver.refuse_other_process()
         with self.driver.lock:
             if self.is_ended:
                 return self._refusal()
@@ -131,8 +129,7 @@ class RequestSide(Credits[CompletionState], abc.ABC):
         context: int,
     ) -> int:
         """The flat form of RIOReceiveEx and RIOSendEx."""
-        if os.getpid() != self.driver.pid:
-            self.driver.refuse_other_process()
+        self.driver.refuse_other_process()
         with self.driver.lock:
             if self.is_ended:
                 return self._refusal()
@@ -151,8 +148,7 @@ class RequestSide(Credits[CompletionState], abc.ABC):
 
     def commit(self) -> int:
         """COMMIT_ONLY: start what was deferred."""
-        if os.getpid() != self.driver.pid:
-            self.driver.refuse_other_process()
+        self.driver.refuse_other_process()
         with self.driver.lock:
             if self.is_ended:
                 return self._refusal()
