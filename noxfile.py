@@ -23,8 +23,14 @@ nox.options.sessions = ["lint", "types", "tests"]
 BRIEF = ("-q", "-rfE")
 
 
-# These name their provider themselves, and the session `tests` has run them on each.
-NAMED = ("--ignore=tests/differential", "--ignore=tests/native")
+# What names its provider itself, or knows nothing of one: the session `tests` has run all of it, on each.
+OF_NO_PROVIDER = [
+    f"--ignore=tests/{name}"
+    for name in (
+        "bench", "differential", "native", "test_contributing.py", "test_docs.py", "test_layers.py",
+        "test_shell_blocks.py", "test_tidy.py",
+    )
+]  # fmt: skip
 
 
 @nox.session
@@ -39,7 +45,7 @@ def portable(session: nox.Session) -> None:
     """The tests with the portable provider forced."""
     session.install("-e", ".[test]")
     environment = {"TRIO_RIO_PROVIDER": "portable"}
-    session.run("python", "-m", "pytest", *BRIEF, *NAMED, *session.posargs, env=environment)
+    session.run("python", "-m", "pytest", *BRIEF, *OF_NO_PROVIDER, *session.posargs, env=environment)
 
 
 @nox.session
@@ -56,7 +62,7 @@ def refused(session: nox.Session) -> None:
     """The tests with io_uring refused by seccomp, as in a container; Linux only."""
     session.install("-e", ".[test]")
     refuse = ("python", "tests/packaging/seccomp_refuse.py", "--")
-    session.run(*refuse, "python", "-m", "pytest", *BRIEF, "--ignore=tests/differential", *session.posargs)
+    session.run(*refuse, "python", "-m", "pytest", *BRIEF, *OF_NO_PROVIDER, *session.posargs)
 
 
 @nox.session(venv_backend="venv", reuse_venv=False)
@@ -72,10 +78,8 @@ def lowest(session: nox.Session) -> None:
     session.chdir(copy)
     session.run_install("uv", "pip", "install", "--quiet", "--resolution", "lowest-direct", "-e", ".[cli,demo]")
     session.run_install("uv", "pip", "install", "--quiet", "-e", ".[test]")  # what is there already stays
-    # Neither the C programs nor the wheels nor Wine know anything of these versions, nor need random programs be played
-    # on each.
-    folders = ("bench", "differential", "native", "packaging", "windows")
-    ignored = [f"--ignore=tests/{folder}" for folder in folders]
+    # Neither the wheels nor Wine know anything of these versions.
+    ignored = [*OF_NO_PROVIDER, "--ignore=tests/packaging", "--ignore=tests/windows"]
     session.run("python", "-m", "pytest", *BRIEF, *ignored, *session.posargs)
 
 
