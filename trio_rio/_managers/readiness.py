@@ -95,9 +95,11 @@ class ReadinessIOManager(StockIOManager):
 
     def close(self) -> None:
         """End of the run. Packets go to the port again, where the engine waits for the last of them."""
-        self._port.on_packet = None
+        engine = getattr(self, "engine", None)  # Trio's __del__ closes what has failed to be made
         try:
-            self.engine.close()
+            if engine is not None:
+                self._port.on_packet = None
+                engine.close()
         finally:
             super().close()
 
