@@ -185,9 +185,10 @@ config = trio_rio.RioConfig(cancellation=cancellation, linger_seconds=0.1)
 random = random.Random(seed)
 
 async def ping(client, server):
-    while True:
-        await client.send_all(b"x" * 100)
-        await server.receive_some(100)
+    async with client, server:  # the finaliser of an open socket may lose an interrupt that comes within its warning
+        while True:
+            await client.send_all(b"x" * 100)
+            await server.receive_some(100)
 
 async def main():
     global is_running
