@@ -96,11 +96,12 @@ def errors_of(process: subprocess.Popen[str]) -> str:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder for temporary files, for these tests and for what they start."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
-    return tmp_path
+def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder for temporary files, for these tests and for what they start: the name of a socket must be short."""
+    with tempfile.TemporaryDirectory(prefix="rio", dir="/tmp", ignore_cleanup_errors=True) as name:
+        monkeypatch.setattr(tempfile, "tempdir", name)
+        monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+        yield Path(name)
 
 
 # -- the socket --------------------------------------------------------------------------------------------
