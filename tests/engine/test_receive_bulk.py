@@ -36,12 +36,12 @@ def completed() -> int:
 
 async def get_busy(receive: Receive, theirs: socket.socket) -> None:
     """Receive until the connection counts as busy, and then all that is there."""
-    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
     for _ in range(8):
         theirs.sendall(bytes(2 * SIZE))
         left = 2 * SIZE
         while left:
             left -= len(await receive())
+            assert left >= 0
 
 
 @KINDS
@@ -85,16 +85,16 @@ async def test_cancelled_it_takes_nothing(kind: str) -> None:
     with trio.socket.from_stdlib_socket(ours) as sock, theirs:
         receive = receiver(kind, sock)
         theirs.sendall(bytes(6 * SIZE))
+        received = 0
         for _ in range(4):
-            await receive()
+            received += len(await receive())
         with trio.CancelScope() as scope:
             scope.cancel()
             await receive()
         assert scope.cancelled_caught
-        left = 2 * SIZE
-        while left:
-            left -= len(await receive())
-        assert left == 0
+        while received < 6 * SIZE:
+            received += len(await receive())
+        assert received == 6 * SIZE
 
 
 @KINDS
