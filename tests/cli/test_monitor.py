@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+import trio_rio
 from trio_rio._cli.main import main
 from trio_rio._cli.monitor.client import MonitorError, watched
 from trio_rio._cli.monitor.figures import History, duration, sparkline
@@ -76,7 +77,8 @@ def program(text: str, folder: Path, *options: str, **environment: str) -> Itera
     with subprocess.Popen(
         [sys.executable, "-m", "trio_rio", "run", *options, "program.py"],
         cwd=folder,
-        env={**kept, "TMPDIR": str(folder), **environment},
+        # Forced, so that there are requests to show also where nothing better than portable is to be had.
+        env={"TRIO_RIO_PROVIDER": trio_rio.probe().chosen, **kept, "TMPDIR": str(folder), **environment},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
