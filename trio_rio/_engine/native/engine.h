@@ -25,6 +25,10 @@
 
 #include "table.h"
 
+/* Flags of a post, as in rio/types.py. */
+#define MSG_DEFER 2
+#define MSG_PART 16
+
 /* ---- module.c: names and objects of Python, given by setup() when the package is imported ---- */
 
 #define NAMES(X)                                                                                                       \
@@ -96,6 +100,7 @@ struct stream {
 extern PyTypeObject *request_type, *channel_type, *turn_type, *call_type;
 int fields_add(PyObject *module);
 
+void fields_dealloc(PyObject *self, int (*clear)(PyObject *)); /* of a type that Python may inherit */
 bool request_finish(struct request *request); /* as RequestPool.finish(); false: an exception is set */
 
 /* ---- methods.c: streams and sockets ---- */

@@ -17,7 +17,7 @@
     for (PyObject **field = (PyObject **)&(object)->first; field <= (PyObject **)&(object)->last; field++)             \
     Py_CLEAR(*field)
 
-static void dealloc(PyObject *self, int (*clear)(PyObject *)) {
+void fields_dealloc(PyObject *self, int (*clear)(PyObject *)) {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     clear(self);
@@ -60,7 +60,7 @@ static int request_clear(PyObject *self) {
     return 0;
 }
 
-static void request_dealloc(PyObject *self) { dealloc(self, request_clear); }
+static void request_dealloc(PyObject *self) { fields_dealloc(self, request_clear); }
 
 /* _set_slice(slice, buffer_id, offset, view): the memory of a request; once, and for good. */
 static PyObject *request_set_slice(PyObject *self, PyObject *args) {
@@ -148,7 +148,7 @@ static int channel_clear(PyObject *self) {
     return 0;
 }
 
-static void channel_dealloc(PyObject *self) { dealloc(self, channel_clear); }
+static void channel_dealloc(PyObject *self) { fields_dealloc(self, channel_clear); }
 
 static PyType_Slot channel_slots[] = {
     {Py_tp_members, channel_members},

@@ -26,16 +26,8 @@ static int stream_clear(PyObject *self) {
     return owner_clear(self);
 }
 
-static void dealloc(PyObject *self, int (*clear)(PyObject *)) {
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
-    clear(self);
-    ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
-    Py_DECREF(type);
-}
-
-static void owner_dealloc(PyObject *self) { dealloc(self, owner_clear); }
-static void stream_dealloc(PyObject *self) { dealloc(self, stream_clear); }
+static void owner_dealloc(PyObject *self) { fields_dealloc(self, owner_clear); }
+static void stream_dealloc(PyObject *self) { fields_dealloc(self, stream_clear); }
 
 /* ---- streams ---- */
 

@@ -34,7 +34,7 @@ static struct request *post(struct channel *channel, PyObject *task, Py_ssize_t 
     request->is_receive = 1;
     request->length = length;
     if (!turn->table->receive(turn->provider, channel->queue, request->buffer_id, request->offset, length,
-                              2 /* RIO_MSG_DEFER */, request->context)) {
+                              MSG_DEFER, request->context)) {
         put(&channel->reader, (PyObject *)request);
         return request;
     }

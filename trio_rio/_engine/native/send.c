@@ -6,8 +6,6 @@
 #include "engine.h"
 
 #define SEND_NOW_BYTES_MAX 65536 /* as in channel.py */
-#define MSG_DEFER 2
-#define MSG_PART 16
 
 /* The rest of the data, which the socket did not take. */
 static PySendResult send_rest(struct call *call, Py_ssize_t sent, PyObject **result) {

@@ -39,12 +39,8 @@ static int turn_clear(PyObject *self) {
 }
 
 static void turn_dealloc(PyObject *self) {
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
-    turn_clear(self);
     PyMem_Free(((struct turn *)self)->results);
-    ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
-    Py_DECREF(type);
+    fields_dealloc(self, turn_clear);
 }
 
 /* Turn(table, provider, requests, small, large, copy_bytes_max): addresses, and the lists of a RequestPool. */
