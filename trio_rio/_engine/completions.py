@@ -134,9 +134,7 @@ class Collector(Drain):
                 woken.append(request)
             else:
                 self._complete(request, woken)
-        self.pool.woken = len(woken)
-        if woken:
-            _trio.reschedule_all(_trio.GLOBAL_RUN_CONTEXT.runner, woken)
+        self._wake(woken)
         return len(results)
 
     def _dispatch_in_c(self, turn: Any) -> int:
@@ -146,10 +144,15 @@ class Collector(Drain):
             self.provider.raise_for("RIODequeueCompletion", -count)
         self.counters.note_dequeue(count)
         self.provider.note_dequeued()
-        if woken:
-            self.pool.woken = len(woken)
-            _trio.reschedule_all(_trio.GLOBAL_RUN_CONTEXT.runner, woken)
+        if count:
+            self._wake(woken)
         return count
+
+    def _wake(self, woken: list[Request]) -> None:
+        """Let the tasks go on that wait for these, and remember how many they are: one that is alone sends at once."""
+        self.pool.woken = len(woken)
+        if woken:
+            _trio.reschedule_all(_trio.GLOBAL_RUN_CONTEXT.runner, woken)
 
     def _complete(self, request: Request, woken: list[Request]) -> None:
         action = ACTION_ON_COMPLETE[request.state]
