@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
@@ -18,7 +19,7 @@ import trio
 
 import trio_rio
 from trio_rio import monitoring
-from trio_rio._looking import openmetrics as _openmetrics, switches
+from trio_rio._looking import openmetrics as _openmetrics, switches, table
 from trio_rio._looking.runs import RUNS, Turns, read
 from trio_rio._trio import current_runner
 
@@ -128,6 +129,33 @@ def test_a_table_at_the_end(
     (completions,) = re.findall(r"completions +([\d,]+) by", err)
     assert int(completions.replace(",", "")) >= counts.completions_dequeued > 0
     assert "-" not in err
+
+
+async def test_a_table_fits_into_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With COLUMNS=80 a long reason goes on under itself; where nothing says how wide a line may be it stays whole."""
+    reason = "it works here, and uring does not: " + "io_uring_setup failed with EPERM " * 5
+    ended = attrs.evolve(trio_rio.current_statistics(), provider_because=reason.strip())
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = table.text("a run", ended).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[2].startswith(" " * len("  results per dequeue  "))
+    assert f": {reason.strip()} collecting" in " ".join(word for line in lines for word in line.split())
+    monkeypatch.delenv("COLUMNS")
+    monkeypatch.setattr(os, "get_terminal_size", no_terminal)
+    assert f": {reason.strip()}\n" in table.text("a run", ended)
+
+
+def no_terminal(descriptor: int) -> os.terminal_size:
+    """What os.get_terminal_size does where the descriptor is no terminal."""
+    raise OSError(errno.ENOTTY, os.strerror(errno.ENOTTY))
+
+
+async def test_a_dump_says_what_serves_in_a_line_of_its_own() -> None:
+    """The heading of a run, and what serves it and why, both fit into 80 columns."""
+    lines = dumped().splitlines()
+    assert lines[1].startswith("run in thread 'MainThread' (this thread), for ")
+    now = trio_rio.current_statistics()
+    assert lines[2] == f"  served by {now.provider}: {now.provider_because}"
 
 
 @pytest.mark.parametrize("value", [None, "", "0"])

@@ -32,7 +32,8 @@ def count(number: int, what: str) -> str:
 def _lines_of(run: Run) -> Iterator[str]:
     engine = run.engine
     here = " (this thread)" if run.thread == threading.current_thread().name else ""
-    yield f"run in thread {run.thread!r}{here}, for {run.seconds:.1f} s, on {engine.provider.name}: {engine.because}"
+    yield f"run in thread {run.thread!r}{here}, for {run.seconds:.1f} s"
+    yield f"  served by {engine.provider.name}: {engine.because}"
     used = [request for request in list(engine.pool.requests) if request.state is not FREE]
     channels: list[Any] = list(engine.channels.values())
     owners = list(engine.packet_handlers.owners())

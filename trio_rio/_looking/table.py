@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import textwrap
+
 from .._statistics import RioStatistics
+
+_STANDARD_ERROR = 2
+_VALUE_WIDTH_MIN = 20
 
 
 def rows(ended: RioStatistics) -> list[tuple[str, str]]:
@@ -29,10 +35,32 @@ def rows(ended: RioStatistics) -> list[tuple[str, str]]:
 
 
 def text(title: str, ended: RioStatistics) -> str:
-    """The table under a title."""
+    """The table under a title. Where it fits into no line of the terminal a value goes on in the next one."""
     found = rows(ended)
-    width = max(len(name) for name, _ in found)
-    return "".join([f"{title}\n", *(f"  {name:<{width}}  {value}\n" for name, value in found)])
+    indent = max(len(name) for name, _ in found) + 4
+    width = line_width()
+    lines = [title]
+    for name, value in found:
+        line = f"{f'  {name}':<{indent}}{value}"
+        if width is None or len(line) <= width:
+            lines.append(line)
+        else:
+            lines += textwrap.wrap(
+                line, max(width, indent + _VALUE_WIDTH_MIN), subsequent_indent=" " * indent, break_long_words=False,
+                break_on_hyphens=False,
+            )  # fmt: skip
+    return "".join(f"{line}\n" for line in lines)
+
+
+def line_width() -> int | None:
+    """How wide a line of standard error may be: COLUMNS if it is set, else as the terminal; ``None`` for any width."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns):
+        return int(columns)
+    try:
+        return os.get_terminal_size(_STANDARD_ERROR).columns or None
+    except OSError:  # no terminal
+        return None
 
 
 def megabytes(count: int) -> str:
