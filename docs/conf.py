@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent / "_sphinx"))
 
 import inventories
 import reference
+import words
 
 project = "trio_rio"
 author = "the trio_rio contributors"
@@ -54,7 +55,7 @@ nitpick_ignore_regex = [
 html_theme = "furo"
 html_title = f"trio_rio {version}"
 html_static_path = ["_static"]
-html_css_files = ["tables.css"]
+html_css_files = ["pages.css"]
 html_logo = html_favicon = "_static/logo.svg"
 copybutton_prompt_text = r"\$ "
 
@@ -62,3 +63,4 @@ copybutton_prompt_text = r"\$ "
 def setup(app: Any) -> None:
     """Connect what is the project's own."""
     reference.connect(app)
+    words.connect(app)

@@ -13,7 +13,10 @@ import pytest
 
 import trio_rio
 
-from .pages import PAGES, ROOT
+from .pages import PAGES, ROOT, blocks_of
+
+# What fits into a block of code where the window is wide enough for it and the table of contents.
+CODE_WIDTH = 88
 
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
@@ -66,6 +69,27 @@ def test_links_between_files_lead_somewhere() -> None:
 def test_links_have_words() -> None:
     """No link is without a text: outside of Sphinx it reads as nothing."""
     assert [page.name for page in PAGES if "[](" in page.read_text(encoding="utf-8")] == []
+
+
+def test_code_fits_into_the_page() -> None:
+    """No line of a block of code is longer than a page of the documentation is wide."""
+    long = [
+        f"{block.page}:{block.line + number}"
+        for page in (ROOT / "docs").rglob("*.md")
+        if "_build" not in page.parts
+        for block in blocks_of(page)
+        if not block.language.startswith("{")
+        for number, line in enumerate(block.text.splitlines(), 1)
+        if len(line) > CODE_WIDTH
+    ]
+    assert long == []
+
+
+def test_names_in_code_break_between_their_words(built: Path) -> None:
+    """A long name in a cell may be broken after an underscore, a short one and an option nowhere."""
+    page = (built / "reference" / "monitoring.html").read_text(encoding="utf-8")
+    assert ">TRIO_<wbr>RIO_<wbr>STATISTICS=<wbr>1<" in page
+    assert ">statistics<" in page
 
 
 @pytest.mark.parametrize("ending", ["-m trio_rio demo", "-m pytest"])

@@ -183,7 +183,7 @@ def test_the_first_program_answers(page: str, tmp_path: Path) -> None:
     """The tutorial's server, started as it says, gives what it says to the client that it shows."""
     (program,) = [block.text for block in blocks("python") if block.text.startswith("# echo.py\n")]
     (client,) = [block.text for block in blocks("console") if block.page == page and " -c " in block.text]
-    command, _, answer = client.partition("\n")
+    command, _, answer = re.sub(r"\\\n", " ", client).partition("\n")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
     (tmp_path / "echo.py").write_text(program.replace("8000", port), encoding="utf-8")

@@ -17,7 +17,7 @@ import trio_rio
 
 
 async def serve_until_told(config: Config) -> None:
-    """Serve until a signal comes; from the first moment on none of them ends the program at once."""
+    """Serve until a signal comes; none of them ends the program at once."""
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
 
         async def told() -> None:
@@ -29,9 +29,9 @@ async def serve_until_told(config: Config) -> None:
 def main() -> None:
     """Parse the options, and serve."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bind", default="127.0.0.1:8000", help="address and port (default: %(default)s)")
-    parser.add_argument("--certificate", help="file with the certificate; serves HTTPS, HTTP/2 too")
-    parser.add_argument("--key", help="file with its key")
+    parser.add_argument("--bind", default="127.0.0.1:8000", help="default: %(default)s")
+    parser.add_argument("--certificate", help="a file: serves HTTPS, HTTP/2 too")
+    parser.add_argument("--key", help="the file with its key")
     options = parser.parse_args()
     config = Config()
     config.bind = [options.bind]
