@@ -183,6 +183,14 @@ def test_a_forked_child_has_a_socket_of_its_own(folder: Path) -> None:
 # -- questions and answers ---------------------------------------------------------------------------------
 
 
+def test_one_run_has_one_table(folder: Path) -> None:
+    """A program that calls trio_rio.run itself gets one table from `run --statistics`, that of its run."""
+    (folder / "program.py").write_text("import trio, trio_rio\ntrio_rio.run(trio.sleep, 0)\n")
+    command = [sys.executable, "-m", "trio_rio", "run", "--statistics", "program.py"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+    assert done.stderr.count("trio_rio: a run in thread MainThread has ended") == 1
+
+
 def test_it_tells_the_statistics(folder: Path) -> None:
     """The answer has the run's statistics, which go on, its leases, and its slowest turn."""
     with program(PROGRAM, folder, "--monitor", "--provider", "portable") as process, watched(str(process.pid)) as other:
