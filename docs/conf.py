@@ -57,7 +57,8 @@ html_title = f"trio_rio {version}"
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
 html_logo = html_favicon = "_static/logo.svg"
-copybutton_prompt_text = r"\$ "
+copybutton_prompt_text = "$ "
+copybutton_line_continuation_character = "\\"
 
 
 def setup(app: Any) -> None:
