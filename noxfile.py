@@ -28,7 +28,7 @@ OF_NO_PROVIDER = [
     f"--ignore=tests/{name}"
     for name in (
         "bench", "differential", "native", "test_contributing.py", "test_docs.py", "test_layers.py",
-        "test_shell_blocks.py", "test_tidy.py",
+        "test_shell_blocks.py", "test_terminals.py", "test_tidy.py",
     )
 ]  # fmt: skip
 
