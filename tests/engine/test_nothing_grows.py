@@ -16,7 +16,7 @@ import socket
 import struct
 import sys
 import tracemalloc
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, TypeAlias
 
 import attrs
@@ -59,9 +59,9 @@ def events(ordinary: int, full: int) -> int:
 # ----------------------------------------------------------------------------------------------------------
 
 
-def shared_objects(channel: Any) -> dict[str, object]:
+def shared_objects(streams: Sequence[Stream], messages: Sequence[object]) -> dict[str, object]:
     """What a run uses for all its calls, by name: a reference too many in each call is seen here."""
-    requests = trio_rio._engine.requests
+    requests, channel = trio_rio._engine.requests, channel_of(streams[0])
     pool, runner = channel.pool, trio.lowlevel.current_task()._runner
     shared: dict[str, object] = {
         "the channel": channel, "its sends": channel.sends, "its waits": channel.waits, "its fileno": channel.fileno,
@@ -73,6 +73,9 @@ def shared_objects(channel: Any) -> dict[str, object]:
     for number, request in enumerate(pool.requests[:8]):
         shared |= {f"request {number}": request, f"its message ({number})": request.message}
         shared |= {f"its slice ({number})": request.slice} if request.slice is not None else {}
+    for number, stream in enumerate(streams):
+        shared |= {f"stream {number}": stream, f"its socket ({number})": stream.socket}
+    shared |= {f"message {number}": message for number, message in enumerate(messages)}
     if native is not None:
         shared |= {name: getattr(native, name) for name in ("Call", "Turn", "RequestFields", "ChannelFields")}
         shared["the turn"] = channel.turn
@@ -110,10 +113,13 @@ class Counts:
         return grown + [f"{n:+} references to {name}" for name, n in differences.items() if abs(n) > SLACK_REFERENCES]
 
 
-async def check_nothing_grows(traffic: Traffic, channel: Any, count: int) -> None:
-    """The same traffic again, ``count`` times, leaves nothing that the first has not left."""
+async def check_nothing_grows(traffic: Traffic, count: int, *streams: Stream, messages: Sequence[object] = ()) -> None:
+    """The same traffic again, ``count`` times, leaves nothing that the first has not left.
+
+    ``streams`` and ``messages`` are what it uses, so that references to them are counted; one stream at least.
+    """
     await traffic(EVENTS_TO_WARM_UP)
-    shared = shared_objects(channel)
+    shared = shared_objects(streams, messages)
     tracemalloc.start()
     try:
         await traffic(EVENTS_TO_WARM_UP)  # what tracemalloc keeps of what is made anew, beside what it keeps itself
@@ -147,7 +153,7 @@ async def test_a_leak_would_be_seen(leak: Callable[[int], object], seen: str, ki
 
     async with stream_and_peer(kind) as (stream, _):
         with pytest.raises(AssertionError, match=seen):
-            await check_nothing_grows(leave, channel_of(stream), 200)
+            await check_nothing_grows(leave, 200, stream)
 
 
 # ----------------------------------------------------------------------------------------------------------
@@ -223,7 +229,7 @@ async def test_messages(kind: type[Stream]) -> None:
                 await stream.send_all(data)
                 await stream.receive_some(200)
 
-        await check_nothing_grows(exchange, channel_of(first), events(10_000, 1_000_000))
+        await check_nothing_grows(exchange, events(10_000, 1_000_000), first, second, messages=[data])
 
 
 async def test_other_sizes_and_memory(kind: type[Stream]) -> None:
@@ -244,11 +250,12 @@ async def test_other_sizes_and_memory(kind: type[Stream]) -> None:
                 with pytest.raises(TypeError):
                     await first.send_all("text")  # type: ignore[arg-type]
 
-        await check_nothing_grows(exchange, channel_of(first), events(500, 30_000))
+        await check_nothing_grows(exchange, events(500, 30_000), first, second, messages=sent)
 
 
 async def test_cancelled_calls(kind: type[Stream]) -> None:
     """Receives that find nothing, and sends that find no room, each cancelled while it waits."""
+    data = bytes(1000)
     ours, theirs = stdlib_pair()
     with ours.dup() as copy:
         async with stream_and_peer(kind) as (stream, _), stream_on(kind, ours) as full, stream_on(kind, theirs):
@@ -260,16 +267,18 @@ async def test_cancelled_calls(kind: type[Stream]) -> None:
                     with trio.move_on_after(0) as receiving:
                         await stream.receive_some(None if number % 2 else 1)
                     with trio.move_on_after(0) as sending:
-                        await full.send_all(bytes(1000))
+                        await full.send_all(data)
                     assert receiving.cancelled_caught
                     assert sending.cancelled_caught
 
-            await check_nothing_grows(cancel, channel_of(stream), events(1_000, 80_000))
+            await check_nothing_grows(cancel, events(1_000, 80_000), stream, full, messages=[data])
             full.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 async def test_resets(kind: type[Stream]) -> None:
     """Connections that the peer resets while a task receives, and before one sends."""
+
+    data = bytes(100)
 
     async def break_off(count: int) -> None:
         for _ in range(count):
@@ -279,18 +288,20 @@ async def test_resets(kind: type[Stream]) -> None:
                     await wait_all_tasks_blocked()
                     reset(theirs)
                 with pytest.raises(trio.BrokenResourceError):
-                    await stream.send_all(b"x")
+                    await stream.send_all(data)
 
     async def receive_and_fail(stream: Stream) -> None:
         with pytest.raises(trio.BrokenResourceError):
             await stream.receive_some(10)
 
     async with stream_and_peer(kind) as (other, _):
-        await check_nothing_grows(break_off, channel_of(other), events(150, 10_000))
+        await check_nothing_grows(break_off, events(150, 10_000), other, messages=[data])
 
 
 async def test_closes(kind: type[Stream]) -> None:
     """Connections that are opened, used, and closed under a task that waits; and calls on what is closed."""
+
+    data = bytes(100)
 
     async def open_and_close(count: int) -> None:
         for _ in range(count):
@@ -301,7 +312,7 @@ async def test_closes(kind: type[Stream]) -> None:
                     await first.aclose()
                 assert await second.receive_some(1) == b""
                 with pytest.raises(trio.ClosedResourceError):
-                    await first.send_all(b"x")
+                    await first.send_all(data)
                 await second.send_eof()
 
     async def receive_and_fail(stream: Stream) -> None:
@@ -309,21 +320,23 @@ async def test_closes(kind: type[Stream]) -> None:
             await stream.receive_some(10)
 
     async with stream_and_peer(kind) as (other, _):
-        await check_nothing_grows(open_and_close, channel_of(other), events(150, 10_000))
+        await check_nothing_grows(open_and_close, events(150, 10_000), other, messages=[data])
 
 
 async def test_calls_that_are_never_finished(kind: type[Stream]) -> None:
     """Calls that are never awaited, and ones that are closed or thrown into before they begin."""
+    data = bytes(100)
+
     async with stream_and_peer(kind) as (stream, _):
 
         async def leave(count: int) -> None:
             for _ in range(count):
-                calls: list[Any] = [stream.receive_some(1), stream.send_all(b"x")]
+                calls: list[Any] = [stream.receive_some(1), stream.send_all(data)]
                 with pytest.warns(RuntimeWarning, match="was never awaited"):
                     calls.clear()
-                calls = [stream.receive_some(1), stream.send_all(b"x")]
+                calls = [stream.receive_some(1), stream.send_all(data)]
                 calls[0].close()
                 with pytest.raises(KeyError):
                     calls[1].throw(KeyError("thrown"))
 
-        await check_nothing_grows(leave, channel_of(stream), events(300, 20_000))
+        await check_nothing_grows(leave, events(300, 20_000), stream, messages=[data])
