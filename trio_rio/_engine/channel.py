@@ -33,7 +33,7 @@ from ..rio.types import MSG_PART
 from .conflicts import claim_receive, claim_send
 from .copies import is_ordinary
 from .read_ahead import DATAGRAM_BYTES_MAX, ReadAhead
-from .requests import POSTED, WAITED, Request, Step, closed_error, raise_refused
+from .requests import POSTED, SEND_NOW_BYTES_MAX, WAITED, Request, Step, closed_error, raise_refused
 from .send_window import SendWindow
 from .traffic import NO_FD, Traffic
 
@@ -44,9 +44,6 @@ if TYPE_CHECKING:
 # What a send takes of a caller's own memory: a registration, and the system's own send, have less than 4 and 2 GiB. No
 # datagram is so long, so that what is left of one fails as the whole would.
 _REGISTERED_MAX_BYTES = 1 << 30
-
-# A longer send fills the socket, and its rest has to wait.
-_SEND_NOW_BYTES_MAX = 65536
 
 
 @attrs.define(eq=False)
@@ -207,7 +204,7 @@ class Channel(Traffic):
         if (
             send is None
             or self.pool.woken > 1
-            or len(data) > _SEND_NOW_BYTES_MAX
+            or len(data) > SEND_NOW_BYTES_MAX
             or self.sends
             or self.write_key in self.waits
             or not self.is_direct

@@ -17,8 +17,20 @@ from trio.lowlevel import enable_ki_protection
 from .._errors import RioInternalError
 from .._trio import GLOBAL_RUN_CONTEXT, SHIELDED_CHECKPOINT
 from ..rio.errors import status_from_errno
+from ..rio.types import MSG_PART, RIO_MSG_DEFER
 from .fields import native
-from .requests import DONE, FREE, WAITED, raise_aborted
+from .requests import (
+    CONTEXT_MASK,
+    DONE,
+    FREE,
+    GENERATION,
+    SEND_NOW_BYTES_MAX,
+    SLOT_MASK,
+    TRANSITIONS,
+    WAITED,
+    Step,
+    raise_aborted,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,10 +80,17 @@ if native is not None:
     native.setup(
         run_context=GLOBAL_RUN_CONTEXT,
         shielded_checkpoint=SHIELDED_CHECKPOINT,
-        free_state=FREE,
-        waited_state=WAITED,
-        done_state=DONE,
+        # C takes three steps of the table, and knows the states that they lead to from here alone.
+        waited_state=TRANSITIONS[FREE][Step.POST_AND_WAIT],
+        done_state=TRANSITIONS[WAITED][Step.COMPLETE],
+        free_state=TRANSITIONS[DONE][Step.TAKE],
         raise_aborted=raise_aborted,
         status_from_errno=status_from_errno,
         internal_error=RioInternalError,
+        defer_flag=RIO_MSG_DEFER,
+        part_flag=MSG_PART,
+        slot_mask=SLOT_MASK,
+        generation=GENERATION,
+        context_mask=CONTEXT_MASK,
+        send_now_bytes_max=SEND_NOW_BYTES_MAX,
     )

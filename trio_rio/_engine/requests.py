@@ -104,9 +104,10 @@ ACTION_ON_COMPLETE: tuple[Action | None, ...] = (
 # keep it below 2**63.
 SLOT_MASK = 0xFFFF_FFFF
 GENERATION = 1 << 32
+CONTEXT_MASK = (1 << 63) - 1
 
-
-_CONTEXT_MASK = (1 << 63) - 1
+# A longer send fills the socket, and its rest has to wait: no send that is tried at once is longer.
+SEND_NOW_BYTES_MAX = 65536
 
 
 def raise_aborted() -> NoReturn:
@@ -324,7 +325,7 @@ class RequestPool:
                 self.bytes_being_filled -= 1
         request.state = FREE
         request.raise_cancel = raise_aborted
-        request.context = (request.context + GENERATION) & _CONTEXT_MASK
+        request.context = (request.context + GENERATION) & CONTEXT_MASK
         request.channel = request.task = None
         request.home.append(request)
 

@@ -25,10 +25,6 @@
 
 #include "table.h"
 
-/* Flags of a post, as in rio/types.py. */
-#define MSG_DEFER 2
-#define MSG_PART 16
-
 /* ---- module.c: names and objects of Python, given by setup() when the package is imported ---- */
 
 #define NAMES(X)                                                                                                       \
@@ -40,7 +36,7 @@ struct names { NAMES(X) };
 #undef X
 extern struct names names;
 
-/* What Python gives to setup(), by these names. */
+/* What Python gives to setup(), by these names. The states are those that the table of requests.py leads to. */
 #define GIVEN(X)                                                                                                       \
     X(run_context) X(shielded_checkpoint) X(free_state) X(waited_state) X(done_state) X(raise_aborted)                 \
     X(end_receive_some) X(end_send_all) X(end_recv) X(end_send) X(status_from_errno) X(internal_error)                 \
@@ -49,6 +45,13 @@ extern struct names names;
 struct given { GIVEN(X) };
 #undef X
 extern struct given given;
+
+/* Numbers of Python: flags of a post, what a request context is made of, and how much is sent at once. */
+#define NUMBERS(X) X(defer_flag) X(part_flag) X(slot_mask) X(generation) X(context_mask) X(send_now_bytes_max)
+#define X(name) uint64_t name;
+struct numbers { NUMBERS(X) };
+#undef X
+extern struct numbers numbers;
 
 /* A new reference in place of the one that is there. */
 static inline void put(PyObject **field, PyObject *value) {

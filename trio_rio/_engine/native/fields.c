@@ -109,7 +109,7 @@ bool request_finish(struct request *request) {
     }
     put(&request->state, given.free_state);
     put(&request->raise_cancel, given.raise_aborted);
-    request->context = (request->context + (1ULL << 32)) & INT64_MAX;
+    request->context = (request->context + numbers.generation) & numbers.context_mask;
     put(&request->channel, Py_None);
     put(&request->task, Py_None);
     return PyList_Append(request->home, (PyObject *)request) == 0;

@@ -3,6 +3,7 @@
 
 struct names names;
 struct given given;
+struct numbers numbers;
 
 /* setup(**objects): what is needed of Trio and of the package, in as many calls as it takes. */
 static PyObject *setup(PyObject *module, PyObject *args, PyObject *keywords) {
@@ -17,6 +18,13 @@ static PyObject *setup(PyObject *module, PyObject *args, PyObject *keywords) {
         put(&given.name, object);
     GIVEN(X)
 #undef X
+#define X(name)                                                                                                        \
+    if ((object = PyDict_GetItemString(keywords, #name)))                                                              \
+        numbers.name = PyLong_AsUnsignedLongLong(object);
+    NUMBERS(X)
+#undef X
+    if (PyErr_Occurred())
+        return NULL;
     methods_set_texts();
     Py_RETURN_NONE;
 }

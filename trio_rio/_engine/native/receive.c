@@ -30,11 +30,11 @@ static struct request *post(struct channel *channel, PyObject *task, Py_ssize_t 
     uint32_t length = size < request->room ? (uint32_t)size : request->room;
     put(&request->channel, (PyObject *)channel);
     put(&request->task, task);
-    put(&request->state, given.waited_state); /* TRANSITIONS[FREE][POST_AND_WAIT] */
+    put(&request->state, given.waited_state);
     request->is_receive = 1;
     request->length = length;
     if (!turn->table->receive(turn->provider, channel->queue, request->buffer_id, request->offset, length,
-                              MSG_DEFER, request->context)) {
+                              (uint32_t)numbers.defer_flag, request->context)) {
         put(&channel->reader, (PyObject *)request);
         return request;
     }

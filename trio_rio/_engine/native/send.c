@@ -5,8 +5,6 @@
  */
 #include "engine.h"
 
-#define SEND_NOW_BYTES_MAX 65536 /* as in channel.py */
-
 /* The rest of the data, which the socket did not take. */
 static PySendResult send_rest(struct call *call, Py_ssize_t sent, PyObject **result) {
     PyObject *count = PyLong_FromSsize_t(sent);
@@ -79,10 +77,10 @@ static struct request *post(const struct call *call, struct channel *channel, Py
     if (!request)
         return NULL;
     if (data->len <= request->room) {
-        uint32_t flags = call->kind == SEND ? MSG_DEFER | MSG_PART : MSG_DEFER;
+        uint32_t flags = (uint32_t)(numbers.defer_flag | (call->kind == SEND ? numbers.part_flag : 0));
         put(&request->channel, (PyObject *)channel);
         put(&request->task, task);
-        put(&request->state, given.waited_state); /* TRANSITIONS[FREE][POST_AND_WAIT] */
+        put(&request->state, given.waited_state);
         request->is_receive = 0;
         request->length = data->len;
         memcpy(request->data, data->buf, (size_t)data->len);
@@ -103,7 +101,7 @@ static struct request *post(const struct call *call, struct channel *channel, Py
 /* What goes at once, when a task is alone; 0: post it. */
 static Py_ssize_t send_now(struct channel *channel, PyObject *task, const Py_buffer *data) {
     struct turn *turn = channel->turn;
-    if (!turn->table->send_now || turn->woken > 1 || data->len > SEND_NOW_BYTES_MAX)
+    if (!turn->table->send_now || turn->woken > 1 || (uint64_t)data->len > numbers.send_now_bytes_max)
         return 0;
     if (call_enter_cancel_point(task)) {
         PyErr_Clear();

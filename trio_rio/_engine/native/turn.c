@@ -8,7 +8,6 @@
  */
 #include "engine.h"
 
-#define SLOT(context) ((uint32_t)(context))
 #define ROOM_MAX 65536u
 
 PyTypeObject *turn_type;
@@ -105,7 +104,8 @@ static bool set_status(struct request *request, int number) {
 }
 
 static int hand_out(struct turn *turn, const rio_table_result *result, PyObject *collector, PyObject *woken) {
-    PyObject *found = PyList_GetItem(turn->requests, SLOT(result->request_context)); /* borrowed */
+    Py_ssize_t slot = (Py_ssize_t)(result->request_context & numbers.slot_mask);
+    PyObject *found = PyList_GetItem(turn->requests, slot); /* borrowed */
     struct request *request = (struct request *)found;
     if (!found || request->context != result->request_context) {
         PyErr_Format(given.internal_error, "a result came for request context %llx, which is not in use",
