@@ -85,6 +85,20 @@ def test_opponents_stand_in_the_same_rounds() -> None:
     assert streams == ["trio", *ours, "uvloop_streams", "uvloop_protocol", "c_epoll"]
 
 
+def test_each_way_to_accept_is_measured() -> None:
+    """Trio's own server on both backends, trio_rio's, and Trio's on a RioListener stand in the same rounds."""
+    accepting = [name for name, known in load_opponents().items() if "accept" in known.workloads]
+    ours = ["trio_rio", "rio_stream", "rio_listener", "rio_stream_task"]
+    assert accepting == ["trio", *ours, "uvloop_streams", "uvloop_protocol", "c_epoll"]
+
+
+def test_datagrams_are_measured_one_by_one_and_in_batches() -> None:
+    """Through trio.socket on both backends, and through a channel, for one peer and for many."""
+    echoing = [name for name, known in load_opponents().items() if "udp_echo" in known.workloads]
+    assert {"trio", "trio_rio", "rio_datagrams", "rio_datagrams_batch"} <= set(echoing)
+    assert [shape.connections for shape in WORKLOADS["udp_echo"].shapes] == [1, 64]
+
+
 def test_uvloop_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """An opponent on uvloop that cannot run says which package to install."""
     monkeypatch.setitem(sys.modules, "uvloop", None)

@@ -69,7 +69,7 @@ WORKLOADS = _index(
         "udp_echo",
         "UDP: receive a datagram, send it back to where it came from",
         "message",
-        (Shape(64, 64),),
+        (Shape(1, 64), Shape(64, 64)),
         (Shape(64, 64),),
     ),
     Workload(
