@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
+from trio.lowlevel import enable_ki_protection
 
 from .._trio import GLOBAL_RUN_CONTEXT, NO_TASK, enter_cancel_point, spawn_uncounted
 from ..rio import RIO_MSG_DEFER, Status
@@ -142,6 +143,7 @@ class Channel(Traffic):
         self.reader = request
         return request
 
+    @enable_ki_protection  # the engine in C calls it with nothing but the caller's frame below
     def take_bytes(self, request: Request) -> bytes:
         """Return the bytes that a receive brought, and give its memory back.
 

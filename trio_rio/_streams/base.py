@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import trio
 from trio.abc import HalfCloseableStream
+from trio.lowlevel import enable_ki_protection
 
 from .._engine.fields import StreamFields
 from .._sockets.socket import RioSocket
@@ -64,6 +65,7 @@ class StreamOnSocket(StreamFields, HalfCloseableStream):
                     count = await channel.send_in_window(channel.window, rest, None)
                 sent += await self.socket.send(rest) if count is None else count
 
+    @enable_ki_protection
     async def _send_rest_of(self, data: bytes, sent: int) -> None:
         """As :meth:`_send_rest`, for a call that has begun in C, and ends here."""
         try:
