@@ -52,7 +52,9 @@ def portable(session: nox.Session) -> None:
 def engine_in_python(session: nox.Session) -> None:
     """What streams and sockets promise, with the engine in Python; wants io_uring."""
     session.install("-e", ".[test]")
-    which = "stream or contracts or nothing or engine_in_c or send_now or first_calls or as_stock or run_sockets"
+    which = (
+        "stream or contracts or nothing or engines or engine_in_c or send_now or first_calls or as_stock or run_sockets"
+    )
     environment = {"TRIO_RIO_ENGINE": "python", "TRIO_RIO_PROVIDER": "uring"}
     session.run("python", "-m", "pytest", *BRIEF, "tests/engine", "-k", which, *session.posargs, env=environment)
 

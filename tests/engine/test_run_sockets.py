@@ -181,6 +181,7 @@ import os, random, signal, sys, threading, time
 import trio, trio_rio, trio_rio.testing
 
 seed, cancellation = int(sys.argv[1]), sys.argv[2]
+streams = {"trio": trio, "trio_rio": trio_rio}[sys.argv[4]]
 config = trio_rio.RioConfig(cancellation=cancellation, linger_seconds=0.1)
 random = random.Random(seed)
 
@@ -192,10 +193,10 @@ async def ping(client, server):
 
 async def main():
     global is_running
-    listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
+    listener = (await streams.open_tcp_listeners(0, host="127.0.0.1"))[0]
     async with listener, trio.open_nursery() as nursery:
         for _ in range(5):
-            client = await trio.open_tcp_stream("127.0.0.1", listener.socket.getsockname()[1])
+            client = await streams.open_tcp_stream("127.0.0.1", listener.socket.getsockname()[1])
             nursery.start_soon(ping, client, await listener.accept())
         is_running = True
         await trio.sleep_forever()
@@ -229,10 +230,11 @@ print("done")
 
 @needs_signals
 @pytest.mark.timeout(120)
+@pytest.mark.parametrize("streams", ["trio", "trio_rio"])
 @pytest.mark.parametrize("cancellation", ["request", "detach"])
-def test_interrupts_at_random_ticks(cancellation: str, rio_provider: str) -> None:
-    """SIGINT at any moment ends the run with KeyboardInterrupt, and the ledger balances."""
-    with started(INTERRUPTED, "7", cancellation, str(scaled(20, 500)), provider=rio_provider) as process:
+def test_interrupts_at_random_ticks(cancellation: str, streams: str, rio_provider: str) -> None:
+    """SIGINT at any moment ends the run with KeyboardInterrupt, and the ledger balances, with streams of each kind."""
+    with started(INTERRUPTED, "7", cancellation, str(scaled(20, 500)), streams, provider=rio_provider) as process:
         output, errors = process.communicate(timeout=100)
     lines = [line for line in errors.splitlines() if "ResourceWarning" not in line]
     assert process.returncode == 0, "\n".join(lines[-30:])
