@@ -159,6 +159,23 @@ async def test_a_traceback_names_the_call_that_fails_at_once(engine: str, name: 
         assert f"in {name}\n" in lines_of(caught.value)
 
 
+@each_call
+async def test_the_stack_of_a_task_that_waits(engine: str, name: str) -> None:
+    """It ends where the task awaits the call, or inside the coroutine that does it; but not at something else."""
+    async with stream_and_peer(is_full=is_send(name)) as (stream, _), trio.open_nursery() as nursery:
+
+        async def wait() -> None:
+            await CALLS[name](stream)()
+
+        nursery.start_soon(wait)
+        await wait_all_tasks_blocked()
+        (task,) = nursery.child_tasks
+        frames = [frame.f_code.co_name for frame, _ in task.iter_await_frames()]
+        nursery.cancel_scope.cancel()
+    assert frames[0] == "wait"
+    assert frames[1:2] == ([] if engine == "native" else [name])
+
+
 # ----------------------------------------------------------------------------------------------------------
 # Interrupts
 # ----------------------------------------------------------------------------------------------------------

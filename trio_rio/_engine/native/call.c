@@ -304,10 +304,27 @@ static PyMethodDef call_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+/* What a task awaits is told by these (Task.iter_await_frames() of Trio). A call that is done here has no frame, and
+ * then not the attribute; one that is done by a coroutine shows the coroutine's. */
+static PyObject *call_inside(PyObject *self, void *name) {
+    struct call *call = (struct call *)self;
+    if (call->state == PYTHON)
+        return PyObject_GetAttrString(call->coroutine, name);
+    PyErr_Format(PyExc_AttributeError, "this call has no %s: C does it", (const char *)name);
+    return NULL;
+}
+
+static PyGetSetDef call_attributes[] = {
+    {"cr_frame", call_inside, NULL, NULL, "cr_frame"},
+    {"cr_await", call_inside, NULL, NULL, "cr_await"},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
 static PyType_Slot call_slots[] = {
     {Py_am_await, (void *)call_self},      {Py_am_send, (void *)call_am_send}, {Py_tp_iter, (void *)call_self},
     {Py_tp_iternext, (void *)call_iternext}, {Py_tp_methods, call_methods},    {Py_tp_traverse, (void *)call_traverse},
-    {Py_tp_clear, (void *)call_clear},     {Py_tp_dealloc, (void *)call_dealloc}, {0, NULL},
+    {Py_tp_clear, (void *)call_clear},     {Py_tp_dealloc, (void *)call_dealloc}, {Py_tp_getset, call_attributes},
+    {0, NULL},
 };
 static PyType_Spec call_spec = {"trio_rio._engine._native.Call", sizeof(struct call), 0,
                                 Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
