@@ -230,7 +230,7 @@ def first_calls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     See :mod:`trio_rio._sockets.own_way`.
     """
     if request.node.get_closest_marker("first_calls") is None:
-        monkeypatch.setattr(trio_rio._sockets.socket.RioSocket, "_calls_left", 0)
+        monkeypatch.setattr(trio_rio._sockets.socket.RioSocket, "_first_calls", 0)
 
 
 @pytest.fixture(autouse=True)

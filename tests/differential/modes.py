@@ -49,7 +49,7 @@ class Mode:
     def play(self, programs: Sequence[Program], cushion: float) -> list[Trace]:
         """The traces of programs in one run of this mode."""
         config = trio_rio.RioConfig(provider=self.provider, **OPTIONS[self.options])
-        with mock.patch.object(RioSocket, "_calls_left", CALLS_WITHOUT_CHANNEL.get(self.options, 0)):
+        with mock.patch.object(RioSocket, "_first_calls", CALLS_WITHOUT_CHANNEL.get(self.options, 0)):
             return trio_rio.run(play_all, programs, trio_rio.RioStream, cushion, config=config)
 
 

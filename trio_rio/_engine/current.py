@@ -12,14 +12,6 @@ def current_engine() -> Engine | None:
     return getattr(getattr(current_runner(), "io_manager", None), "engine", None)
 
 
-def engine_to_use() -> Engine | None:
-    """As :func:`current_engine`; RioError in a forked child, whose parent's it is."""
-    engine = current_engine()
-    if engine is not None:
-        engine.check_process()
-    return engine
-
-
 def engine_of_run() -> Engine:
     """As :func:`current_engine`; RioError in place of ``None``."""
     engine = current_engine()

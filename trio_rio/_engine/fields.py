@@ -78,3 +78,5 @@ else:
 
         __slots__ = ()
         _channel = None
+        _calls_left = 0
+        _turn = None

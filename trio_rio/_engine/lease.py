@@ -250,7 +250,8 @@ class LeaseBook:
 
     def end_those_of(self, holder: object) -> None:
         """End the leases of a holder that was closed: their views are unusable from now on."""
-        for lease in _alive(self.live.get(id(holder), {})):
+        held = self.live.get(id(holder))
+        for lease in _alive(held) if held else ():
             lease.revoke("close")
 
     def take_back(self, part: _Part) -> bool:

@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import socket
 import weakref
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Container
 
 
 class Account(NamedTuple):
@@ -116,6 +119,11 @@ class PacketHandlers:
             return next((owner for owner in self.owners() if owner.sock is sock), None)
         owner = self._by_fd.get(fd)
         return owner if owner is not None and owner.sock is sock else None
+
+    def owned_numbers(self) -> Container[int]:
+        """The numbers of these sockets, now and later; of some that have gone, too."""
+        owners: Any = self._by_fd
+        return owners.data  # type: ignore[no-any-return]
 
     def notify_closing(self, fd: int) -> None:
         """The socket with this number is about to be closed: see :meth:`QueueOwner.close`."""

@@ -94,6 +94,7 @@ class UringIOManager:
         self.engine.start_notifier = start_notifier
         channels: Any = self.engine.channels
         self._channels: Container[int] = channels.data  # some may have gone; but a look costs a tenth
+        self._owned = self.engine.packet_handlers.owned_numbers()
         self._collectors = self.engine.collectors
         self._serve_packet = self.engine.packet_handlers.serve
         self._is_polling = self._collectors.is_polling
@@ -239,10 +240,10 @@ class UringIOManager:
         number = number_to_close(fd)
         if number is None:
             return
-        self.engine.notify_closing(number)
+        if number in self._channels or number in self._owned:
+            self.engine.notify_closing(number)
         for key in (number << 1, number << 1 | 1):
-            task = self._end_wait(key)
-            if task is not None:
+            if key in self.waits and (task := self._end_wait(key)) is not None:
                 error = trio.ClosedResourceError("another task closed this fd")
                 reschedule(task, outcome.Error(error))
         self._lib.rio_flush(self._core, 1)

@@ -8,9 +8,9 @@ nor raw sockets.
 Consequence. The class must adopt the very stdlib socket that it is given, must do without RIO at any moment,
 and must not mind being used outside of a run.
 
-Decision. A subclass that overrides what RIO serves and inherits the rest. A socket gets its channel at the first
-receive or send inside a run that has an engine; each call decides anew whether the channel can serve it.
-"""
+Decision. A subclass of Trio's (:mod:`.base`) that overrides what RIO serves and inherits the rest. A socket gets its
+channel at the first receive or send inside a run that has an engine; each call decides anew whether the channel can
+serve it."""
 
 from __future__ import annotations
 
@@ -24,15 +24,17 @@ from trio.lowlevel import checkpoint, enable_ki_protection, wait_readable, wait_
 
 from .. import _trio
 from .._engine.copies import is_ordinary
-from .._engine.current import current_engine, engine_to_use
+from .._engine.current import current_engine
 from .._engine.fields import SocketFields
 from .._engine.in_c import begin_in_c
 from .._engine.taking import receive_bulk, receive_on_demand, send_one_by_one, take_datagram, take_into
 from .._trio import async_yield, enter_cancel_point
-from ..rio.checks import can_serve, raw_family, raw_type
+from ..rio.checks import raw_family, raw_type
+from .accept import accept_now
 from .arguments import flat_data, room_in, size_of, views_of
+from .base import SocketOfRun
 from .destinations import Destinations
-from .own_way import CALLS_WITHOUT_CHANNEL, own_way
+from .own_way import CALLS_WITHOUT_CHANNEL, accept_when_ready, own_way, recv_when_ready
 from .receive_flags import ELSEWHERE, as_of_recvmsg, receive_ahead, receive_elsewhere, refuse_ancillary_data
 from .sole import is_sole, refuse_to_share
 
@@ -46,37 +48,24 @@ if TYPE_CHECKING:
     from .._engine.read_ahead import ReadAhead
     from .._engine.requests import Request
 
-
-def _may_serve() -> bool:
-    return (engine := current_engine()) is None or engine.serves_sockets
-
-
-class SocketOfRun(_trio.StockSocketType):
-    """What Trio makes while trio_rio is in place: a RioSocket if RIO can serve it, else a socket that is as Trio's own.
-
-    Programs call ``isinstance`` with the class that is bound, so both are instances of this one.
-    """
-
-    def __new__(cls, sock: socket.socket) -> Any:
-        is_ours = cls is SocketOfRun and (type(sock) is not socket.socket or (can_serve(sock) and _may_serve()))
-        return super().__new__(RioSocket if is_ours else cls)
-
-    def __init__(self, sock: socket.socket) -> None:
-        if type(sock) is not socket.socket:
-            raise TypeError(f"expected object of type 'socket.socket', not '{type(sock).__name__}'")
-        # Trio's own would look for the class in a module that SocketModule may replace.
-        self._sock = sock
-        sock.setblocking(False)
-        self._did_shutdown_SHUT_WR = False
+__all__ = ["RioSocket", "SocketOfRun"]
 
 
 class RioSocket(SocketFields, SocketOfRun):
     """A Trio socket whose receives and sends are RIO requests wherever they can be."""
 
     _channel: Channel | None
+    _calls_left: int  # that go Trio's own way before there is a channel
+    _turn: Any  # the engine in C, if that serves the run which made it
     _destinations: Destinations | None = None
     _is_shared: bool = False  # with another socket, by dup()
-    _calls_left: int = CALLS_WITHOUT_CHANNEL  # of a stream, that go Trio's own way
+    _first_calls = CALLS_WITHOUT_CHANNEL
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock)
+        engine = current_engine()
+        if engine is not None and engine.attaches_late and raw_type(sock) == socket.SOCK_STREAM:
+            self._calls_left, self._turn = self._first_calls, engine.turn
 
     # -- the channel -----------------------------------------------------------------------------------------
 
@@ -93,7 +82,7 @@ class RioSocket(SocketFields, SocketOfRun):
                 return None if channel.is_closed or self._sock.fileno() != channel.fd else channel
             channel = self._channel = None  # one of an earlier run would count as another holder
         engine.check_process()
-        if engine.attaches_late and self._calls_left and raw_type(self._sock) == socket.SOCK_STREAM:
+        if self._calls_left:
             return None
         if engine.provider.holds_files and not is_sole(self):
             return None
@@ -115,15 +104,19 @@ class RioSocket(SocketFields, SocketOfRun):
                 return None
         return channel
 
+    def _is_first_call(self) -> bool:
+        """Whether a call goes Trio's own way because there were few, or there can be no channel; one less is left."""
+        if self._calls_left:
+            self._calls_left -= 1
+            return True
+        return self._attach() is None
+
     @enable_ki_protection
     async def accept(self) -> tuple[Any, Any]:
         """See :meth:`socket.socket.accept`. A checkpoint; cancelling it loses no connection."""
-        engine = engine_to_use()
-        sock, address = await own_way(wait_readable, self._sock, socket.socket.accept)
-        accepted = trio.socket.from_stdlib_socket(sock)
-        if engine is not None and isinstance(accepted, RioSocket):
-            engine.own_sockets.adopt_accepted(self._sock, sock)
-        return accepted, address
+        return await own_way(wait_readable, self._sock, self._accept_now)
+
+    _accept_now = enable_ki_protection(accept_now)
 
     @enable_ki_protection
     async def connect(self, address: Any) -> None:
@@ -149,8 +142,7 @@ class RioSocket(SocketFields, SocketOfRun):
                 if woken is not request or request.status:
                     woken.unwrap()
                 return channel.take_bytes(request)
-        if channel is None and not flags and self._attach() is None:
-            self._calls_left = max(0, self._calls_left - 1)
+        if channel is None and not flags and self._is_first_call():
             return await own_way(wait_readable, self._sock, socket.socket.recv, bufsize)
         return await self._recv_otherwise(bufsize, flags)
 
@@ -199,7 +191,7 @@ class RioSocket(SocketFields, SocketOfRun):
             return request
         if request is not None:
             return take_datagram(request.channel, request)  # type: ignore[arg-type]
-        return await super().recvfrom(bufsize, flags)
+        return await SocketOfRun.recvfrom(self, bufsize, flags)
 
     @enable_ki_protection
     async def recvfrom_into(self, /, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> tuple[int, Any]:
@@ -318,8 +310,7 @@ class RioSocket(SocketFields, SocketOfRun):
                     if woken is not request or request.status:
                         woken.unwrap()
                     return channel.take_sent(request)
-        if channel is None and not flags and self._attach() is None:
-            self._calls_left = max(0, self._calls_left - 1)
+        if channel is None and not flags and self._is_first_call():
             return await own_way(wait_writable, self._sock, socket.socket.send, data)
         return await self._send_otherwise(data, flags)
 
@@ -381,7 +372,7 @@ class RioSocket(SocketFields, SocketOfRun):
                     if sent is not None:
                         return sent
         await self._let_window_pass()
-        return await super().sendto(*args)
+        return await SocketOfRun.sendto(self, *args)
 
     @enable_ki_protection
     async def sendmsg(self, *args: Any) -> int:
@@ -417,7 +408,8 @@ class RioSocket(SocketFields, SocketOfRun):
     @enable_ki_protection
     def close(self) -> None:
         """Close at once; tasks that wait get ClosedResourceError. Sends in flight (of a window) go out first."""
-        if _trio.current_runner() is not None:  # or Trio's own refuses to close an open one
+        may_have_requests = self._channel is not None or not self._is_stream()
+        if may_have_requests and _trio.current_runner() is not None:  # or Trio's own refuses to close an open one
             self._end_channel()
         super().close()
 
@@ -491,7 +483,15 @@ class RioSocket(SocketFields, SocketOfRun):
         super().__exit__(exc_type, exc_value, traceback)
 
 
-begin_in_c(RioSocket, "recv", "send")
+async def _recvfrom_when_ready(trio_socket: RioSocket, _: socket.socket, bufsize: int) -> tuple[bytes, Any]:
+    return await trio_socket._recvfrom_otherwise(bufsize, 0)
+
+
+SocketOfRun.served = RioSocket
+
+begin_in_c(
+    RioSocket, recv=recv_when_ready, send=None, accept=accept_when_ready, recvfrom=_recvfrom_when_ready, sendto=None
+)
 
 # A method that this platform's sockets lack must not seem to exist.
 for _name in ("recvmsg", "recvmsg_into", "sendmsg", "share"):

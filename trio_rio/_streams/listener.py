@@ -15,7 +15,7 @@ from typing import final
 import trio
 from trio.abc import Listener
 
-from .._engine.current import current_engine
+from .._sockets.accept import accept_now
 from .._trio import stdlib_socket_of
 from .stream import RioStream, rio_stream_from, rio_stream_on, set_stream_options
 
@@ -75,12 +75,9 @@ class RioListener(Listener[RioStream]):
         """Take a connection that waits. ``None``: there is none, or it cannot be had, as :meth:`accept` tells."""
         listening = stdlib_socket_of(self.socket)
         try:
-            accepted = trio.socket.from_stdlib_socket(listening.accept()[0])
+            accepted, _ = accept_now(self.socket, listening)
         except OSError:
             return None
-        engine = current_engine()
-        if engine is not None:
-            engine.own_sockets.adopt_accepted(listening, stdlib_socket_of(accepted))
         if self._inherits is None:
             option = trio.socket.IPPROTO_TCP, trio.socket.TCP_NODELAY
             self._inherits = accepted.getsockopt(*option) == self.socket.getsockopt(*option)

@@ -27,6 +27,7 @@ from .._engine.in_c import begin_in_c
 from .._engine.lease import place_of_caller
 from .._engine.lease_block import leases_of_run
 from .._engine.taking import receive_bulk
+from .._sockets.own_way import recv_when_ready
 from .._trio import SHIELDED_CHECKPOINT, async_yield
 from .base import StreamOnSocket, raise_translated
 from .lease import ReceiveLease, SendLease
@@ -317,7 +318,14 @@ class RioStream(StreamOnSocket):
         return self.socket.getsockopt(level, option, buffersize)
 
 
-begin_in_c(RioStream, "receive_some", "send_all", raise_for=raise_translated)
+async def _receive_when_ready(_: RioStream, sock: stdlib_socket.socket, max_bytes: int | None) -> bytes:
+    try:
+        return await recv_when_ready(None, sock, _RECEIVE_SIZE_BYTES if max_bytes is None else max_bytes)
+    except OSError as error:
+        raise_translated(error)
+
+
+begin_in_c(RioStream, raise_translated, receive_some=_receive_when_ready, send_all=None)
 
 # httpcore, for one, asks for the class before it uses the socket.
 trio.SocketStream.register(RioStream)

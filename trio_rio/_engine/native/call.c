@@ -9,7 +9,7 @@
  *
  *             first step             woken
  *     FRESH ──────┬────▶ WAITING ──────────────▶ OVER
- *                 ├────▶ PASSING ──────────────▶ OVER
+ *                 ├────▶ PASSING, FAILING ─────▶ OVER
  *                 └────▶ PYTHON ◀─── what is left of it
  */
 #include "engine.h"
@@ -25,6 +25,7 @@ PyObject *call_new(struct owner *owner, enum kind kind, PyObject *argument) {
     call->owner = owner;
     call->argument = argument;
     call->coroutine = NULL;
+    call->value = NULL;
     call->request = NULL;
     call->sent = 0;
     call->kind = (uint8_t)kind;
@@ -39,13 +40,14 @@ static int call_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(call->owner);
     Py_VISIT(call->argument);
     Py_VISIT(call->coroutine);
+    Py_VISIT(call->value);
     Py_VISIT(call->request);
     return 0;
 }
 
 /* Whatever way it ends: the stream may send again. */
 static void end(struct call *call) {
-    if (call->kind == SEND_ALL && (call->state == WAITING || call->state == PASSING))
+    if (call->kind == SEND_ALL && (call->state == WAITING || call->state == PASSING || call->state == FAILING))
         ((struct stream *)call->owner)->is_sending = 0;
     call->state = OVER;
 }
@@ -57,6 +59,7 @@ static int call_clear(PyObject *self) {
     Py_CLEAR(call->owner);
     Py_CLEAR(call->argument);
     Py_CLEAR(call->coroutine);
+    Py_CLEAR(call->value);
     Py_CLEAR(call->request);
     return 0;
 }
@@ -65,7 +68,8 @@ static void complain(struct call *call) {
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
     static const char *const methods_of[] = {"RioStream.receive_some", "RioStream.send_all", "RioSocket.recv",
-                                             "RioSocket.send"};
+                                             "RioSocket.send", "RioSocket.accept", "RioSocket.recvfrom",
+                                             "RioSocket.sendto"};
     const char *name = methods_of[call->kind];
     if (PyErr_WarnFormat(PyExc_RuntimeWarning, 1, "coroutine '%s' was never awaited", name) < 0)
         PyErr_WriteUnraisable((PyObject *)call->owner);
@@ -176,32 +180,55 @@ PySendResult call_go_on(struct call *call, PyObject *coroutine, PyObject **resul
 }
 
 PySendResult call_in_python(struct call *call, PyObject **result) {
-    PyObject *in_python[] = {names._receive_some, names._send_all, names._recv, names._send};
-    PyObject *owner = (PyObject *)call->owner;
-    return call_go_on(call, PyObject_CallMethodObjArgs(owner, in_python[call->kind], call->argument, NULL), result);
+    PyObject *in_python[] = {names._receive_some, names._send_all, names._recv,  names._send,
+                             names._accept,       names._recvfrom, names._sendto};
+    PyObject *name = in_python[call->kind], *owner = (PyObject *)call->owner, *coroutine;
+    if (call->kind == ACCEPT)
+        coroutine = PyObject_CallMethodObjArgs(owner, name, NULL);
+    else if (call->kind == SENDTO)
+        coroutine = PyObject_CallMethodObjArgs(owner, name, PyTuple_GetItem(call->argument, 0),
+                                               PyTuple_GetItem(call->argument, 1), NULL);
+    else
+        coroutine = PyObject_CallMethodObjArgs(owner, name, call->argument, NULL);
+    return call_go_on(call, coroutine, result);
 }
 
 /* Trio resumes with the request itself, or with an outcome if the socket was closed. */
 bool call_ended_well(struct call *call, PyObject *woken) {
-    PyObject *ends[] = {given.end_receive_some, given.end_send_all, given.end_recv, given.end_send};
-    if (woken == (PyObject *)call->request && !call->request->status)
+    PyObject *ends[] = {given.end_receive_some, given.end_send_all, given.end_recv,  given.end_send,
+                        given.end_accept,       given.end_recvfrom, given.end_sendto};
+    if (call->request && woken == (PyObject *)call->request && !call->request->status)
         return true;
     PyObject *told = PyObject_CallFunctionObjArgs(ends[call->kind], woken, NULL);
     Py_XDECREF(told);
     return told != NULL;
 }
 
+static PySendResult refuse(PyObject *type, const char *why) {
+    PyErr_SetString(type, why);
+    return PYGEN_ERROR;
+}
+
 static PySendResult begin(struct call *call, PyObject **result) {
+    bool is_of_stream = call->kind == RECEIVE_SOME || call->kind == SEND_ALL;
+    if (call->kind >= ACCEPT || own_way_socket(call->owner, is_of_stream))
+        return own_way_begin(call, result);
     return is_receive(call->kind) ? receive_begin(call, result) : send_begin(call, result);
+}
+
+/* After the checkpoint: what there is to tell. */
+static PySendResult pass(struct call *call, PyObject **result) {
+    if (call->state == FAILING)
+        return call_ended_well(call, call->value) ? refuse(PyExc_SystemError, "a failure was lost") : PYGEN_ERROR;
+    if (!call->value)
+        return send_return(call, call->sent, result);
+    *result = call->value;
+    call->value = NULL;
+    return PYGEN_RETURN;
 }
 
 static PySendResult wake(struct call *call, PyObject *woken, PyObject **result) {
     return is_receive(call->kind) ? receive_end(call, woken, result) : send_end(call, woken, result);
-}
-
-static PySendResult refuse(PyObject *type, const char *why) {
-    PyErr_SetString(type, why);
-    return PYGEN_ERROR;
 }
 
 static PySendResult step(struct call *call, PyObject *value, PyObject **result) {
@@ -216,8 +243,9 @@ static PySendResult step(struct call *call, PyObject *value, PyObject **result) 
     case WAITING:
         outcome = wake(call, value, result);
         break;
-    case PASSING: /* only sends, of all that they had, or of a part that is told */
-        outcome = send_return(call, call->sent, result);
+    case PASSING:
+    case FAILING:
+        outcome = pass(call, result);
         break;
     case PYTHON:
         outcome = PyIter_Send(call->coroutine, value, result);

@@ -29,8 +29,9 @@
 
 #define NAMES(X)                                                                                                       \
     X(task) X(_runner) X(_cancel_points) X(_cancel_status) X(effectively_cancelled) X(main_task) X(ki_pending)         \
-    X(_did_shutdown_SHUT_WR) X(_receive_some) X(_send_all) X(_recv) X(_send) X(_send_rest_of) X(obj) X(take_bytes)     \
-    X(finish) X(_complete) X(throw) X(close)
+    X(_did_shutdown_SHUT_WR) X(_receive_some) X(_send_all) X(_recv) X(_send) X(_accept) X(_recvfrom) X(_sendto)        \
+    X(_send_rest_of) X(_accept_now) X(_destinations) X(has_whole) X(recv) X(send) X(recvfrom) X(sendto) X(obj)         \
+    X(take_bytes) X(finish) X(_complete) X(throw) X(close)
 #define X(name) PyObject *name;
 struct names { NAMES(X) };
 #undef X
@@ -39,8 +40,10 @@ extern struct names names;
 /* What Python gives to setup(), by these names. The states are those that the table of requests.py leads to. */
 #define GIVEN(X)                                                                                                       \
     X(run_context) X(shielded_checkpoint) X(free_state) X(waited_state) X(done_state) X(raise_aborted)                 \
-    X(end_receive_some) X(end_send_all) X(end_recv) X(end_send) X(status_from_errno) X(internal_error)                 \
-    X(receive_some_text) X(send_all_text) X(recv_text) X(send_text)
+    X(status_from_errno) X(internal_error) X(error_outcome) X(stdlib_socket) X(end_receive_some) X(end_send_all)       \
+    X(end_recv) X(end_send) X(end_accept) X(end_recvfrom) X(end_sendto) X(wait_receive_some) X(wait_recv)              \
+    X(wait_accept) X(wait_recvfrom) X(receive_some_text) X(send_all_text) X(recv_text) X(send_text) X(accept_text)     \
+    X(recvfrom_text) X(sendto_text)
 #define X(name) PyObject *name;
 struct given { GIVEN(X) };
 #undef X
@@ -88,10 +91,18 @@ struct channel {
     char is_direct, is_busy, is_stream;
 };
 
-/* What calls are made on: streams, and sockets, which have the first field only. */
+/* What calls are made on: streams and sockets. */
 struct owner {
     PyObject_HEAD
     PyObject *channel;
+};
+
+struct socket {
+    struct owner owner;
+    PyObject *_sock;
+    PyObject *turn; /* of the run that made it, if the engine in C serves that */
+    int calls_left; /* that go Trio's own way */
+    char did_shutdown;
 };
 
 struct stream {
@@ -100,7 +111,7 @@ struct stream {
     char is_sending;
 };
 
-extern PyTypeObject *request_type, *channel_type, *turn_type, *call_type;
+extern PyTypeObject *request_type, *channel_type, *turn_type, *call_type, *socket_type;
 int fields_add(PyObject *module);
 
 void fields_dealloc(PyObject *self, int (*clear)(PyObject *)); /* of a type that Python may inherit */
@@ -128,17 +139,19 @@ int turn_add(PyObject *module);
 /* ---- call.c ---- */
 
 /* The methods: what they hand on to in Python, and what raises how they ended, is by kind. */
-enum kind { RECEIVE_SOME, SEND_ALL, RECV, SEND };
+enum kind { RECEIVE_SOME, SEND_ALL, RECV, SEND, ACCEPT, RECVFROM, SENDTO };
 static inline bool is_receive(enum kind kind) { return kind == RECEIVE_SOME || kind == RECV; }
 
-/* Never awaited; waiting for its request; at the checkpoint of what is done; done by a coroutine of Python; over. */
-enum call_state { FRESH, WAITING, PASSING, PYTHON, OVER };
+/* Never awaited; waiting for its request; at the checkpoint of what is done, or of what has failed; done by a coroutine
+ * of Python; over. */
+enum call_state { FRESH, WAITING, PASSING, FAILING, PYTHON, OVER };
 
 struct call {
     PyObject_HEAD
     struct owner *owner;
-    PyObject *argument; /* max_bytes, or data */
+    PyObject *argument; /* max_bytes, or data; of sendto, data and address */
     PyObject *coroutine;
+    PyObject *value; /* at the checkpoint: what to return, if it is no count; or the outcome that it failed with */
     struct request *request;
     Py_ssize_t sent; /* at once */
     uint8_t kind, state;
@@ -165,5 +178,11 @@ PySendResult receive_end(struct call *call, PyObject *woken, PyObject **result);
 PySendResult send_begin(struct call *call, PyObject **result);
 PySendResult send_end(struct call *call, PyObject *woken, PyObject **result);
 PySendResult send_return(struct call *call, Py_ssize_t sent, PyObject **result);
+bool send_may_begin(const struct call *call); /* of send_all: as far as the stream and the data can tell */
+PySendResult send_has_begun(struct call *call, Py_ssize_t size, PyObject **result); /* sent, or request, is set */
+
+/* own_way.c: the first step of calls that go by a plain call of the socket. */
+PySendResult own_way_begin(struct call *call, PyObject **result);
+struct socket *own_way_socket(const struct owner *owner, bool is_stream); /* whose call goes so; NULL: none */
 
 #endif

@@ -26,7 +26,6 @@ static int stream_clear(PyObject *self) {
     return owner_clear(self);
 }
 
-static void owner_dealloc(PyObject *self) { fields_dealloc(self, owner_clear); }
 static void stream_dealloc(PyObject *self) { fields_dealloc(self, stream_clear); }
 
 /* ---- streams ---- */
@@ -87,28 +86,58 @@ static PyType_Spec stream_spec = {"trio_rio._engine._native.StreamFields", sizeo
 
 /* ---- sockets ---- */
 
+PyTypeObject *socket_type;
+
 static PyMemberDef socket_members[] = {
     {"_channel", T_OBJECT, offsetof(struct owner, channel), 0, NULL},
+    {"_sock", T_OBJECT_EX, offsetof(struct socket, _sock), 0, NULL},
+    {"_turn", T_OBJECT, offsetof(struct socket, turn), 0, NULL},
+    {"_calls_left", T_INT, offsetof(struct socket, calls_left), 0, NULL},
+    {"_did_shutdown_SHUT_WR", T_BOOL, offsetof(struct socket, did_shutdown), 0, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 
-/* Calls a method of Python with all the arguments; its coroutine. */
-static PyObject *in_python(PyObject *self, PyObject *name, PyObject *const *args, Py_ssize_t count) {
-    PyObject *method = PyObject_GetAttr(self, name), *all = method ? PyTuple_New(count) : NULL, *coroutine = NULL;
+static int socket_traverse(PyObject *self, visitproc visit, void *arg) {
+    Py_VISIT(((struct socket *)self)->_sock);
+    Py_VISIT(((struct socket *)self)->turn);
+    return owner_traverse(self, visit, arg);
+}
+
+static int socket_clear(PyObject *self) {
+    Py_CLEAR(((struct socket *)self)->_sock);
+    Py_CLEAR(((struct socket *)self)->turn);
+    return owner_clear(self);
+}
+
+static void socket_dealloc(PyObject *self) { fields_dealloc(self, socket_clear); }
+
+/* All the arguments. */
+static PyObject *in_tuple(PyObject *const *args, Py_ssize_t count) {
+    PyObject *all = PyTuple_New(count);
     for (Py_ssize_t i = 0; all && i < count; i++) {
         Py_INCREF(args[i]);
         PyTuple_SetItem(all, i, args[i]);
     }
-    if (all)
-        coroutine = PyObject_Call(method, all, NULL);
+    return all;
+}
+
+/* Calls a method of Python with all the arguments; its coroutine. */
+static PyObject *in_python(PyObject *self, PyObject *name, PyObject *const *args, Py_ssize_t count) {
+    PyObject *method = PyObject_GetAttr(self, name), *all = method ? in_tuple(args, count) : NULL;
+    PyObject *coroutine = all ? PyObject_Call(method, all, NULL) : NULL;
     Py_XDECREF(all);
     Py_XDECREF(method);
     return coroutine;
 }
 
+static bool has_channel(PyObject *self) {
+    PyObject *channel = ((struct owner *)self)->channel;
+    return channel && channel != Py_None;
+}
+
 static PyObject *socket_call(PyObject *self, enum kind kind, PyObject *name, PyObject *const *args, Py_ssize_t count) {
     struct owner *owner = (struct owner *)self;
-    bool is_usual = count == 1 && owner->channel && owner->channel != Py_None;
+    bool is_usual = count == 1 && (has_channel(self) || own_way_socket(owner, false));
     return is_usual ? call_new(owner, kind, args[0]) : in_python(self, name, args, count);
 }
 
@@ -120,21 +149,43 @@ static PyObject *socket_send(PyObject *self, PyObject *const *args, Py_ssize_t c
     return socket_call(self, SEND, names._send, args, count);
 }
 
+static PyObject *socket_accept(PyObject *self, PyObject *ignored) {
+    (void)ignored;
+    return call_new((struct owner *)self, ACCEPT, Py_None);
+}
+
+static PyObject *socket_recvfrom(PyObject *self, PyObject *const *args, Py_ssize_t count) {
+    bool is_usual = count == 1 && has_channel(self);
+    return is_usual ? call_new((struct owner *)self, RECVFROM, args[0]) : in_python(self, names._recvfrom, args, count);
+}
+
+static PyObject *socket_sendto(PyObject *self, PyObject *const *args, Py_ssize_t count) {
+    if (count != 2 || !has_channel(self))
+        return in_python(self, names._sendto, args, count);
+    PyObject *both = in_tuple(args, count);
+    PyObject *call = both ? call_new((struct owner *)self, SENDTO, both) : NULL;
+    Py_XDECREF(both);
+    return call;
+}
+
 static PyMethodDef socket_methods[] = {
     METHOD("recv", socket_recv, METH_FASTCALL),
     METHOD("send", socket_send, METH_FASTCALL),
+    METHOD("accept", socket_accept, METH_NOARGS),
+    METHOD("recvfrom", socket_recvfrom, METH_FASTCALL),
+    METHOD("sendto", socket_sendto, METH_FASTCALL),
     {NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot socket_slots[] = {
     {Py_tp_members, socket_members},
     {Py_tp_methods, socket_methods},
-    {Py_tp_traverse, (void *)owner_traverse},
-    {Py_tp_clear, (void *)owner_clear},
-    {Py_tp_dealloc, (void *)owner_dealloc},
+    {Py_tp_traverse, (void *)socket_traverse},
+    {Py_tp_clear, (void *)socket_clear},
+    {Py_tp_dealloc, (void *)socket_dealloc},
     {0, NULL},
 };
-static PyType_Spec socket_spec = {"trio_rio._engine._native.SocketFields", sizeof(struct owner), 0,
+static PyType_Spec socket_spec = {"trio_rio._engine._native.SocketFields", sizeof(struct socket), 0,
                                   Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, socket_slots};
 
 void methods_set_texts(void) {
@@ -147,6 +198,9 @@ void methods_set_texts(void) {
         {&stream_methods[1], given.send_all_text},
         {&socket_methods[0], given.recv_text},
         {&socket_methods[1], given.send_text},
+        {&socket_methods[2], given.accept_text},
+        {&socket_methods[3], given.recvfrom_text},
+        {&socket_methods[4], given.sendto_text},
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (texts[i].text)
@@ -155,7 +209,7 @@ void methods_set_texts(void) {
 
 int methods_add(PyObject *module) {
     PyTypeObject *stream = (PyTypeObject *)PyType_FromModuleAndSpec(module, &stream_spec, NULL);
-    PyTypeObject *socket = (PyTypeObject *)PyType_FromModuleAndSpec(module, &socket_spec, NULL);
-    bool is_added = stream && socket && !PyModule_AddType(module, stream) && !PyModule_AddType(module, socket);
-    return is_added ? 0 : -1;
+    socket_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &socket_spec, NULL);
+    bool is_made = stream && socket_type;
+    return is_made && !PyModule_AddType(module, stream) && !PyModule_AddType(module, socket_type) ? 0 : -1;
 }

@@ -37,11 +37,16 @@ static bool is_ended(const struct stream *stream) {
     return !is_open;
 }
 
-static bool is_in_use(const struct call *call, const struct channel *channel) {
+bool send_may_begin(const struct call *call) {
     const struct stream *stream = (const struct stream *)call->owner;
+    return PyBytes_CheckExact(call->argument) && PyBytes_Size(call->argument) && !stream->is_sending &&
+           !is_ended(stream);
+}
+
+static bool is_in_use(const struct call *call, const struct channel *channel) {
     if (!channel->is_stream || PySet_Size(channel->sends) != 0)
         return true;
-    if (call->kind == SEND_ALL && (stream->is_sending || is_ended(stream)))
+    if (call->kind == SEND_ALL && !send_may_begin(call))
         return true;
     int found = PySequence_Contains(channel->waits, channel->write_key);
     if (found < 0)
@@ -131,11 +136,13 @@ PySendResult send_begin(struct call *call, PyObject **result) {
         return call_in_python(call, result);
     }
     bool has_begun = begin(call, channel, &data);
-    bool is_part = call->kind == SEND_ALL && call->sent && call->sent < data.len;
+    Py_ssize_t size = data.len;
     PyBuffer_Release(&data);
-    if (!has_begun)
-        return call_in_python(call, result);
-    if (is_part)
+    return has_begun ? send_has_begun(call, size, result) : call_in_python(call, result);
+}
+
+PySendResult send_has_begun(struct call *call, Py_ssize_t size, PyObject **result) {
+    if (call->kind == SEND_ALL && call->sent && call->sent < size)
         return send_rest(call, call->sent, result);
     if (call->kind == SEND_ALL)
         ((struct stream *)call->owner)->is_sending = 1;

@@ -1,0 +1,179 @@
+/* Trio's own way of a call, where it need not wait: a plain call of the stdlib's socket, and a checkpoint.
+ *
+ * Facts. The first calls of a stream go so (_sockets/own_way.py), and so does a single datagram that is there, or goes
+ * at once. On Python's side that is a frame or two, a context manager and a coroutine for a call of a microsecond.
+ * Decision. The plain call is made here, with the socket's own method, so that every argument means what it means
+ * there. What it raises is raised after the checkpoint, by a function that bears the name of the call. A call that
+ * would block waits in Python, and goes on there.
+ */
+#include "engine.h"
+
+#define RECEIVE_SIZE_BYTES 65536 /* as in stream.py */
+
+struct socket *own_way_socket(const struct owner *owner, bool is_stream) {
+    PyObject *found = is_stream ? ((const struct stream *)owner)->_sock : (PyObject *)owner;
+    if (owner->channel && owner->channel != Py_None)
+        return NULL;
+    if (!found || !PyObject_TypeCheck(found, socket_type))
+        return NULL;
+    struct socket *socket = (struct socket *)found;
+    bool is_served = socket->turn && socket->turn != Py_None && socket->calls_left > 0 && socket->_sock;
+    return is_served && Py_TYPE(socket->_sock) == (PyTypeObject *)given.stdlib_socket ? socket : NULL;
+}
+
+/* Whether the task that runs may go on; else it is cancelled, or there is none, as Python says. */
+static bool enter_cancel_point(void) {
+    PyObject *task = PyObject_GetAttr(given.run_context, names.task);
+    int is_cancelled = task ? call_enter_cancel_point(task) : -1;
+    Py_XDECREF(task);
+    PyErr_Clear();
+    return !is_cancelled;
+}
+
+/* ---- which socket's plain call it is; NULL: Python does it ---- */
+
+static PyObject *stream_socket(struct call *call) {
+    struct socket *socket = own_way_socket(call->owner, call->kind == RECEIVE_SOME || call->kind == SEND_ALL);
+    if (!socket)
+        return NULL;
+    if (call->kind == RECEIVE_SOME && call->argument != Py_None) {
+        Py_ssize_t size = PyLong_CheckExact(call->argument) ? PyLong_AsSsize_t(call->argument) : 0;
+        PyErr_Clear();
+        if (size < 1)
+            return NULL;
+    }
+    return call->kind == SEND_ALL && !send_may_begin(call) ? NULL : socket->_sock;
+}
+
+static void count(const struct call *call) {
+    struct socket *socket = own_way_socket(call->owner, call->kind == RECEIVE_SOME || call->kind == SEND_ALL);
+    if (socket)
+        socket->calls_left--;
+}
+
+static PyObject *listening_socket(const struct call *call) {
+    struct socket *socket = (struct socket *)call->owner;
+    bool is_served = socket->turn && socket->turn != Py_None && socket->_sock;
+    return is_served && Py_TYPE(socket->_sock) == (PyTypeObject *)given.stdlib_socket ? socket->_sock : NULL;
+}
+
+/* As Channel.is_free_for_datagrams(). */
+static bool is_free(const struct channel *channel) {
+    if (channel->is_stream || channel->reader != Py_None || PySequence_Contains(channel->waits, channel->read_key))
+        return false;
+    PyObject *task = call_task(channel);
+    Py_XDECREF(task);
+    return task != NULL;
+}
+
+/* Whether the destination of sendto() is remembered whole, so that the system takes the address as it is. */
+static bool is_known(const struct call *call) {
+    PyObject *known = PyObject_GetAttr((PyObject *)call->owner, names._destinations);
+    PyObject *address = PyTuple_GetItem(call->argument, 1), *answer = NULL;
+    if (known && known != Py_None)
+        answer = PyObject_CallMethodObjArgs(known, names.has_whole, address, NULL);
+    bool is_whole = answer == Py_True;
+    Py_XDECREF(answer);
+    Py_XDECREF(known);
+    return is_whole;
+}
+
+static PyObject *datagram_socket(const struct call *call) {
+    struct channel *channel = call_channel(call->owner);
+    PyObject *sock = ((struct socket *)call->owner)->_sock;
+    if (!channel || !sock || Py_TYPE(sock) != (PyTypeObject *)given.stdlib_socket || !is_free(channel))
+        return NULL;
+    if (call->kind == RECVFROM)
+        return PyLong_CheckExact(call->argument) ? sock : NULL;
+    bool is_plain = PyBytes_CheckExact(PyTuple_GetItem(call->argument, 0)) && PySet_Size(channel->sends) == 0;
+    return is_plain && is_known(call) ? sock : NULL;
+}
+
+/* ---- the call ---- */
+
+static PyObject *call_socket(const struct call *call, PyObject *sock) {
+    PyObject *argument = call->argument, *size, *received;
+    switch (call->kind) {
+    case RECEIVE_SOME:
+        if (argument != Py_None)
+            return PyObject_CallMethodObjArgs(sock, names.recv, argument, NULL);
+        if (!(size = PyLong_FromLong(RECEIVE_SIZE_BYTES)))
+            return NULL;
+        received = PyObject_CallMethodObjArgs(sock, names.recv, size, NULL);
+        Py_DECREF(size);
+        return received;
+    case RECV:
+        return PyObject_CallMethodObjArgs(sock, names.recv, argument, NULL);
+    case ACCEPT:
+        return PyObject_CallMethodObjArgs((PyObject *)call->owner, names._accept_now, sock, NULL);
+    case RECVFROM:
+        return PyObject_CallMethodObjArgs(sock, names.recvfrom, argument, NULL);
+    case SENDTO:
+        return PyObject_CallMethodObjArgs(sock, names.sendto, PyTuple_GetItem(argument, 0),
+                                          PyTuple_GetItem(argument, 1), NULL);
+    default:
+        return PyObject_CallMethodObjArgs(sock, names.send, argument, NULL);
+    }
+}
+
+/* What was raised is raised after the checkpoint. */
+static PySendResult fail(struct call *call, PyObject **result) {
+    PyObject *type, *error, *traceback;
+    PyErr_Fetch(&type, &error, &traceback);
+    count(call);
+    PyErr_NormalizeException(&type, &error, &traceback);
+    if (traceback && error)
+        PyException_SetTraceback(error, traceback);
+    call->value = error ? PyObject_CallFunctionObjArgs(given.error_outcome, error, NULL) : NULL;
+    Py_XDECREF(type);
+    Py_XDECREF(error);
+    Py_XDECREF(traceback);
+    if (!call->value)
+        return PYGEN_ERROR;
+    if (call->kind == SEND_ALL)
+        ((struct stream *)call->owner)->is_sending = 1; /* until the end */
+    PySendResult outcome = call_pass(call, result);
+    call->state = FAILING;
+    return outcome;
+}
+
+/* It would block. */
+static PySendResult wait(struct call *call, PyObject *sock, PyObject **result) {
+    PyObject *waits[] = {[RECEIVE_SOME] = given.wait_receive_some, [RECV] = given.wait_recv,
+                         [ACCEPT] = given.wait_accept, [RECVFROM] = given.wait_recvfrom, [SENDTO] = NULL};
+    PyObject *begin = waits[call->kind];
+    PyErr_Clear();
+    if (!begin)
+        return call_in_python(call, result);
+    PyObject *owner = (PyObject *)call->owner;
+    count(call);
+    return call_go_on(call, PyObject_CallFunctionObjArgs(begin, owner, sock, call->argument, NULL), result);
+}
+
+PySendResult own_way_begin(struct call *call, PyObject **result) {
+    PyObject *sock;
+    if (call->kind == ACCEPT)
+        sock = listening_socket(call);
+    else
+        sock = call->kind >= RECVFROM ? datagram_socket(call) : stream_socket(call);
+    PyErr_Clear(); /* whatever was wrong, Python says so */
+    if (!sock || !enter_cancel_point())
+        return call_in_python(call, result);
+    Py_INCREF(sock);
+    PyObject *value = call_socket(call, sock);
+    PySendResult outcome;
+    if (value)
+        count(call);
+    if (value && (call->kind == SEND || call->kind == SEND_ALL)) {
+        call->sent = PyLong_AsSsize_t(value);
+        Py_DECREF(value);
+        outcome = send_has_begun(call, call->kind == SEND_ALL ? PyBytes_Size(call->argument) : 0, result);
+    } else if (value) {
+        call->value = value;
+        outcome = call_pass(call, result);
+    } else {
+        outcome = PyErr_ExceptionMatches(PyExc_BlockingIOError) ? wait(call, sock, result) : fail(call, result);
+    }
+    Py_DECREF(sock);
+    return outcome;
+}
