@@ -260,3 +260,42 @@ def test_a_failed_datagram_names_the_call(engine: str, name: str) -> None:
             assert name in " ".join(names_in(info.value))
 
     run(engine, main)
+
+
+def test_datagrams_that_are_waited_for_come_in_order(engine: str) -> None:
+    """Also when receives are cancelled between, and when several are there at once after a time of waiting."""
+
+    async def main() -> None:
+        with trio.socket.socket(type=socket.SOCK_DGRAM) as sock, socket.socket(type=socket.SOCK_DGRAM) as peer:
+            await sock.bind(("127.0.0.1", 0))
+            peer.connect(sock.getsockname())
+            received: list[int] = []
+            sent = 0
+            async with trio.open_nursery() as nursery:
+
+                async def receive() -> None:
+                    data, address = await sock.recvfrom(65536)
+                    assert address == peer.getsockname()
+                    received.append(int.from_bytes(data, "big"))
+
+                for turn in range(120):
+                    nursery.start_soon(receive)
+                    await wait_all_tasks_blocked()
+                    if turn % 7 == 0:
+                        with pytest.raises(trio.BusyResourceError):
+                            await sock.recvfrom(10)
+                    for _ in range(1 + turn % 3):
+                        peer.send(sent.to_bytes(4, "big"))
+                        sent += 1
+                    await wait_all_tasks_blocked()
+                    if turn % 3:
+                        await receive()
+                    if turn % 5 == 0:
+                        with trio.CancelScope() as scope:
+                            scope.cancel()
+                            await receive()
+                    if turn % 3 == 2:
+                        await receive()
+            assert received == list(range(sent))
+
+    run(engine, main)

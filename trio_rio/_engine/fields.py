@@ -36,7 +36,9 @@ except ImportError:
 if TYPE_CHECKING:  # each class says of its fields what they are
 
     class RequestFields:
-        def _set_slice(self, slice_: Any, buffer_id: int, offset: int, view: memoryview | None, /) -> None: ...
+        def _set_slice(
+            self, slice_: Any, buffer_id: int, offset: int, address_offset: int, view: memoryview | None, /
+        ) -> None: ...
 
     class ChannelFields: ...
 

@@ -160,9 +160,9 @@ class Request(RequestFields):
     def __init__(self, pool: RequestPool, context: int, home: list[Request], slice_: Slice | None) -> None:
         self.pool, self.context, self.home = pool, context, home
         if slice_ is None:
-            self._set_slice(None, 0, 0, None)
+            self._set_slice(None, 0, 0, 0, None)
         else:
-            self._set_slice(slice_, slice_.buffer_id, slice_.offset, slice_.view)
+            self._set_slice(slice_, slice_.buffer_id, slice_.offset, slice_.address_offset, slice_.view)
         self.state = FREE
         self.is_receive = True
         self.channel = self.task = self.registered = self.memory = None

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from .._trio import SHIELDED_CHECKPOINT, async_yield, enter_cancel_point
 from .channel import Channel
+from .fields import native
+from .read_ahead import DATAGRAM_BYTES_MAX
 from .requests import Request
 
 if TYPE_CHECKING:
@@ -80,6 +82,10 @@ def take_datagram(channel: Channel, request: Request) -> tuple[bytes, Address | 
     ahead = channel.ahead
     channel.put_back(request)
     return ahead.read(request.length)
+
+
+if native is not None:
+    native.setup(take_datagram=take_datagram, datagram_bytes_max=DATAGRAM_BYTES_MAX)
 
 
 def take_into(channel: Channel, request: Request, views: Callable[[], Any]) -> tuple[int, Address | None]:

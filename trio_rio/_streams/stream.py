@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, final, overload
 import trio
 from trio.lowlevel import enable_ki_protection
 
+from .._engine.fields import native
 from .._engine.in_c import begin_in_c
 from .._engine.lease import place_of_caller
 from .._engine.lease_block import leases_of_run
@@ -326,6 +327,8 @@ async def _receive_when_ready(_: RioStream, sock: stdlib_socket.socket, max_byte
 
 
 begin_in_c(RioStream, raise_translated, receive_some=_receive_when_ready, send_all=None)
+if native is not None:
+    native.setup(receive_size_bytes=_RECEIVE_SIZE_BYTES)
 
 # httpcore, for one, asks for the class before it uses the socket.
 trio.SocketStream.register(RioStream)

@@ -211,7 +211,9 @@ static PySendResult refuse(PyObject *type, const char *why) {
 
 static PySendResult begin(struct call *call, PyObject **result) {
     bool is_of_stream = call->kind == RECEIVE_SOME || call->kind == SEND_ALL;
-    if (call->kind >= ACCEPT || own_way_socket(call->owner, is_of_stream))
+    if (call->kind >= RECVFROM)
+        return datagram_begin(call, result);
+    if (call->kind == ACCEPT || own_way_socket(call->owner, is_of_stream))
         return own_way_begin(call, result);
     return is_receive(call->kind) ? receive_begin(call, result) : send_begin(call, result);
 }
@@ -228,6 +230,8 @@ static PySendResult pass(struct call *call, PyObject **result) {
 }
 
 static PySendResult wake(struct call *call, PyObject *woken, PyObject **result) {
+    if (call->kind == RECVFROM)
+        return datagram_end(call, woken, result);
     return is_receive(call->kind) ? receive_end(call, woken, result) : send_end(call, woken, result);
 }
 

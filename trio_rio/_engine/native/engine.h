@@ -42,7 +42,7 @@ extern struct names names;
     X(run_context) X(shielded_checkpoint) X(free_state) X(waited_state) X(done_state) X(raise_aborted)                 \
     X(status_from_errno) X(internal_error) X(error_outcome) X(stdlib_socket) X(end_receive_some) X(end_send_all)       \
     X(end_recv) X(end_send) X(end_accept) X(end_recvfrom) X(end_sendto) X(wait_receive_some) X(wait_recv)              \
-    X(wait_accept) X(wait_recvfrom) X(receive_some_text) X(send_all_text) X(recv_text) X(send_text) X(accept_text)     \
+    X(wait_accept) X(wait_recvfrom) X(take_datagram) X(receive_some_text) X(send_all_text) X(recv_text) X(send_text) X(accept_text)     \
     X(recvfrom_text) X(sendto_text)
 #define X(name) PyObject *name;
 struct given { GIVEN(X) };
@@ -50,7 +50,8 @@ struct given { GIVEN(X) };
 extern struct given given;
 
 /* Numbers of Python: flags of a post, what a request context is made of, and how much is sent at once. */
-#define NUMBERS(X) X(defer_flag) X(part_flag) X(slot_mask) X(generation) X(context_mask) X(send_now_bytes_max)
+#define NUMBERS(X) X(defer_flag) X(part_flag) X(slot_mask) X(generation) X(context_mask) X(send_now_bytes_max)      \
+    X(datagram_bytes_max) X(receive_size_bytes)
 #define X(name) uint64_t name;
 struct numbers { NUMBERS(X) };
 #undef X
@@ -76,7 +77,7 @@ struct request {
     /* The slice, for C. */
     char *data;
     uint64_t buffer_id;
-    uint32_t offset, room;
+    uint32_t offset, room, address_offset;
 };
 
 struct turn;
@@ -89,6 +90,7 @@ struct channel {
     Py_ssize_t receive_size_bytes;
     int fd;
     char is_direct, is_busy, is_stream;
+    uint8_t misses; /* receives of a datagram in a row that was not there; datagram.c */
 };
 
 /* What calls are made on: streams and sockets. */
@@ -181,8 +183,16 @@ PySendResult send_return(struct call *call, Py_ssize_t sent, PyObject **result);
 bool send_may_begin(const struct call *call); /* of send_all: as far as the stream and the data can tell */
 PySendResult send_has_begun(struct call *call, Py_ssize_t size, PyObject **result); /* sent, or request, is set */
 
-/* own_way.c: the first step of calls that go by a plain call of the socket. */
+struct request *receive_post(struct channel *channel, PyObject *task, Py_ssize_t size); /* NULL: not done */
+
+/* own_way.c: calls that go by a plain call of the socket. */
 PySendResult own_way_begin(struct call *call, PyObject **result);
+bool own_way_call(struct call *call, PyObject *sock, PySendResult *outcome, PyObject **result); /* false: would block */
+bool own_way_enter_cancel_point(void); /* false: the task is cancelled, or there is none */
 struct socket *own_way_socket(const struct owner *owner, bool is_stream); /* whose call goes so; NULL: none */
+
+/* datagram.c: recvfrom and sendto. */
+PySendResult datagram_begin(struct call *call, PyObject **result);
+PySendResult datagram_end(struct call *call, PyObject *woken, PyObject **result);
 
 #endif

@@ -62,14 +62,14 @@ static int request_clear(PyObject *self) {
 
 static void request_dealloc(PyObject *self) { fields_dealloc(self, request_clear); }
 
-/* _set_slice(slice, buffer_id, offset, view): the memory of a request; once, and for good. */
+/* _set_slice(slice, buffer_id, offset, address_offset, view): the memory of a request; once, and for good. */
 static PyObject *request_set_slice(PyObject *self, PyObject *args) {
     struct request *request = (struct request *)self;
     PyObject *slice, *view;
     unsigned long long buffer_id;
-    unsigned int offset;
+    unsigned int offset, address_offset;
     Py_buffer buffer;
-    if (!PyArg_ParseTuple(args, "OKIO:_set_slice", &slice, &buffer_id, &offset, &view))
+    if (!PyArg_ParseTuple(args, "OKIIO:_set_slice", &slice, &buffer_id, &offset, &address_offset, &view))
         return NULL;
     put(&request->slice, slice);
     if (view == Py_None)
@@ -81,6 +81,7 @@ static PyObject *request_set_slice(PyObject *self, PyObject *args) {
     request->room = (uint32_t)buffer.len;
     request->buffer_id = buffer_id;
     request->offset = offset;
+    request->address_offset = address_offset;
     PyBuffer_Release(&buffer);
     Py_RETURN_NONE;
 }

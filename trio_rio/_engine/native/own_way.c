@@ -8,8 +8,6 @@
  */
 #include "engine.h"
 
-#define RECEIVE_SIZE_BYTES 65536 /* as in stream.py */
-
 struct socket *own_way_socket(const struct owner *owner, bool is_stream) {
     PyObject *found = is_stream ? ((const struct stream *)owner)->_sock : (PyObject *)owner;
     if (owner->channel && owner->channel != Py_None)
@@ -21,8 +19,7 @@ struct socket *own_way_socket(const struct owner *owner, bool is_stream) {
     return is_served && Py_TYPE(socket->_sock) == (PyTypeObject *)given.stdlib_socket ? socket : NULL;
 }
 
-/* Whether the task that runs may go on; else it is cancelled, or there is none, as Python says. */
-static bool enter_cancel_point(void) {
+bool own_way_enter_cancel_point(void) {
     PyObject *task = PyObject_GetAttr(given.run_context, names.task);
     int is_cancelled = task ? call_enter_cancel_point(task) : -1;
     Py_XDECREF(task);
@@ -45,9 +42,10 @@ static PyObject *stream_socket(struct call *call) {
     return call->kind == SEND_ALL && !send_may_begin(call) ? NULL : socket->_sock;
 }
 
+/* A first call was made. */
 static void count(const struct call *call) {
     struct socket *socket = own_way_socket(call->owner, call->kind == RECEIVE_SOME || call->kind == SEND_ALL);
-    if (socket)
+    if (socket && call->kind != ACCEPT)
         socket->calls_left--;
 }
 
@@ -55,38 +53,6 @@ static PyObject *listening_socket(const struct call *call) {
     struct socket *socket = (struct socket *)call->owner;
     bool is_served = socket->turn && socket->turn != Py_None && socket->_sock;
     return is_served && Py_TYPE(socket->_sock) == (PyTypeObject *)given.stdlib_socket ? socket->_sock : NULL;
-}
-
-/* As Channel.is_free_for_datagrams(). */
-static bool is_free(const struct channel *channel) {
-    if (channel->is_stream || channel->reader != Py_None || PySequence_Contains(channel->waits, channel->read_key))
-        return false;
-    PyObject *task = call_task(channel);
-    Py_XDECREF(task);
-    return task != NULL;
-}
-
-/* Whether the destination of sendto() is remembered whole, so that the system takes the address as it is. */
-static bool is_known(const struct call *call) {
-    PyObject *known = PyObject_GetAttr((PyObject *)call->owner, names._destinations);
-    PyObject *address = PyTuple_GetItem(call->argument, 1), *answer = NULL;
-    if (known && known != Py_None)
-        answer = PyObject_CallMethodObjArgs(known, names.has_whole, address, NULL);
-    bool is_whole = answer == Py_True;
-    Py_XDECREF(answer);
-    Py_XDECREF(known);
-    return is_whole;
-}
-
-static PyObject *datagram_socket(const struct call *call) {
-    struct channel *channel = call_channel(call->owner);
-    PyObject *sock = ((struct socket *)call->owner)->_sock;
-    if (!channel || !sock || Py_TYPE(sock) != (PyTypeObject *)given.stdlib_socket || !is_free(channel))
-        return NULL;
-    if (call->kind == RECVFROM)
-        return PyLong_CheckExact(call->argument) ? sock : NULL;
-    bool is_plain = PyBytes_CheckExact(PyTuple_GetItem(call->argument, 0)) && PySet_Size(channel->sends) == 0;
-    return is_plain && is_known(call) ? sock : NULL;
 }
 
 /* ---- the call ---- */
@@ -97,7 +63,7 @@ static PyObject *call_socket(const struct call *call, PyObject *sock) {
     case RECEIVE_SOME:
         if (argument != Py_None)
             return PyObject_CallMethodObjArgs(sock, names.recv, argument, NULL);
-        if (!(size = PyLong_FromLong(RECEIVE_SIZE_BYTES)))
+        if (!(size = PyLong_FromLongLong(numbers.receive_size_bytes)))
             return NULL;
         received = PyObject_CallMethodObjArgs(sock, names.recv, size, NULL);
         Py_DECREF(size);
@@ -120,7 +86,6 @@ static PyObject *call_socket(const struct call *call, PyObject *sock) {
 static PySendResult fail(struct call *call, PyObject **result) {
     PyObject *type, *error, *traceback;
     PyErr_Fetch(&type, &error, &traceback);
-    count(call);
     PyErr_NormalizeException(&type, &error, &traceback);
     if (traceback && error)
         PyException_SetTraceback(error, traceback);
@@ -137,12 +102,28 @@ static PySendResult fail(struct call *call, PyObject **result) {
     return outcome;
 }
 
-/* It would block. */
+bool own_way_call(struct call *call, PyObject *sock, PySendResult *outcome, PyObject **result) {
+    PyObject *value = call_socket(call, sock);
+    if (value && (call->kind == SEND || call->kind == SEND_ALL)) {
+        call->sent = PyLong_AsSsize_t(value);
+        Py_DECREF(value);
+        *outcome = send_has_begun(call, call->kind == SEND_ALL ? PyBytes_Size(call->argument) : 0, result);
+    } else if (value) {
+        call->value = value;
+        *outcome = call_pass(call, result);
+    } else if (PyErr_ExceptionMatches(PyExc_BlockingIOError)) {
+        PyErr_Clear();
+        return false;
+    } else {
+        *outcome = fail(call, result);
+    }
+    return true;
+}
+
+/* It would block: Python waits, and makes the call. */
 static PySendResult wait(struct call *call, PyObject *sock, PyObject **result) {
-    PyObject *waits[] = {[RECEIVE_SOME] = given.wait_receive_some, [RECV] = given.wait_recv,
-                         [ACCEPT] = given.wait_accept, [RECVFROM] = given.wait_recvfrom, [SENDTO] = NULL};
-    PyObject *begin = waits[call->kind];
-    PyErr_Clear();
+    PyObject *begin = call->kind == ACCEPT ? given.wait_accept : call->kind == RECV ? given.wait_recv : NULL;
+    begin = call->kind == RECEIVE_SOME ? given.wait_receive_some : begin;
     if (!begin)
         return call_in_python(call, result);
     PyObject *owner = (PyObject *)call->owner;
@@ -151,29 +132,15 @@ static PySendResult wait(struct call *call, PyObject *sock, PyObject **result) {
 }
 
 PySendResult own_way_begin(struct call *call, PyObject **result) {
-    PyObject *sock;
-    if (call->kind == ACCEPT)
-        sock = listening_socket(call);
-    else
-        sock = call->kind >= RECVFROM ? datagram_socket(call) : stream_socket(call);
-    PyErr_Clear(); /* whatever was wrong, Python says so */
-    if (!sock || !enter_cancel_point())
+    PyObject *sock = call->kind == ACCEPT ? listening_socket(call) : stream_socket(call);
+    PySendResult outcome;
+    if (!sock || !own_way_enter_cancel_point())
         return call_in_python(call, result);
     Py_INCREF(sock);
-    PyObject *value = call_socket(call, sock);
-    PySendResult outcome;
-    if (value)
+    if (own_way_call(call, sock, &outcome, result))
         count(call);
-    if (value && (call->kind == SEND || call->kind == SEND_ALL)) {
-        call->sent = PyLong_AsSsize_t(value);
-        Py_DECREF(value);
-        outcome = send_has_begun(call, call->kind == SEND_ALL ? PyBytes_Size(call->argument) : 0, result);
-    } else if (value) {
-        call->value = value;
-        outcome = call_pass(call, result);
-    } else {
-        outcome = PyErr_ExceptionMatches(PyExc_BlockingIOError) ? wait(call, sock, result) : fail(call, result);
-    }
+    else
+        outcome = wait(call, sock, result);
     Py_DECREF(sock);
     return outcome;
 }

@@ -22,9 +22,25 @@ static bool is_waited_for(const struct channel *channel) {
     return found != 0;
 }
 
-static struct request *post(struct channel *channel, PyObject *task, Py_ssize_t size) {
+/* A stream learns that it needs more than a small slice; a datagram would be cut. */
+static struct request *take(const struct channel *channel, Py_ssize_t size) {
     struct turn *turn = channel->turn;
-    struct request *request = call_take_request(turn->small);
+    if (channel->is_stream)
+        return call_take_request(turn->small);
+    PyObject *first = PyList_Size(turn->small) > 0 ? PyList_GetItem(turn->small, 0) : NULL;
+    bool is_small = first && size <= ((struct request *)first)->room;
+    struct request *request = call_take_request(is_small ? turn->small : turn->large);
+    if (request && size > request->room && request->room < numbers.datagram_bytes_max) {
+        if (!request_finish(request))
+            PyErr_Clear();
+        Py_CLEAR(request);
+    }
+    return request;
+}
+
+struct request *receive_post(struct channel *channel, PyObject *task, Py_ssize_t size) {
+    struct turn *turn = channel->turn;
+    struct request *request = take(channel, size);
     if (!request)
         return NULL;
     uint32_t length = size < request->room ? (uint32_t)size : request->room;
@@ -33,8 +49,14 @@ static struct request *post(struct channel *channel, PyObject *task, Py_ssize_t 
     put(&request->state, given.waited_state);
     request->is_receive = 1;
     request->length = length;
-    if (!turn->table->receive(turn->provider, channel->queue, request->buffer_id, request->offset, length,
-                              (uint32_t)numbers.defer_flag, request->context)) {
+    uint32_t flags = (uint32_t)numbers.defer_flag;
+    int refused = channel->is_stream
+                      ? turn->table->receive(turn->provider, channel->queue, request->buffer_id, request->offset,
+                                             length, flags, request->context)
+                      : turn->table->receive_ex(turn->provider, channel->queue, request->buffer_id, request->offset,
+                                                length, request->buffer_id, request->address_offset, flags,
+                                                request->context);
+    if (!refused) {
         put(&channel->reader, (PyObject *)request);
         return request;
     }
@@ -50,7 +72,7 @@ PySendResult receive_begin(struct call *call, PyObject **result) {
     if (!size || is_waited_for(channel))
         return call_in_python(call, result);
     PyObject *task = call_task(channel);
-    struct request *request = task ? post(channel, task, size) : NULL;
+    struct request *request = task ? receive_post(channel, task, size) : NULL;
     Py_XDECREF(task);
     return request ? call_wait(call, request, result) : call_in_python(call, result);
 }

@@ -13,6 +13,11 @@ static int receive(void *core, uint64_t queue, uint64_t buffer_id, uint32_t offs
     return rio_receive(core, queue, buffer_id, offset, length, flags, context);
 }
 
+static int receive_ex(void *core, uint64_t queue, uint64_t buffer_id, uint32_t offset, uint32_t length,
+                      uint64_t address_id, uint32_t address_offset, uint32_t flags, uint64_t context) {
+    return rio_receive_from(core, queue, buffer_id, offset, length, address_id, address_offset, flags, context);
+}
+
 static int send_(void *core, uint64_t queue, uint64_t buffer_id, uint32_t offset, uint32_t length, uint32_t flags,
                  uint64_t context) {
     return rio_send(core, queue, buffer_id, offset, length, flags, context);
@@ -28,6 +33,6 @@ static int64_t dequeue(void *core, uint64_t queue, rio_table_result *results, ui
 
 static int notify(void *core, uint64_t queue) { return rio_notify(core, queue); }
 
-static const rio_table table = {RIO_TABLE_VERSION, receive, send_, send_now, dequeue, notify};
+static const rio_table table = {RIO_TABLE_VERSION, receive, receive_ex, send_, send_now, dequeue, notify};
 
 uint64_t rio_table_address(void) { return (uint64_t)(uintptr_t)&table; }

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 /* Changes whenever this file does: an engine that was built with another one is refused. */
-#define RIO_TABLE_VERSION 1
+#define RIO_TABLE_VERSION 2
 
 /* RIORESULT, with a native errno as status. */
 typedef struct {
@@ -22,6 +22,9 @@ typedef struct {
     uint32_t version;
     int (*receive)(void *provider, uint64_t request_queue, uint64_t buffer_id, uint32_t offset, uint32_t length,
                    uint32_t flags, uint64_t context);
+    /* Of a datagram, with the address of its sender. */
+    int (*receive_ex)(void *provider, uint64_t request_queue, uint64_t buffer_id, uint32_t offset, uint32_t length,
+                      uint64_t address_id, uint32_t address_offset, uint32_t flags, uint64_t context);
     int (*send)(void *provider, uint64_t request_queue, uint64_t buffer_id, uint32_t offset, uint32_t length,
                 uint32_t flags, uint64_t context);
     /* Past the queue, if nothing of it is overtaken: how many bytes went; NULL where there is no such call. */

@@ -1,0 +1,96 @@
+/* Single datagrams of a Trio socket that has its channel: recvfrom() and sendto().
+ *
+ * Facts. For a datagram that is there already, or that goes at once, a plain call costs less than a request. One that
+ * is not there costs the call and an exception: between two that talk in turns, each time.
+ * Decision. A receive that missed twice in a row goes to the request queue at once, and tries again now and then. A
+ * destination must be remembered whole, or Python has to resolve it.
+ */
+#include "engine.h"
+
+#define MISSES_MAX 2  /* after which receives are posted at once */
+#define TRY_AGAIN 16 /* receives later */
+
+/* As Channel.is_free_for_datagrams(): nothing is overtaken. */
+static bool is_free(const struct channel *channel) {
+    if (channel->is_stream || channel->reader != Py_None)
+        return false;
+    int found = PySequence_Contains(channel->waits, channel->read_key);
+    if (found < 0)
+        PyErr_Clear();
+    return found == 0;
+}
+
+/* Whether the destination of sendto() is remembered whole, so that the system takes the address as it is. */
+static bool is_known(const struct call *call) {
+    PyObject *known = PyObject_GetAttr((PyObject *)call->owner, names._destinations);
+    PyObject *address = PyTuple_GetItem(call->argument, 1), *answer = NULL;
+    if (known && known != Py_None)
+        answer = PyObject_CallMethodObjArgs(known, names.has_whole, address, NULL);
+    bool is_whole = answer == Py_True;
+    Py_XDECREF(answer);
+    Py_XDECREF(known);
+    PyErr_Clear(); /* Python says what is wrong with it */
+    return is_whole;
+}
+
+/* Whether a receive is tried by a plain call before it is posted. */
+static bool is_to_be_tried(struct channel *channel) {
+    if (channel->misses < MISSES_MAX)
+        return true;
+    channel->misses = channel->misses < MISSES_MAX + TRY_AGAIN ? channel->misses + 1 : MISSES_MAX - 1;
+    return false;
+}
+
+static PySendResult receive(struct call *call, struct channel *channel, PyObject *task, PyObject *sock,
+                            PyObject **result) {
+    Py_ssize_t size = PyLong_CheckExact(call->argument) ? PyLong_AsSsize_t(call->argument) : 0;
+    PyErr_Clear();
+    if (size < 1)
+        return call_in_python(call, result);
+    if (is_to_be_tried(channel)) {
+        PySendResult outcome;
+        if (!own_way_enter_cancel_point())
+            return call_in_python(call, result);
+        if (own_way_call(call, sock, &outcome, result)) {
+            channel->misses = 0;
+            return outcome;
+        }
+        channel->misses++;
+    }
+    struct request *request = receive_post(channel, task, size);
+    if (request)
+        return call_wait(call, request, result);
+    PyObject *owner = (PyObject *)call->owner;
+    PyObject *rest = PyObject_CallFunctionObjArgs(given.wait_recvfrom, owner, sock, call->argument, NULL);
+    return call_go_on(call, rest, result);
+}
+
+static PySendResult send(struct call *call, const struct channel *channel, PyObject *sock, PyObject **result) {
+    PySendResult outcome;
+    bool is_plain = PyBytes_CheckExact(PyTuple_GetItem(call->argument, 0)) && PySet_Size(channel->sends) == 0;
+    bool is_at_once = is_plain && is_known(call) && own_way_enter_cancel_point();
+    return is_at_once && own_way_call(call, sock, &outcome, result) ? outcome : call_in_python(call, result);
+}
+
+PySendResult datagram_begin(struct call *call, PyObject **result) {
+    struct channel *channel = call_channel(call->owner);
+    PyObject *sock = ((struct socket *)call->owner)->_sock;
+    bool is_served = channel && sock && Py_TYPE(sock) == (PyTypeObject *)given.stdlib_socket && is_free(channel);
+    PyObject *task = is_served ? call_task(channel) : NULL;
+    if (!task)
+        return call_in_python(call, result);
+    Py_INCREF(sock);
+    PySendResult outcome = call->kind == RECVFROM ? receive(call, channel, task, sock, result)
+                                                  : send(call, channel, sock, result);
+    Py_DECREF(sock);
+    Py_DECREF(task);
+    return outcome;
+}
+
+PySendResult datagram_end(struct call *call, PyObject *woken, PyObject **result) {
+    struct request *request = call->request;
+    if (!call_ended_well(call, woken))
+        return PYGEN_ERROR;
+    *result = PyObject_CallFunctionObjArgs(given.take_datagram, request->channel, (PyObject *)request, NULL);
+    return *result ? PYGEN_RETURN : PYGEN_ERROR;
+}
