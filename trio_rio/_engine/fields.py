@@ -81,4 +81,4 @@ else:
         __slots__ = ()
         _channel = None
         _calls_left = 0
-        _turn = None
+        _begins_in_c = False

@@ -51,5 +51,5 @@ def accept_now(trio_socket: Any, listening: socket.socket) -> tuple[Any, Any]:
     made: Any = object.__new__(SocketOfRun.served)
     made._sock = _socket_with_number(raw_family(listening), raw_type(listening), listening.proto, number)
     made._did_shutdown_SHUT_WR = False
-    made._calls_left, made._turn = trio_socket._first_calls, engine.turn
+    made._calls_left, made._begins_in_c = trio_socket._first_calls, engine.turn is not None
     return made, address

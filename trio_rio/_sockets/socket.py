@@ -56,7 +56,7 @@ class RioSocket(SocketFields, SocketOfRun):
 
     _channel: Channel | None
     _calls_left: int  # that go Trio's own way before there is a channel
-    _turn: Any  # the engine in C, if that serves the run which made it
+    _begins_in_c: bool  # the engine in C serves the run that made it
     _destinations: Destinations | None = None
     _is_shared: bool = False  # with another socket, by dup()
     _first_calls = CALLS_WITHOUT_CHANNEL
@@ -65,7 +65,7 @@ class RioSocket(SocketFields, SocketOfRun):
         super().__init__(sock)
         engine = current_engine()
         if engine is not None and engine.attaches_late and raw_type(sock) == socket.SOCK_STREAM:
-            self._calls_left, self._turn = self._first_calls, engine.turn
+            self._calls_left, self._begins_in_c = self._first_calls, engine.turn is not None
 
     # -- the channel -----------------------------------------------------------------------------------------
 

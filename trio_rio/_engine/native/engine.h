@@ -42,8 +42,8 @@ extern struct names names;
     X(run_context) X(shielded_checkpoint) X(free_state) X(waited_state) X(done_state) X(raise_aborted)                 \
     X(status_from_errno) X(internal_error) X(error_outcome) X(stdlib_socket) X(end_receive_some) X(end_send_all)       \
     X(end_recv) X(end_send) X(end_accept) X(end_recvfrom) X(end_sendto) X(wait_receive_some) X(wait_recv)              \
-    X(wait_accept) X(wait_recvfrom) X(take_datagram) X(receive_some_text) X(send_all_text) X(recv_text) X(send_text) X(accept_text)     \
-    X(recvfrom_text) X(sendto_text)
+    X(wait_accept) X(wait_recvfrom) X(take_datagram) X(receive_some_text) X(send_all_text) X(recv_text) X(send_text)   \
+    X(accept_text) X(recvfrom_text) X(sendto_text)
 #define X(name) PyObject *name;
 struct given { GIVEN(X) };
 #undef X
@@ -102,8 +102,8 @@ struct owner {
 struct socket {
     struct owner owner;
     PyObject *_sock;
-    PyObject *turn; /* of the run that made it, if the engine in C serves that */
     int calls_left; /* that go Trio's own way */
+    char begins_in_c; /* the engine in C serves the run that made it */
     char did_shutdown;
 };
 

@@ -91,7 +91,7 @@ PyTypeObject *socket_type;
 static PyMemberDef socket_members[] = {
     {"_channel", T_OBJECT, offsetof(struct owner, channel), 0, NULL},
     {"_sock", T_OBJECT_EX, offsetof(struct socket, _sock), 0, NULL},
-    {"_turn", T_OBJECT, offsetof(struct socket, turn), 0, NULL},
+    {"_begins_in_c", T_BOOL, offsetof(struct socket, begins_in_c), 0, NULL},
     {"_calls_left", T_INT, offsetof(struct socket, calls_left), 0, NULL},
     {"_did_shutdown_SHUT_WR", T_BOOL, offsetof(struct socket, did_shutdown), 0, NULL},
     {NULL, 0, 0, 0, NULL},
@@ -99,13 +99,11 @@ static PyMemberDef socket_members[] = {
 
 static int socket_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(((struct socket *)self)->_sock);
-    Py_VISIT(((struct socket *)self)->turn);
     return owner_traverse(self, visit, arg);
 }
 
 static int socket_clear(PyObject *self) {
     Py_CLEAR(((struct socket *)self)->_sock);
-    Py_CLEAR(((struct socket *)self)->turn);
     return owner_clear(self);
 }
 

@@ -15,7 +15,7 @@ struct socket *own_way_socket(const struct owner *owner, bool is_stream) {
     if (!found || !PyObject_TypeCheck(found, socket_type))
         return NULL;
     struct socket *socket = (struct socket *)found;
-    bool is_served = socket->turn && socket->turn != Py_None && socket->calls_left > 0 && socket->_sock;
+    bool is_served = socket->begins_in_c && socket->calls_left > 0 && socket->_sock;
     return is_served && Py_TYPE(socket->_sock) == (PyTypeObject *)given.stdlib_socket ? socket : NULL;
 }
 
@@ -51,7 +51,7 @@ static void count(const struct call *call) {
 
 static PyObject *listening_socket(const struct call *call) {
     struct socket *socket = (struct socket *)call->owner;
-    bool is_served = socket->turn && socket->turn != Py_None && socket->_sock;
+    bool is_served = socket->begins_in_c && socket->_sock;
     return is_served && Py_TYPE(socket->_sock) == (PyTypeObject *)given.stdlib_socket ? socket->_sock : NULL;
 }
 
