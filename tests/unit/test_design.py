@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -11,7 +12,7 @@ DESIGN = Path(__file__).parents[2] / "docs" / "design"
 ENGINE = Path(__file__).parents[2] / "trio_rio" / "_engine"
 
 # What C may know by itself: limits that concern nobody else, and the version of Python's own interface.
-CONSTANTS_OF_C = {"ROOM_MAX", "Py_LIMITED_API"}
+CONSTANTS_OF_C = {"MISSES_MAX", "ROOM_MAX", "TRY_AGAIN", "Py_LIMITED_API"}
 
 
 def test_the_picture_of_the_request_states_is_the_table() -> None:
@@ -35,13 +36,17 @@ def test_the_engine_in_c_has_its_numbers_from_python() -> None:
 
 
 def test_the_engine_in_c_is_given_all_that_it_wants() -> None:
-    """Each name of the lists in engine.h is a keyword of the call of setup() in in_c.py, or made for each method."""
+    """Each name of the lists in engine.h is a keyword of a call of setup(), or made for each method."""
     header = (ENGINE / "native" / "engine.h").read_text(encoding="utf-8")
-    source = (ENGINE / "in_c.py").read_text(encoding="utf-8")
     lists = re.findall(r"#define (?:GIVEN|NUMBERS)\(X\)((?:[^\n]*\\\n)*[^\n]*)", header)
     wanted = {name for text in lists for name in re.findall(r"X\((\w+)\)", text)}
-    of_methods = {name for name in wanted if name.startswith("end_") or name.endswith("_text")}
-    call = source[source.index("if native is not None:\n    native.setup(") :]
-    given = set(re.findall(r"^        (\w+)=", call, re.MULTILINE))
+    of_methods = {name for name in wanted if name.startswith(("end_", "wait_")) or name.endswith("_text")}
+    calls = [
+        node
+        for path in sorted(ENGINE.parent.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "native.setup"
+    ]
+    given = {keyword.arg for call in calls for keyword in call.keywords if keyword.arg is not None}
     assert len(lists) == 2
     assert given == wanted - of_methods
