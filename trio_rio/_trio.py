@@ -128,6 +128,16 @@ def enter_cancel_point() -> bool:
     return task._cancel_status.effectively_cancelled or (task is task._runner.main_task and task._runner.ki_pending)
 
 
+_CANCELLED = WaitTaskRescheduled(lambda _: trio.lowlevel.Abort.SUCCEEDED)
+
+
+async def checkpoint_at_once() -> None:
+    """:func:`trio.lowlevel.checkpoint`, in one step for a task that is cancelled already: it would take two."""
+    if enter_cancel_point():
+        (await async_yield(_CANCELLED)).unwrap()
+    await trio.lowlevel.checkpoint()
+
+
 def stdlib_socket_of(sock: SocketType) -> socket.socket:
     """The socket inside a Trio socket.
 
@@ -202,6 +212,7 @@ __all__ = [
     "Task",
     "WaitTaskRescheduled",
     "async_yield",
+    "checkpoint_at_once",
     "current_runner",
     "enter_cancel_point",
     "is_in_host",

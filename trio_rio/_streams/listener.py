@@ -4,13 +4,13 @@ Facts. Some errors of accept(2) concern one connection that is gone already, oth
 years which is which. On most systems an accepted socket inherits the options of the listening one; none documents that
 of all options.
 
-Decision. A ``trio.SocketListener`` accepts, and tells of errors. What waits already may be taken by a plain call, many
-in a row (:mod:`.serve`); where that fails, the next ordinary accept says how. Whether options are inherited is looked
-at once."""
+Decision. Where accepting fails, a ``trio.SocketListener`` is shown the error, and says what it means. What waits
+already may be taken by a plain call, many in a row (:mod:`.serve`); where that fails, the next ordinary accept says
+how. Whether options are inherited is looked at once."""
 
 from __future__ import annotations
 
-from typing import final
+from typing import Any, cast, final
 
 import trio
 from trio.abc import Listener
@@ -18,6 +18,19 @@ from trio.abc import Listener
 from .._sockets.accept import accept_now
 from .._trio import stdlib_socket_of
 from .stream import RioStream, rio_stream_from, rio_stream_on, set_stream_options
+
+
+class _Failed:
+    """A listening socket that fails to accept, with an error that has happened; then it is the socket itself."""
+
+    def __init__(self, socket: trio.socket.SocketType, error: OSError) -> None:
+        self._socket = socket
+        self._errors = [error]
+
+    async def accept(self) -> Any:
+        if self._errors:
+            raise self._errors.pop()
+        return await self._socket.accept()
 
 
 @final
@@ -55,7 +68,13 @@ class RioListener(Listener[RioStream]):
           BusyResourceError: another task is accepting.
           OSError: anything else. ``trio.serve_listeners`` goes on after EMFILE, ENFILE, ENOBUFS and ENOMEM.
         """
-        return rio_stream_from(await self._accepting.accept())
+        self._set_options_to_inherit()
+        try:
+            accepted, _ = await self.socket.accept()
+        except OSError as error:
+            self._accepting.socket = cast("trio.socket.SocketType", _Failed(self.socket, error))
+            return rio_stream_from(await self._accepting.accept())
+        return self._stream_on(accepted)
 
     async def _wait(self) -> None:
         """Wait for a connection, or an error, to be there. A checkpoint.
@@ -67,9 +86,12 @@ class RioListener(Listener[RioStream]):
         number = self.socket.fileno()
         if number == -1:
             raise trio.ClosedResourceError("this listener was already closed")
+        self._set_options_to_inherit()
+        await trio.lowlevel.wait_readable(number)
+
+    def _set_options_to_inherit(self) -> None:
         if self._inherits is None:
             set_stream_options(self.socket)
-        await trio.lowlevel.wait_readable(number)
 
     def _accept_waiting(self) -> RioStream | None:
         """Take a connection that waits. ``None``: there is none, or it cannot be had, as :meth:`accept` tells."""
@@ -78,13 +100,20 @@ class RioListener(Listener[RioStream]):
             accepted, _ = accept_now(self.socket, listening)
         except OSError:
             return None
+        return self._stream_on(accepted)
+
+    def _stream_on(self, accepted: trio.socket.SocketType) -> RioStream:
         if self._inherits is None:
             option = trio.socket.IPPROTO_TCP, trio.socket.TCP_NODELAY
-            self._inherits = accepted.getsockopt(*option) == self.socket.getsockopt(*option)
+            try:
+                self._inherits = accepted.getsockopt(*option) == self.socket.getsockopt(*option)
+            except OSError:  # no TCP socket
+                self._inherits = False
         if not self._inherits:
             set_stream_options(accepted)
         return rio_stream_on(accepted)
 
     async def aclose(self) -> None:
         """Close the socket, then a checkpoint; a task that accepts gets ClosedResourceError. Twice is allowed."""
-        await self._accepting.aclose()
+        self.socket.close()
+        await trio.lowlevel.checkpoint()

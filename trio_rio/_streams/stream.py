@@ -29,7 +29,7 @@ from .._engine.lease import place_of_caller
 from .._engine.lease_block import leases_of_run
 from .._engine.taking import receive_bulk
 from .._sockets.own_way import recv_when_ready
-from .._trio import SHIELDED_CHECKPOINT, async_yield
+from .._trio import SHIELDED_CHECKPOINT, async_yield, checkpoint_at_once
 from .base import StreamOnSocket, raise_translated
 from .lease import ReceiveLease, SendLease
 
@@ -272,7 +272,7 @@ class RioStream(StreamOnSocket):
         Tasks that wait on the stream get ClosedResourceError. Leases on it end: their views are unusable from now on.
         """
         self._close()
-        await trio.lowlevel.checkpoint()
+        await checkpoint_at_once()
 
     def _close(self) -> None:
         if self.socket.fileno() != -1:
