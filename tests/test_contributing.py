@@ -13,7 +13,7 @@ import trio_rio
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-KINDS = ("breaking", "feature", "bugfix", "doc", "removal", "misc")
+KINDS = ("breaking", "feature", "bugfix", "doc", "removal", "limit", "misc")
 
 
 def read(name: str) -> str:
