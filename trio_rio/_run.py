@@ -108,7 +108,7 @@ def _make_manager(config: RioConfig, forced: Forced, class_of: Callable[[str], t
             refusals = (*choice.refusals, refusal)
         else:
             _log_refusals(kind, choice.refusals)
-            _log_first_run(name, type(manager).__name__, choice.because)
+            _log_first_run(manager, name, choice.because)
             look_at(manager)
             return manager
 
@@ -121,16 +121,18 @@ def _warn_once(provider: str, reason: str, remedy: str) -> None:
     )  # fmt: skip
 
 
-# What was said: provider, I/O manager and process, since a forked child inherits this.
-_first_runs: set[tuple[str, str, int]] = set()
+# What was said: provider, engine, I/O manager and process, since a forked child inherits this.
+_first_runs: set[tuple[str, str, str, int]] = set()
 
 
-def _log_first_run(provider: str, manager: str, because: str) -> None:
-    """Say in the log what serves, once in a process for each provider and manager."""
-    key = provider, manager, os.getpid()
+def _log_first_run(manager: Any, provider: str, because: str) -> None:
+    """Say in the log what serves, once in a process for each provider, engine and manager."""
+    why_python: str | None = manager.engine.why_python
+    engine = "C" if why_python is None else f"Python ({why_python})"
+    key = provider, engine, type(manager).__name__, os.getpid()
     if key not in _first_runs:
         _first_runs.add(key)
-        _log.info("runs are served by provider %r, engine on %s, because %s", provider, manager, because)
+        _log.info("runs are served by provider %r, engine in %s on %s, because %s", *key[:3], because)
 
 
 def _log_refusals(kind: str, refusals: tuple[RioUnavailableError, ...]) -> None:

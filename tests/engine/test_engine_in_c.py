@@ -98,8 +98,33 @@ def test_it_cannot_serve_every_provider() -> None:
 
     async def main() -> None: ...
 
-    with pytest.raises(trio_rio.RioError, match=r"provider 'portable' has none|it was not built"):
+    with pytest.raises(
+        trio_rio.RioError, match=r"provider 'portable' has no engine in C|the engine in C was not built"
+    ):
         trio_rio.run(main, config=trio_rio.RioConfig(provider="portable", engine="native"))
+
+
+FREE_THREADED = """
+import logging, sysconfig
+real = sysconfig.get_config_var
+sysconfig.get_config_var = lambda name: 1 if name == "Py_GIL_DISABLED" else real(name)
+import trio_rio
+logging.basicConfig(level=logging.INFO, format="%(message)s")
+"""
+
+
+def test_a_free_threaded_python_does_without(rio_provider: str) -> None:
+    """The extension is not loaded, though it lies there: it relies on the GIL. The log says so."""
+    done = run_with("", FREE_THREADED + SAY_ENGINE)
+    assert done.stdout.split() == ["python", "None"], done.stderr
+    assert "engine in Python (this Python is free-threaded, and the engine in C relies on the GIL) on " in done.stderr
+
+
+def test_a_free_threaded_python_refuses_it(rio_provider: str) -> None:
+    """Asked for there, it is refused with the reason."""
+    done = run_with("native", FREE_THREADED + SAY_ENGINE)
+    assert "engine 'native' was asked for, and this Python is free-threaded" in done.stderr
+    assert done.stdout == ""
 
 
 # ----------------------------------------------------------------------------------------------------------

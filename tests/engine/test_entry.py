@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ import trio
 
 import trio_rio
 from trio_rio import _trio
+from trio_rio._engine.fields import native
 
 from ..platforms import FOREIGN_PROVIDER
 
@@ -212,6 +214,24 @@ def test_the_log_says_what_serves(
         trio_rio.run(provider_in_use, config=config)
     (said,) = [record.getMessage() for record in caplog.records if record.levelno == logging.INFO]
     manager = trio_rio._run._manager_class(rio_provider).__name__
-    assert f"provider {rio_provider!r}" in said
-    assert manager in said
-    assert f"because provider={rio_provider!r} was asked for" in said
+    engine = "C" if native is not None and rio_provider == "uring" else r"Python \(.*\)"
+    expected = (
+        f"provider '{rio_provider}', engine in {engine} on {manager}, because provider='{rio_provider}' was asked"
+    )
+    assert re.search(expected, said)
+
+
+def test_the_log_says_why_the_engine_is_in_python(
+    rio_provider: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the engine in Python serves, the line has the reason; another engine is another line."""
+    monkeypatch.setattr(trio_rio._run, "_first_runs", set())
+    caplog.set_level(logging.INFO, "trio_rio")
+    for _ in range(2):
+        trio_rio.run(provider_in_use, config=trio_rio.RioConfig(provider=rio_provider, engine="python"))
+    monkeypatch.setenv("TRIO_RIO_ENGINE", "python")
+    trio_rio.run(provider_in_use, config=trio_rio.RioConfig(provider=rio_provider))
+    said = [record.getMessage() for record in caplog.records if record.levelno == logging.INFO]
+    assert len(said) == 2
+    assert "engine in Python (engine='python' was asked for) on " in said[0]
+    assert "engine in Python (TRIO_RIO_ENGINE=python) on " in said[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import tarfile
 import venv
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -158,6 +160,32 @@ def test_the_source_distribution_can_build_the_core(wheel: Path) -> None:
     assert all(any(name.startswith(folder) for name in native) for folder in folders)
     wanted = [*native, *SWITCH]
     assert [name for name in wanted if not any(path.endswith(f"/{name}") for path in listing)] == []
+
+
+def what_setup_is_told(monkeypatch: pytest.MonkeyPatch, *, is_free_threaded: bool) -> dict[str, Any]:
+    """The arguments of `setup` in setup.py, on a CPython of one of the two builds."""
+    told: dict[str, Any] = {}
+    real = sysconfig.get_config_var
+    with monkeypatch.context() as patch:
+        patch.setattr(setuptools, "setup", told.update)
+        patch.setattr(sysconfig, "get_config_var", lambda name: (
+            int(is_free_threaded) if name == "Py_GIL_DISABLED" else real(name)
+        ))  # fmt: skip
+        runpy.run_path(str(ROOT / "setup.py"))
+    return told
+
+
+@needs_linux
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="the engine in C is for CPython")
+@pytest.mark.parametrize("is_free_threaded", [False, True])
+def test_a_free_threaded_python_gets_no_engine_in_c(monkeypatch: pytest.MonkeyPatch, is_free_threaded: bool) -> None:
+    """It has no limited API: neither is the engine built for it, nor does its wheel claim to be abi3."""
+    told = what_setup_is_told(monkeypatch, is_free_threaded=is_free_threaded)
+    extensions = [extension.name for extension in told["ext_modules"]]
+    assert extensions == ([] if is_free_threaded else ["trio_rio._engine._native"])
+    command = told["cmdclass"]["bdist_wheel"](setuptools.Distribution())
+    command.finalize_options()
+    assert bool(command.py_limited_api) is not is_free_threaded
 
 
 def test_no_compiler_gives_a_pure_wheel(pure_wheel: Path) -> None:

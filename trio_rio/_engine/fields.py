@@ -1,11 +1,17 @@
 """The fields of requests, channels, streams and sockets that the engine in C works with; and whether there is one.
 
 Facts. A class inherits its fields from a type of C where the extension was built, and has slots where it was not. The
-names are the same, and so is everything that is done with them in Python."""
+names are the same, and so is everything that is done with them in Python. The engine in C relies on the GIL, and on the
+limited API, which free-threaded builds of CPython do not have. They may find an extension of the limited API all the
+same, in a checkout that another Python has built it in: its name ends as theirs may.
+
+Decision. On a free-threaded build it is not even tried. The build counts, and not whether the GIL happens to be on,
+since objects are laid out in another way there."""
 
 from __future__ import annotations
 
 import os
+import sysconfig
 from typing import TYPE_CHECKING, Any
 
 from .._errors import RioError
@@ -25,13 +31,23 @@ def engine_of_environment() -> str | None:
     return wanted
 
 
-native: Any
-try:
+def why_not_loaded() -> str | None:
+    """Why this process does without the engine in C, wherever it was built; ``None``: it is to be tried."""
     if os.environ.get(ENGINE_VARIABLE) == "python":  # then everything is as where it could not be built
-        raise ImportError
-    from . import _native as native  # type: ignore[attr-defined,no-redef]
-except ImportError:
-    native = None
+        return f"{ENGINE_VARIABLE} was 'python' when trio_rio was imported"
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        return "this Python is free-threaded, and the engine in C relies on the GIL"
+    return None
+
+
+#: The extension, or ``None``; and why there is none.
+native: Any = None
+native_missing: str | None = why_not_loaded()
+if native_missing is None:
+    try:
+        from . import _native as native  # type: ignore[attr-defined,no-redef]
+    except ImportError:
+        native_missing = "the engine in C was not built"
 
 if TYPE_CHECKING:  # each class says of its fields what they are
 

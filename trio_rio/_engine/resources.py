@@ -19,7 +19,7 @@ from ..rio import Port, Provider, RequestQueue
 from ..rio.checks import raw_type
 from .arena import Arena
 from .completions import Collectors
-from .fields import engine_of_environment, native
+from .fields import ENGINE_VARIABLE, engine_of_environment, native, native_missing
 from .lease import LeaseBook
 from .leftovers import Leftovers
 from .own_sockets import OwnSockets
@@ -109,7 +109,9 @@ class Resources:
         self.leftovers: Leftovers = Leftovers()
         self.leases: LeaseBook = LeaseBook(config.registered_bytes_max // 2, self.leftovers)
         self.pool: RequestPool = RequestPool(provider, self.arena, self.cancel)
-        self.turn = self._make_turn(config)
+        #: Why the engine in Python serves; ``None``: that in C does.
+        self.why_python: str | None = self._why_python(config)
+        self.turn: Any = None if self.why_python is not None else self._make_turn()
         self.channels: weakref.WeakValueDictionary[int, ChannelOfRun] = weakref.WeakValueDictionary()
         self.own_sockets: OwnSockets = OwnSockets(provider)
         self.lingering: set[ChannelOfRun] = set()
@@ -126,18 +128,27 @@ class Resources:
         """ "native" or "python", as :attr:`RioConfig.engine` has it."""
         return "python" if self.turn is None else "native"
 
-    def _make_turn(self, config: RioConfig) -> Any:
-        """The engine in C for this run; ``None``: that in Python serves it."""
+    def _why_python(self, config: RioConfig) -> str | None:
+        """Why that in C does not serve this run, in words; ``None``: it does.
+
+        Raises:
+          RioError: it is demanded.
+        """
         wanted = config.engine or engine_of_environment()
-        table, pool = self.provider.native_table, self.pool
         if wanted == "python":
-            return None
-        if native is None or table is None:
-            if wanted is None:
-                return None
-            reason = "it was not built" if native is None else f"provider {self.provider.name!r} has none"
+            return "engine='python' was asked for" if config.engine else f"{ENGINE_VARIABLE}=python"
+        reason = native_missing
+        if reason is None and self.provider.native_table is None:
+            reason = f"provider {self.provider.name!r} has no engine in C"
+        if reason is not None and wanted is not None:
             raise RioError(f"engine 'native' was asked for, and {reason}: ask for 'python', or for none")
-        pool.turn = native.Turn(*table, pool.requests, pool.small, pool.large, config.copy_bytes_max)
+        return reason
+
+    def _make_turn(self) -> Any:
+        """The engine in C for this run."""
+        pool = self.pool
+        assert self.provider.native_table is not None
+        pool.turn = native.Turn(*self.provider.native_table, pool.requests, pool.small, pool.large, self.copy_bytes_max)
         return pool.turn
 
     @property
