@@ -55,6 +55,13 @@ def test_the_reference_shows_options_as_sentences(built: Path) -> None:
     assert re.search(r"How completions are collected\. .port.: a packet", text)
 
 
+def test_the_documentation_has_the_changelog(built: Path) -> None:
+    """A page of its own shows what each release brought; the front page leads to it."""
+    page = (built / "changelog.html").read_text(encoding="utf-8")
+    assert re.search(rf"<h2>{re.escape(trio_rio.__version__)} \(\d+-\d\d-\d\d\)", page)
+    assert 'href="changelog.html"' in (built / "index.html").read_text(encoding="utf-8")
+
+
 def test_links_between_files_lead_somewhere() -> None:
     """Each relative link in a page names a file that exists."""
     broken = [
