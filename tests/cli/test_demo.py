@@ -215,7 +215,7 @@ sys.exit(main(["demo"]))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "trio_rio: demo needs h11 and httpx: pip install 'trio_rio[demo]'\n"
+    assert done.stderr == "trio_rio: demo needs h11 and httpx: pip install h11 httpx\n"
 
 
 def test_a_server_that_does_not_start_is_said(capsys: pytest.CaptureFixture[str]) -> None:

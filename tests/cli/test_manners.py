@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 import trio_rio
 from trio_rio._cli import main as _main
-from trio_rio._cli.exits import EXIT_CLOSED_PIPE, EXIT_INTERRUPTED
-from trio_rio._cli.main import main
+from trio_rio._cli.exits import EXIT_CLOSED_PIPE, EXIT_INTERRUPTED, needs
+from trio_rio._cli.main import DEMO_NEEDS, main
 from trio_rio._cli.progress import Progress
 from trio_rio._cli.text import format_table, wrap
 
+ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = ("demo", "probe", "run", "selftest")
 LONG = "many words that do not fit into one line of a narrow terminal " * 3
 
@@ -34,6 +37,22 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
         main(["--version"])
     assert caught.value.code == 0
     assert capsys.readouterr().out == f"trio_rio {trio_rio.__version__}\n"
+
+
+@pytest.mark.parametrize(("extra", "packages"), [("demo", DEMO_NEEDS), ("cli", ("rich",)), ("plot", ("matplotlib",))])
+def test_advice_names_what_an_extra_brings(extra: str, packages: tuple[str, ...]) -> None:
+    """What a command says is missing can be had by its own name, and is all that the extra of that command has."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    brought = {re.split(r"[>=]", requirement)[0] for requirement in project["optional-dependencies"][extra]}
+    assert brought == set(packages)
+    assert needs("it", *packages).endswith(f": pip install {' '.join(packages)}")
+
+
+def test_no_advice_needs_a_release() -> None:
+    """No command tells to install trio_rio itself from where it may not be: a checkout has its own name for that."""
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "trio_rio" / "_cli").rglob("*.py")]
+    assert len(sources) > 20
+    assert [source for source in sources if re.search(r"pip install [^\n]*trio[-_]rio", source)] == []
 
 
 def test_there_is_a_script() -> None:

@@ -407,7 +407,7 @@ def test_rich_is_optional(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     monkeypatch.setitem(sys.modules, "rich.console", None)
     with program(PROGRAM, folder, "--monitor") as process:
         assert main(["monitor", str(process.pid)]) == 2
-    assert capsys.readouterr().err == "trio_rio: monitor needs rich: pip install 'trio_rio[cli]', or use --json\n"
+    assert capsys.readouterr().err == "trio_rio: monitor needs rich: pip install rich, or use --json\n"
 
 
 # -- run ---------------------------------------------------------------------------------------------------

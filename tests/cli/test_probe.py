@@ -63,7 +63,7 @@ def test_rich_is_optional(capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     """Without rich, ``--rich`` says how to get it, and exits with 2."""
     monkeypatch.setitem(sys.modules, "rich.console", None)
     assert main(["probe", "--rich"]) == 2
-    assert "pip install 'trio_rio[cli]'" in capsys.readouterr().err
+    assert "--rich needs rich: pip install rich" in capsys.readouterr().err
 
 
 def test_an_unknown_provider_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:

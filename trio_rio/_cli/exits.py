@@ -20,6 +20,11 @@ def fail(message: str) -> int:
     return EXIT_USAGE
 
 
+def needs(what: str, *packages: str) -> str:
+    """What lacks packages of others, and how to get them: by their own names, with or without a release of trio_rio."""
+    return f"{what} needs {' and '.join(packages)}: pip install {' '.join(packages)}"
+
+
 def end_quietly(command: Callable[[], int]) -> int:
     """Call a command, and flush what it printed. Its exit code, or that of Ctrl-C or of an output that was closed."""
     try:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import trio_rio
 
 from .._run import INSTALL_VARIABLE
-from .exits import EXIT_OK, end_quietly, fail
+from .exits import EXIT_OK, end_quietly, fail, needs
 from .parser import parse
 from .probe import probe
 from .run import prepare, run
@@ -66,7 +66,7 @@ def serve(options: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         if error.name not in DEMO_NEEDS:
             raise
-        return fail(f"demo needs {' and '.join(DEMO_NEEDS)}: pip install 'trio_rio[demo]'")
+        return fail(needs("demo", *DEMO_NEEDS))
     return demo.main(options.provider, options.seconds)
 
 

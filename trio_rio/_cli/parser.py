@@ -67,7 +67,7 @@ def _add_bench(commands: Commands, provider: argparse.ArgumentParser) -> None:
         help=f"measure this one; may be given several times (default: all: {', '.join(WORKLOADS)})",
     )
     bench.add_argument("--json", metavar="FILE", help="write every sample into a file")
-    bench.add_argument("--plot", metavar="FILE", help="draw a chart into a file (needs trio_rio[plot])")
+    bench.add_argument("--plot", metavar="FILE", help="draw a chart into a file (needs matplotlib)")
 
 
 def _add_demo(commands: Commands, provider: argparse.ArgumentParser) -> None:
@@ -106,7 +106,7 @@ def _add_probe(commands: Commands, provider: argparse.ArgumentParser) -> None:
     )
     style = probe.add_mutually_exclusive_group()
     style.add_argument("--json", action="store_true", help="print one JSON object")
-    style.add_argument("--rich", action="store_true", help="print tables in colour (needs trio_rio[cli])")
+    style.add_argument("--rich", action="store_true", help="print tables in colour (needs rich)")
 
 
 def _add_selftest(commands: Commands, provider: argparse.ArgumentParser) -> None:

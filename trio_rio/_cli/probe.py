@@ -10,7 +10,7 @@ import attrs
 import trio_rio
 
 from ..rio import ProbeReport
-from .exits import EXIT_FAILED, EXIT_OK, fail
+from .exits import EXIT_FAILED, EXIT_OK, fail, needs
 from .text import format_table, say
 
 
@@ -80,7 +80,7 @@ def probe(options: argparse.Namespace) -> int:
         try:
             print_rich(report)
         except ImportError:
-            return fail("--rich needs rich: pip install 'trio_rio[cli]'")
+            return fail(needs("--rich", "rich"))
     else:
         print_report(report)
     served = {item.name for item in report.providers if item.is_available}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..exits import needs
 from ..rounds import spread
 from .compare import FIGURES, OURS, STOCK, Result
 
@@ -17,7 +18,7 @@ def problem(name: str) -> str | None:
     try:
         canvas: Any = _new_figure().canvas
     except ImportError:
-        return "--plot needs matplotlib: pip install 'trio_rio[plot]'"
+        return needs("--plot", "matplotlib")
     kinds = sorted(canvas.get_supported_filetypes())
     if Path(name).suffix[1:].lower() not in kinds:
         return f"can't draw into {name!r}: its name must end with one of .{', .'.join(kinds)}"

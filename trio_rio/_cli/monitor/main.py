@@ -7,7 +7,7 @@ import json
 import sys
 import time
 
-from ..exits import EXIT_OK, fail
+from ..exits import EXIT_OK, fail, needs
 from .client import Ended, MonitorError, Watched, watched
 
 
@@ -26,7 +26,7 @@ def monitor(options: argparse.Namespace) -> int:
                 try:
                     from .view import show
                 except ImportError:
-                    return fail("monitor needs rich: pip install 'trio_rio[cli]', or use --json")
+                    return fail(f"{needs('monitor', 'rich')}, or use --json")
                 show(program, options.interval, options.count)
     except Ended as end:
         print(f"trio_rio: {end}", file=sys.stderr)
