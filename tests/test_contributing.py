@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,7 +13,8 @@ import pytest
 
 import trio_rio
 
-ROOT = Path(__file__).resolve().parent.parent
+PATH = Path(__file__).resolve()
+ROOT = PATH.parent.parent
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 KINDS = ("breaking", "feature", "bugfix", "doc", "removal", "limit", "misc")
 
@@ -82,6 +85,32 @@ def test_actions_are_pinned() -> None:
     assert len(uses) > 10
     pinned = re.compile(r"\./\.github/workflows/\w+\.yml|[\w-]+/[\w-]+@[0-9a-f]{40} # v[0-9.]+")
     assert [line for line in uses if not pinned.fullmatch(line)] == []
+
+
+def invented(text: str, urls: Iterable[str]) -> list[str]:
+    """The addresses with the project's name in them that are below none of these."""
+    found = re.findall(r"(?:https?://|\b(?:www\.)?git(?:hub|lab)\.com/)[^\s)>\]\"'`]*trio[-_]rio[^\s)>\]\"'`]*", text)
+    return [address for address in found if not address.startswith(tuple(urls))]
+
+
+def test_no_address_of_the_project_is_invented() -> None:
+    """The project has the homes that pyproject.toml names, so far none: no file sends anybody elsewhere."""
+    urls = tomllib.loads(read("pyproject.toml"))["project"].get("urls", {}).values()
+    folders = ("trio_rio", "tests", "docs", ".github", ".ci")
+    files = [path for path in ROOT.iterdir() if path.is_file()]
+    files += [path for name in folders for path in (ROOT / name).rglob("*") if path.is_file()]
+    suffixes = {".py", ".md", ".toml", ".yml", ".c", ".h", ".sh", ".svg", ".service", ".json", ""}
+    texts = {path: path.read_text(encoding="utf-8") for path in files if path.suffix in suffixes and path != PATH}
+    assert len(texts) > 300
+    assert {path.name: found for path, text in texts.items() if (found := invented(text, urls))} == {}
+
+
+def test_an_invented_address_is_found() -> None:
+    """Those of forges and registries are; those that pyproject.toml names are none."""
+    text = "see https://example.org/trio_rio/issues, [it](https://trio-rio.example.org) and github.com/someone/trio_rio"
+    addresses = ["https://example.org/trio_rio/issues,", "https://trio-rio.example.org", "github.com/someone/trio_rio"]
+    assert invented(text, []) == addresses
+    assert invented(text, ["https://trio-rio.example.org"]) == [addresses[0], addresses[2]]
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("newsfragments/*")), ids=lambda path: path.name)
