@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import runpy
 import shutil
 import subprocess
@@ -211,6 +212,16 @@ def test_a_pure_installation_says_so(pure_installation: Path) -> None:
     done = python("-m", "trio_rio", "probe", path=pure_installation)
     assert "chosen: portable, because" in done.stdout
     assert "compiler" in done.stdout
+    assert "uring: the C core is not there\n" in done.stdout
+
+
+@needs_linux
+def test_a_core_that_cannot_be_loaded_is_another_reason(pure_installation: Path, tmp_path: Path) -> None:
+    """What the loader says of a file that is there is passed on."""
+    shutil.copytree(pure_installation, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "trio_rio" / "rio" / "_uring_native.abi3.so").write_bytes(b"nothing to load")
+    done = python("-m", "trio_rio", "probe", path=tmp_path)
+    assert re.search(r"uring: the C core is not there \(.*_uring_native\.abi3\.so: .+\)", done.stdout)
 
 
 @needs_linux

@@ -43,7 +43,8 @@ def load_native() -> Any:
     try:
         from .. import _uring_native  # type: ignore[attr-defined]
     except ImportError as error:
-        reason = f"the C core is not there ({error})"
+        was_found = error.name != __package__.rpartition(".")[0]  # which has no such name: there is no such file
+        reason = f"the C core is not there ({error})" if was_found else "the C core is not there"
         remedy = "reinstall with a C compiler and the Python headers present (Debian: gcc, python3-dev)"
         raise RioUnavailableError("uring", reason, remedy) from None
     if getattr(_uring_native.lib, "RIO_INTERFACE", 0) != INTERFACE:
