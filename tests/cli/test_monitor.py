@@ -459,7 +459,7 @@ def test_a_table_at_the_end(folder: Path) -> None:
     with program(PROGRAM, folder, "--statistics") as process:
         pass
     assert process.returncode == 0
-    assert re.search(r"has ended after [\d.]+ s\n  provider +\w+: .+\n  collecting", errors_of(process))
+    assert re.search(r"has ended after [\d.]+ s\n  provider +\w+: .+\n  engine .+\n  collecting", errors_of(process))
 
 
 # -- words -------------------------------------------------------------------------------------------------

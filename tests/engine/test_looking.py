@@ -125,6 +125,7 @@ def test_a_table_at_the_end(
     err = capfd.readouterr().err
     assert re.match(r"trio_rio: a run in thread MainThread has ended after \d+\.\d s\n  provider  ", err)
     assert f"provider             {counts.provider}: {counts.provider_because}\n" in err
+    assert f"engine               in {'C' if counts.engine == 'native' else 'Python'}\n" in err
     assert "sockets              2 served\n" in err
     (completions,) = re.findall(r"completions +([\d,]+) by", err)
     assert int(completions.replace(",", "")) >= counts.completions_dequeued > 0
@@ -139,7 +140,7 @@ async def test_a_table_fits_into_the_terminal(monkeypatch: pytest.MonkeyPatch) -
     lines = table.text("a run", ended).splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[2].startswith(" " * len("  results per dequeue  "))
-    assert f": {reason.strip()} collecting" in " ".join(word for line in lines for word in line.split())
+    assert f": {reason.strip()} engine" in " ".join(word for line in lines for word in line.split())
     monkeypatch.delenv("COLUMNS")
     monkeypatch.setattr(os, "get_terminal_size", no_terminal)
     assert f": {reason.strip()}\n" in table.text("a run", ended)

@@ -22,6 +22,7 @@ def rows(ended: RioStatistics) -> list[tuple[str, str]]:
         )
     return [
         ("provider", f"{ended.provider}: {ended.provider_because}"),
+        ("engine", "in C" if ended.engine == "native" else "in Python"),
         ("collecting", f"{ended.notification}, {queues}"),
         ("sockets", f"{ended.sockets_served:,} served"),
         ("completions", f"{ended.completions_dequeued:,} by {ended.dequeue_calls:,} dequeues"),
