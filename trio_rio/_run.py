@@ -215,6 +215,15 @@ _binding = _Binding()
 # -- one run -----------------------------------------------------------------------------------------------
 
 
+class _Begun(threading.local):
+    """Whether a run of this thread, which has its manager, is about to have Trio make one, to be replaced at once."""
+
+    has_manager = False
+
+
+_begun = _Begun()
+
+
 @attrs.define(eq=False)
 class _Replacement(trio.abc.Instrument):
     """An instrument that replaces the manager of its run, before the first step."""
@@ -228,6 +237,7 @@ class _Replacement(trio.abc.Instrument):
         overlook(stock)  # it is one of ours where trio_rio is installed
         stock.close()
         self.is_used = True
+        _begun.has_manager = False
         runner.instruments.remove_instrument(self)
 
 
@@ -284,9 +294,11 @@ def _manager_of_run(config: RioConfig | None) -> Any:
 def _replacement_in_place(config: RioConfig | None) -> Iterator[_Replacement]:
     replacement = _Replacement(_manager_of_run(config))
     _binding.bind_sockets()
+    _begun.has_manager = True
     try:
         yield replacement
     finally:
+        _begun.has_manager = False
         _binding.release_sockets()
         if not replacement.is_used:  # the run did not start
             replacement.manager.close()
@@ -316,6 +328,8 @@ def start_guest_run(
     except BaseException:
         ending.close()
         raise
+    finally:
+        _begun.has_manager = False
 
 
 # -- every run ---------------------------------------------------------------------------------------------
@@ -324,14 +338,17 @@ def start_guest_run(
 class _Installed(type):
     """The metaclass of what Trio calls to make a manager: each run chooses anew, since resources may be used up.
 
-    Trio calls the class without arguments. It derives from the manager of the first choice, since programs patch it.
+    Trio calls the class without arguments. It derives from the manager of the first choice, since programs patch it. A
+    run that :func:`run` has begun has a manager already: what Trio makes for it is Trio's own, which is closed unused.
     """
 
     installed_with: tuple[RioConfig, Forced]
     first_choice: str
 
     def __call__(cls, *args: Any) -> Any:
-        return super().__call__(*args) if args else _make_manager(*cls.installed_with, cls._class_of)
+        if args:
+            return super().__call__(*args)
+        return _trio.StockIOManager() if _begun.has_manager else _make_manager(*cls.installed_with, cls._class_of)
 
     def _class_of(cls, kind: str) -> type[Any]:
         return cls if kind == cls.first_choice else _manager_class(kind)

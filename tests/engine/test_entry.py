@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import queue
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -53,6 +54,38 @@ def test_what_is_installed_is_a_class(rio_provider: str, restored: None, monkeyp
     monkeypatch.setattr(manager, "get_events", note)
     assert trio.run(provider_in_use) == rio_provider
     assert called
+
+
+def test_a_run_in_an_installed_process_has_one_manager(
+    rio_provider: str, restored: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What run() and start_guest_run() have made is all that is made; the next trio.run is served as ever."""
+    made: list[object] = []
+    make = trio_rio._run._make_manager
+
+    def make_and_note(*args: Any) -> Any:
+        made.append(make(*args))
+        return made[-1]
+
+    monkeypatch.setattr(trio_rio._run, "_make_manager", make_and_note)
+    config = trio_rio.RioConfig(provider=rio_provider)
+    trio_rio.install(config)
+    assert trio_rio.run(provider_in_use, config=config) == rio_provider
+    assert len(made) == 1
+    assert trio.run(provider_in_use) == rio_provider
+    assert len(made) == 2
+    ticks: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    ended: list[Any] = []
+    trio_rio.start_guest_run(
+        provider_in_use, done_callback=ended.append, run_sync_soon_threadsafe=ticks.put, config=config
+    )
+    assert len(made) == 3
+    while not ended:
+        ticks.get(timeout=10)()
+    assert ended[0].unwrap() == rio_provider
+    assert len(made) == 3
+    assert trio.run(provider_in_use) == rio_provider
+    assert len(made) == 4
 
 
 def test_the_same_installation_twice_is_allowed(rio_provider: str, restored: None) -> None:
