@@ -32,7 +32,7 @@ from . import _trio
 from ._config import RioConfig, checked_config
 from ._engine.current import engine_of_run
 from ._errors import RioCallError, RioError, RioUnavailableError
-from ._looking.switches import look_at, overlook
+from ._looking.switches import look_at
 from ._managers.forked import leave_to_parent
 from ._managers.plain import PlainIOManager
 from ._managers.readiness import ReadinessIOManager
@@ -234,7 +234,6 @@ class _Replacement(trio.abc.Instrument):
     def before_run(self) -> None:
         runner: Any = _trio.current_runner()
         stock, runner.io_manager = runner.io_manager, self.manager
-        overlook(stock)  # it is one of ours where trio_rio is installed
         stock.close()
         self.is_used = True
         _begun.has_manager = False

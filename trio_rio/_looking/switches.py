@@ -39,13 +39,6 @@ def look_at(manager: Any) -> None:
         _dump_on_signal_named(signal_name)
 
 
-def overlook(manager: object) -> None:
-    """This I/O manager is closed without having served a run: nothing is told of it."""
-    for run in RUNS.under_way:
-        if run.engine is getattr(manager, "engine", None):
-            run.endings.clear()
-
-
 def _is_set(value: str | None) -> bool:
     return value not in (None, "", "0")
 
