@@ -233,6 +233,10 @@ class RequestQueue:
     #: Where a stream's send may be tried past the queue: takes the data and their length, and returns how many bytes
     #: went. 0: a send has to be posted, which will wait or fail.
     send_now: Callable[[bytes, int], int] | None = None
+    #: Where a datagram socket can be read past the queue, by a reader that is alone. 1: its receives have not started,
+    #: so a read overtakes none of them until the owner next waits; 2: results are there; else neither. Receives that
+    #: have not started then do so when the owner waits, or looks for the third time.
+    receives_rest: Callable[[], int] | None = None
 
     def mark_closed(self, why: str = SOCKET_CLOSED) -> None:
         """Zero the handle: from now on every use raises :class:`RioError` and reaches no kernel."""
@@ -241,7 +245,7 @@ class RequestQueue:
         self.post_receive = self.post_send = _refusal(why)
         self.post_receive_from = self.post_send_to = _refusal(why)
         self.commit_receives = self.commit_sends = _refusal(why)
-        self.send_now = None
+        self.send_now = self.receives_rest = None
 
 
 @attrs.define(eq=False)

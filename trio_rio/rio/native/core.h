@@ -146,6 +146,7 @@ struct rio_core {
     int wake_fd, epoll_fd;
     struct watch_table watches;
     uint32_t watches_armed, looks_in_vain;
+    uint32_t looks_at_rest; /* receives of datagrams are not submitted by so many looks: their reader will look again */
     struct op *set_poll; /* WAITING while the ring does not poll the epoll set */
     struct slab ops, buffers, completion_queues, request_queues, ports;
     struct op *free_op;
@@ -213,6 +214,7 @@ int32_t request_told_to_sender(struct request_queue *rq, int32_t status); /* wha
 
 /* datagrams.c */
 bool datagrams_move(rio_core *core, struct op *head); /* what can go now goes; whether anything did */
+bool datagrams_rest(rio_core *core); /* asked once by each look: whether what is staged, if anything is, may stay so */
 
 /* buffers.c */
 int buffer_take(rio_core *core, uint64_t id, uint64_t offset, uint64_t length, bool for_writing, uint32_t *slot,

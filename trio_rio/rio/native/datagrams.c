@@ -8,10 +8,16 @@
  * Decision. datagrams_move() takes what is staged for a datagram socket, with all that is queued behind it, past the
  * ring as far as it goes without waiting. What remains waits in the ring as ever, one request per direction. When that
  * completes, those behind it are moved at once, so that one wake-up brings all that have come.
+ *
+ * Facts. A peer that answers at once has often answered when the reader comes back. To have the kernel wait for that
+ * datagram costs more than to read the socket. A read would overtake a receive that the kernel has.
+ * Decision. rio_receives_rest() is for a reader that is alone: it says whether the socket may be read. Then receives of
+ * datagrams rest for two looks of the owner: the reader is back by then, or waits, and the wait submits them.
  */
 #include "core.h"
 
 #define AT_ONCE 64u /* as the stack has room for */
+#define LOOKS_AT_REST 2u
 #define ADDRESS_SIZE 28u
 
 static uint32_t gather(struct op *head, struct mmsghdr *messages) {
@@ -75,6 +81,32 @@ bool datagrams_move(rio_core *core, struct op *head) {
         has_moved = true;
     }
     return has_moved;
+}
+
+int rio_receives_rest(rio_core *core, uint64_t handle) {
+    int error = core_enter(core);
+    if (error)
+        return -error;
+    int state = 0;
+    struct request_queue *rq = rq_find(core, handle);
+    if (rq && !rq->is_stream) {
+        ring_reap(core);
+        const struct op *head = rq->head[RECEIVE];
+        state = rq->cq[RECEIVE]->count ? 2 : head && head->state == OP_STAGED;
+        core->looks_at_rest = LOOKS_AT_REST;
+    }
+    core_leave(core);
+    return state;
+}
+
+bool datagrams_rest(rio_core *core) {
+    if (!core->looks_at_rest || core->cancels.first)
+        return false;
+    for (const struct op *op = core->staged.first; op; op = op->next)
+        if (op->kind != KIND_REQUEST || op->queue->is_stream || op->direction != RECEIVE)
+            return false;
+    core->looks_at_rest--;
+    return true;
 }
 
 static int finish_posts(rio_core *core, uint32_t posted, uint32_t flags, int error) {

@@ -217,7 +217,7 @@ static int wait_at_set(rio_core *core, int64_t left) {
 
 /* One look, or one wait of at most `left` nanoseconds, in the owner. 0, -errno, or a code: then the lock is gone. */
 static int wait_in_owner(rio_core *core, uint32_t index, int64_t left) {
-    int filled = fill(core);
+    int filled = left == 0 && datagrams_rest(core) ? 0 : fill(core);
     if (!filled && !is_ring_idle(core) && !set_is_polled(core)) {
         set_poll(core);
         filled = fill(core);

@@ -120,6 +120,11 @@ uint64_t rio_table_address(void);
 uint32_t rio_send_now(rio_core *core, uint64_t handle, const char *data, uint32_t length);
 
 /* ---- datagrams.c ---- */
+/* For a reader that is alone. 1: no receive of the datagram socket is in the kernel, and none has completed, so whoever
+ * reads the socket before the owner next waits, looks or commits overtakes none; 2: results are there; 0: neither. What
+ * is staged is not submitted by the next two looks of rio_wait (a time of 0), but by the first wait. A negative code:
+ * the core is closed, or another process has it. */
+int rio_receives_rest(rio_core *core, uint64_t handle);
 /* Many posts in one call. How many were posted, or the negative code that the first of them was refused with. */
 /* Receive i writes to offset + i * stride, its sender's address to address_offset + i * address_stride, and has the
  * context first_context + i. */

@@ -201,6 +201,7 @@ class UringProvider(Ring, Provider):
             commit_sends=partial(lib.rio_commit, core, number),
             handle=number,
             send_now=partial(lib.rio_send_now, core, number),
+            receives_rest=partial(lib.rio_receives_rest, core, number),
         )
         self._sockets[fd] = queue
         self._descriptors[number] = fd
