@@ -364,7 +364,7 @@ class DatagramChannel(trio.abc.AsyncResource):
                 if self._sock.fileno() == -1:
                     raise trio.ClosedResourceError("this channel is closed") from error
                 raise
-        await self.send_many(((data, address),))
+        await self._send_all(((data, address),))
 
     @enable_ki_protection
     async def send_many(self, datagrams: Iterable[tuple[Buffer, Address | tuple[str, int] | None]]) -> int:
@@ -386,6 +386,14 @@ class DatagramChannel(trio.abc.AsyncResource):
         """
         if enter_cancel_point():
             await checkpoint()
+        if type(datagrams) is list and len(datagrams) == 1:
+            only = datagrams[0]
+            if type(only) is tuple and len(only) == 2:
+                await self.send(*only)
+                return 1
+        return await self._send_all(datagrams)
+
+    async def _send_all(self, datagrams: Iterable[tuple[Any, Any]]) -> int:
         try:
             data, targets = self._prepare(datagrams)
             if not data:
