@@ -31,8 +31,9 @@ from ..rio.drops import datagrams_dropped
 from .addresses import Peers
 from .arguments import check_number, checked_socket, datagram_of, limit_of
 from .lease import DatagramLease
+from .looks import Looks
 from .plain import PlainDatagrams
-from .queue import Arrival, DatagramQueue, LentSlot, open_queue
+from .queue import Arrival, DatagramQueue, LentSlot, open_queue, take_first
 from .sends import Outgoing
 from .statistics import DatagramStatistics
 
@@ -88,6 +89,7 @@ class DatagramChannel(trio.abc.AsyncResource):
         self._direct = self._peers.direct
         self._sendto: Any = self._sock.sendto
         self._plain = PlainDatagrams(self._sock, receives_posted, receive_size_bytes)
+        self._looks = Looks(self._sock, self._plain)
         self._queue: DatagramQueue | None = None
         self._arrived: deque[Arrival] = deque()
         self._is_receiving = self._is_closed = False
@@ -167,6 +169,8 @@ class DatagramChannel(trio.abc.AsyncResource):
         if enter_cancel_point():
             await checkpoint()
         arrived = self._arrived
+        if not arrived and self._queue is not None and self._queue.may_be_alone:
+            self._look(takes_all=False)
         if arrived and self._sock.fileno() != -1:
             arrival = arrived.popleft()
             await async_yield(_trio.SHIELDED_CHECKPOINT)
@@ -200,14 +204,16 @@ class DatagramChannel(trio.abc.AsyncResource):
             await checkpoint()
         if datagrams_max is not None:
             datagrams_max = await limit_of(datagrams_max)
+        if not self._arrived and self._queue is not None and self._queue.may_be_alone:
+            self._look(takes_all=True)
         if self._arrived and self._sock.fileno() != -1:
-            arrivals = self._take(datagrams_max)
+            arrivals = take_first(self._arrived, datagrams_max)
             await async_yield(_trio.SHIELDED_CHECKPOINT)
         else:
             arrivals = await self._next_arrivals()
             if datagrams_max is not None or set(map(type, arrivals)) != _ONLY_TUPLES:
                 self._arrived.extend(arrivals)
-                arrivals = self._take(datagrams_max)
+                arrivals = take_first(self._arrived, datagrams_max)
         first = arrivals[0]
         if not isinstance(first, tuple):
             self._truncated += isinstance(first, TruncatedDatagramError)
@@ -215,14 +221,11 @@ class DatagramChannel(trio.abc.AsyncResource):
         self._received += len(arrivals)
         return arrivals  # type: ignore[return-value]  # tuples only
 
-    def _take(self, datagrams_max: int | None) -> list[Arrival]:
-        """Take datagrams from the front of what has arrived, or one error by itself."""
-        arrived = self._arrived
-        taken = [arrived.popleft()]
-        limit = len(arrived) + 1 if datagrams_max is None else datagrams_max
-        while arrived and len(taken) < limit and type(taken[0]) is tuple and type(arrived[0]) is tuple:
-            taken.append(arrived.popleft())
-        return taken
+    def _look(self, *, takes_all: bool) -> None:
+        """Have what has come already, if this task is alone."""
+        queue = self._queue
+        if queue is not None and not (self._is_receiving or self._is_closed) and queue.is_usable():
+            self._arrived += self._looks.look(queue, takes_all)
 
     async def _begin_receiving(self) -> None:
         """Claim the receiver role, or raise BusyResourceError; the caller resets ``_is_receiving``.

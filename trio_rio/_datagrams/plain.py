@@ -32,11 +32,13 @@ class PlainDatagrams:
     size_bytes: int
     blocked: trio.Lock = attrs.field(factory=trio.Lock)  # one task may wait for room
 
-    def fetch(self) -> list[Arrival]:
-        """Everything that has come, in order, but no more than a batch. Never waits."""
+    def fetch(self, limit: int | None = None) -> list[Arrival]:
+        """Everything that has come, in order, but no more than ``limit``, or a batch. Never waits."""
         arrivals: list[Arrival] = []
+        if limit is None:
+            limit = self.receives
         try:
-            while len(arrivals) < self.receives:
+            while len(arrivals) < limit:
                 data, address = self.sock.recvfrom(_ROOM_BYTES)
                 if len(data) > self.size_bytes:
                     arrivals.append(TruncatedDatagramError(data[: self.size_bytes], address))

@@ -60,6 +60,15 @@ _ALIGNMENT = 32
 _KEYS = 2
 
 
+def take_first(arrived: deque[Arrival], datagrams_max: int | None) -> list[Arrival]:
+    """Take datagrams from the front of what has arrived, or one error by itself."""
+    taken = [arrived.popleft()]
+    limit = len(arrived) + 1 if datagrams_max is None else datagrams_max
+    while arrived and len(taken) < limit and type(taken[0]) is tuple and type(arrived[0]) is tuple:
+        taken.append(arrived.popleft())
+    return taken
+
+
 def _rounded(size: int) -> int:
     return -(-size // _ALIGNMENT) * _ALIGNMENT
 
@@ -69,7 +78,7 @@ class DatagramQueue:
     """See the module's docstring. Made by :func:`open_queue`; belongs to that engine's run."""
 
     engine: Engine
-    runner: object
+    runner: Any
     sock: socket.socket
     peers: Peers
     receives: int
@@ -85,6 +94,7 @@ class DatagramQueue:
     receives_in_flight: int = 0
     reader: Any = None  # the task that waits for datagrams
     is_called: bool = False  # a packet came while no task was waiting
+    may_be_alone: bool = False  # its reader: the last batch was one datagram, and all of it was taken
     is_shuffled: bool = False  # receives are not posted in the order of the slots any more
     unposted: list[int] = attrs.field(factory=list)  # slots that have no receive yet: lent before, or refused
     refusal: int = 0  # the status with which a receive was refused last
@@ -168,6 +178,7 @@ class DatagramQueue:
 
     def fetch(self) -> list[Arrival]:
         """Everything that has come, in order; its slots are posted again. Never waits."""
+        self.may_be_alone = False
         results = self.arrivals.dequeue(self.receives)
         if self.unposted:
             self._post_unposted()
@@ -189,6 +200,8 @@ class DatagramQueue:
             self._post_row(first, len(results))
         else:
             self._post_slots([result[3] for result in results])
+        # In a guest run another thread waits, which starts nothing.
+        self.may_be_alone = len(arrivals) == 1 and not self.untaken and not self.runner.is_guest
         return arrivals
 
     def fetch_to_lend(self, limit: int) -> tuple[list[LentSlot], list[Arrival]]:
@@ -197,6 +210,7 @@ class DatagramQueue:
         Returns slots that are the caller's until :meth:`take_back`, and what cannot be lent and comes behind them: from
         an error on, or if no other slot has a receive. That is copied, as by :meth:`fetch`.
         """
+        self.may_be_alone = False
         if self.untaken:
             return [], self.fetch()
         results = self.arrivals.dequeue(min(limit, max(1, self.receives_in_flight - 1)))
