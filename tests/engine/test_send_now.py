@@ -12,6 +12,8 @@ from trio.testing import assert_checkpoints, wait_all_tasks_blocked
 
 import trio_rio
 from trio_rio._engine.current import current_engine
+from trio_rio._engine.fields import native
+from trio_rio._engine.requests import SEND_PART_BYTES_MAX
 
 from .harness import PATIENCE_SECONDS, receive_exactly, stdlib_pair
 
@@ -133,3 +135,26 @@ async def test_a_receive_that_waits_is_told_first() -> None:
             reset(theirs)
             with pytest.raises(BrokenPipeError):
                 await sock.send(b"x")
+
+
+@pytest.mark.skipif(native is None, reason="there is no engine in C")
+async def test_of_much_a_part_goes_so() -> None:
+    """Where a part is enough: ``send`` returns how much went, and the rest follows in order."""
+    ours, theirs = stdlib_pair()
+    with trio.socket.from_stdlib_socket(ours) as sock, theirs:
+        await sock.send(b"!")  # makes the channel
+        data = bytes(range(256)) * (3 * SEND_PART_BYTES_MAX // 256)
+        before = completions()
+        with assert_checkpoints(), memoryview(data) as view:
+            sent = await sock.send(view)
+        assert 0 < sent <= SEND_PART_BYTES_MAX
+        assert completions() == before
+        received: list[bytes] = []
+        async with trio.open_nursery() as nursery:
+
+            async def receive() -> None:
+                received.append(await trio.to_thread.run_sync(theirs.recv, 1 + len(data), socket.MSG_WAITALL))
+
+            nursery.start_soon(receive)
+            await trio.SocketStream(sock).send_all(data[sent:])
+        assert received == [b"!" + data]

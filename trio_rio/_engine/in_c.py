@@ -29,6 +29,7 @@ from .requests import (
     FREE,
     GENERATION,
     SEND_NOW_BYTES_MAX,
+    SEND_PART_BYTES_MAX,
     SLOT_MASK,
     TRANSITIONS,
     WAITED,
@@ -113,6 +114,7 @@ if native is not None:
         generation=GENERATION,
         context_mask=CONTEXT_MASK,
         send_now_bytes_max=SEND_NOW_BYTES_MAX,
+        send_part_bytes_max=SEND_PART_BYTES_MAX,
         error_outcome=outcome.Error,
         stdlib_socket=socket.socket,
     )

@@ -109,6 +109,9 @@ CONTEXT_MASK = (1 << 63) - 1
 # A longer send fills the socket, and its rest has to wait: no send that is tried at once is longer.
 SEND_NOW_BYTES_MAX = 65536
 
+# Where a part is enough, that much is tried at once: the copy keeps other threads waiting.
+SEND_PART_BYTES_MAX = 262144
+
 
 def raise_aborted() -> NoReturn:
     """Raise the OSError of a request that was aborted, but not by Trio: by the kernel, or another process."""

@@ -104,15 +104,21 @@ static struct request *post(const struct call *call, struct channel *channel, Py
 }
 
 /* What goes at once, when a task is alone; 0: post it. */
-static Py_ssize_t send_now(struct channel *channel, PyObject *task, const Py_buffer *data) {
+static Py_ssize_t send_now(struct channel *channel, PyObject *task, const Py_buffer *data, bool is_part_enough) {
     struct turn *turn = channel->turn;
-    if (!turn->table->send_now || turn->woken > 1 || (uint64_t)data->len > numbers.send_now_bytes_max)
+    uint64_t size = (uint64_t)data->len;
+    if (!turn->table->send_now || turn->woken > 1)
         return 0;
+    if (size > numbers.send_now_bytes_max) {
+        if (!is_part_enough)
+            return 0;
+        size = size < numbers.send_part_bytes_max ? size : numbers.send_part_bytes_max;
+    }
     if (call_enter_cancel_point(task)) {
         PyErr_Clear();
         return 0;
     }
-    return turn->table->send_now(turn->provider, channel->queue, data->buf, (uint32_t)data->len);
+    return turn->table->send_now(turn->provider, channel->queue, data->buf, (uint32_t)size);
 }
 
 /* Sends at once, or posts; false: neither. */
@@ -120,7 +126,7 @@ static bool begin(struct call *call, struct channel *channel, const Py_buffer *d
     PyObject *task = data->len ? call_task(channel) : NULL;
     if (!task)
         return false;
-    call->sent = send_now(channel, task, data);
+    call->sent = send_now(channel, task, data, call->kind == SEND);
     call->request = call->sent ? NULL : post(call, channel, task, data);
     Py_DECREF(task);
     return call->sent || call->request;
