@@ -29,6 +29,7 @@ try:
     from trio import _socket
     from trio._core import _run
     from trio._core._entry_queue import EntryQueue
+    from trio._core._instrumentation import Instruments
     from trio._core._run import GLOBAL_RUN_CONTEXT, CancelStatus, Runner, Task
     from trio._core._traps import CancelShieldedCheckpoint, WaitTaskRescheduled, _async_yield
     from trio._core._wakeup_socketpair import WakeupSocketpair
@@ -80,6 +81,7 @@ NEEDED: dict[Any, tuple[str, ...]] = {
     ),
     CancelStatus: ("effectively_cancelled",),
     EntryQueue: ("task", "wakeup"),
+    Instruments: ("data",),
     WakeupSocketpair: ("wakeup_sock", "wakeup_thread_and_signal_safe", "write_sock"),
     StockIOManager: (
         "close", "force_wakeup", "get_events", "notify_closing", "process_events", "statistics", "wait_readable",
@@ -184,7 +186,7 @@ def is_in_host() -> bool:
 
 def reschedule_all(runner: Any, resumptions: Sequence[Resumption]) -> None:
     """``runner.reschedule(one.task, one)`` for each, in one frame; order is kept."""
-    if runner.is_guest or "task_scheduled" in runner.instruments:
+    if runner.is_guest or "task_scheduled" in runner.instruments.data:
         for one in resumptions:
             runner.reschedule(one.task, one)
         return
