@@ -40,9 +40,9 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 # Inside the engine, from the bottom to the top: a module imports only from those before it.
 ENGINE = (
-    "arena", "copies", "leftovers", "own_sockets", "fields", "requests", "in_c", "packet_handlers", "completions",
-    "lease", "resources", "traffic", "conflicts", "read_ahead", "send_window", "channel", "taking", "accounting",
-    "engine", "notifier", "current", "lease_block",
+    "arena", "copies", "leftovers", "own_sockets", "fields", "counters", "requests", "in_c", "packet_handlers",
+    "completions", "lease", "resources", "traffic", "conflicts", "read_ahead", "send_window", "channel", "taking",
+    "accounting", "engine", "notifier", "current", "lease_block",
 )  # fmt: skip
 
 # Where the platform may be asked for.

@@ -7,34 +7,6 @@ from typing import Literal
 import attrs
 
 
-@attrs.define(eq=False)
-class Counters:
-    """What an engine counts since the start of its run."""
-
-    completions: int = 0
-    dequeues: int = 0
-    dequeues_with_results: int = 0
-    results_min: int = 0
-    results_max: int = 0
-    armed: int = 0
-    received: int = 0
-    drained_late: int = 0
-    sockets: int = 0
-    window_stalls: int = 0
-
-    def note_dequeue(self, results: int) -> None:
-        """A completion queue was dequeued, and gave so many results."""
-        self.dequeues += 1
-        if not results:
-            return
-        self.completions += results
-        self.dequeues_with_results += 1
-        if results > self.results_max:
-            self.results_max = results
-        if results < self.results_min or not self.results_min:
-            self.results_min = results
-
-
 @attrs.frozen
 class RioIOStatistics:
     """``trio.lowlevel.current_statistics().io_statistics`` of a run on trio_rio.

@@ -45,7 +45,6 @@ import trio
 
 from .. import _trio
 from .._errors import RioInternalError, RioResourceError
-from .._statistics import Counters
 from ..rio import (
     CompletionQueue,
     EventNotification,
@@ -57,6 +56,7 @@ from ..rio import (
     Status,
 )
 from ..rio.types import RIO_MAX_CQ_SIZE
+from .counters import Counters
 from .packet_handlers import PacketHandlers
 from .requests import ACTION_ON_COMPLETE, DONE, SLOT_MASK, WAITED, Action, Request, RequestPool, Step
 
@@ -142,7 +142,6 @@ class Collector(Drain):
         count: int = turn.collect(self, self.queue.handle, self.limit, woken)
         if count < 0:
             self.provider.raise_for("RIODequeueCompletion", -count)
-        self.counters.note_dequeue(count)
         self.provider.note_dequeued()
         if count:
             self._wake(woken)
@@ -222,7 +221,7 @@ class Collectors:
         #: Results are looked for in each tick, and queues are armed only before the run really sleeps.
         self.is_polling: bool = config.notification == "polled" or config.busy_poll_seconds > 0
         self._poll_seconds = math.inf if config.notification == "polled" else config.busy_poll_seconds
-        self._is_inline = config.notifier == "inline"
+        self.is_inline: bool = config.notifier == "inline"
         #: With "event": one event for all queues. A queue that fires while others are being served sets it again.
         self.event: Event | None = provider.create_event() if config.notification == "event" else None
         count = config.completion_queues * (1 + config.separate_send_queue)
@@ -301,7 +300,7 @@ class Collectors:
         collector.note_packet()
         if collector.is_pending:
             return  # the notifier is in the run queue already
-        if not self._is_inline or collector.dispatch_batch() == collector.limit:
+        if not self.is_inline or collector.dispatch_batch() == collector.limit:
             self.call_notifier(collector)
         elif not self.is_polling:
             collector.arm()
@@ -348,7 +347,7 @@ class Collectors:
     def serve_event_between_ticks(self) -> bool:
         """As :meth:`on_packet`, for the event. Returns whether it was set."""
         event = self.event
-        if event is None or self.is_polling or not self._is_inline or not event.is_set:
+        if event is None or self.is_polling or not self.is_inline or not event.is_set:
             return False
         if not self.serve_event():
             event.set()  # the rest is the notifier's work

@@ -51,6 +51,8 @@ if native_missing is None:
 
 if TYPE_CHECKING:  # each class says of its fields what they are
 
+    class CounterFields: ...
+
     class RequestFields:
         def _set_slice(
             self, slice_: Any, buffer_id: int, offset: int, address_offset: int, view: memoryview | None, /
@@ -63,9 +65,22 @@ if TYPE_CHECKING:  # each class says of its fields what they are
     class SocketFields: ...
 
 elif native is not None:
+    CounterFields = native.CounterFields
     RequestFields, ChannelFields = native.RequestFields, native.ChannelFields
     StreamFields, SocketFields = native.StreamFields, native.SocketFields
 else:
+
+    class CounterFields:
+        """Of :class:`~.counters.Counters`."""
+
+        __slots__ = (
+            "armed", "completions", "dequeues", "dequeues_with_results", "drained_late", "received", "results_max",
+            "results_min", "sockets", "window_stalls",
+        )  # fmt: skip
+
+        def __init__(self) -> None:
+            for name in CounterFields.__slots__:
+                setattr(self, name, 0)
 
     class RequestFields:
         """Of :class:`~.requests.Request`."""

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .._config import SENDS_AT_FIRST
 from .._errors import RioCallError, RioError, RioResourceError
-from .._statistics import Counters
 from ..rio import Port, Provider, RequestQueue
 from ..rio.checks import raw_type
 from .arena import Arena
 from .completions import Collectors
+from .counters import Counters
 from .fields import ENGINE_VARIABLE, engine_of_environment, native, native_missing
 from .lease import LeaseBook
 from .leftovers import Leftovers
@@ -42,8 +42,9 @@ _SENDS_MAX = 256
 class Manager(Protocol):
     """What an engine needs of the I/O manager that it belongs to."""
 
-    #: Calls so far that committed what was staged: one per tick.
-    commits: int
+    @property
+    def commits(self) -> int:
+        """Calls so far that committed what was staged: one per tick."""
 
     @property
     def waits(self) -> Container[int]:
@@ -148,7 +149,9 @@ class Resources:
         """The engine in C for this run."""
         pool = self.pool
         assert self.provider.native_table is not None
-        pool.turn = native.Turn(*self.provider.native_table, pool.requests, pool.small, pool.large, self.copy_bytes_max)
+        pool.turn = native.Turn(
+            *self.provider.native_table, pool.requests, pool.small, pool.large, self.counters, self.copy_bytes_max
+        )
         return pool.turn
 
     @property

@@ -124,6 +124,18 @@ bool request_finish(struct request *request); /* as RequestPool.finish(); false:
 int methods_add(PyObject *module);
 void methods_set_texts(void); /* the docstrings, from what setup() was given */
 
+/* ---- counters.c ---- */
+
+/* Of trio_rio/_engine/counters.py. */
+struct counters {
+    PyObject_HEAD
+    unsigned long long completions, dequeues, dequeues_with_results, results_min, results_max, armed, received;
+    unsigned long long drained_late, sockets, window_stalls;
+};
+extern PyTypeObject *counters_type;
+int counters_add(PyObject *module);
+void counters_note_dequeue(struct counters *counters, uint32_t results);
+
 /* ---- turn.c ---- */
 
 struct turn {
@@ -132,12 +144,18 @@ struct turn {
     void *provider;
     PyObject *runner; /* of the run, while it takes requests */
     PyObject *requests, *small, *large;
+    struct counters *counters;
     uint32_t copy_bytes_max;
     int woken; /* tasks that the last batch of results woke */
     rio_table_result *results;
     uint32_t room;
 };
 int turn_add(PyObject *module);
+
+/* Dequeues once, and counts it; the requests whose tasks are to run are appended to the list. Taken: how many results
+ * there were, or less than 0: the code with which the dequeue was refused. False: an exception is set. */
+bool turn_collect(struct turn *turn, PyObject *collector, uint64_t queue, uint32_t limit, PyObject *woken,
+                  int64_t *taken);
 
 /* ---- call.c ---- */
 

@@ -44,7 +44,9 @@ static int execute(PyObject *module) {
         return -1;
     NAMES(X)
 #undef X
-    return fields_add(module) < 0 || methods_add(module) < 0 || turn_add(module) < 0 || call_add(module) < 0 ? -1 : 0;
+    if (fields_add(module) < 0 || methods_add(module) < 0 || counters_add(module) < 0)
+        return -1;
+    return turn_add(module) < 0 || call_add(module) < 0 ? -1 : 0;
 }
 
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, (void *)execute}, {0, NULL}};

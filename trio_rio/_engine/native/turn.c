@@ -2,9 +2,9 @@
  *
  * Facts. A batch has up to hundreds of results, nearly all of which belong to a task that waits. In Python each is a
  * tuple, and a dozen attributes.
- * Decision. collect() reads them from the provider's array and marks their requests; what nearly every completion is
- * (WAITED, COMPLETE, WAKE) is done here, and all else by Collector._complete(). Python makes the tasks runnable: that
- * is Trio's, and guests and instruments have a say in it.
+ * Decision. turn_collect() reads them from the provider's array and marks their requests; what nearly every completion
+ * is (WAITED, COMPLETE, WAKE) is done here, and all else by Collector._complete(). Python makes the tasks runnable:
+ * that is Trio's, and guests and instruments have a say in it.
  */
 #include "engine.h"
 
@@ -25,6 +25,7 @@ static int turn_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(turn->requests);
     Py_VISIT(turn->small);
     Py_VISIT(turn->large);
+    Py_VISIT(turn->counters);
     return 0;
 }
 
@@ -34,6 +35,7 @@ static int turn_clear(PyObject *self) {
     Py_CLEAR(turn->requests);
     Py_CLEAR(turn->small);
     Py_CLEAR(turn->large);
+    Py_CLEAR(turn->counters);
     return 0;
 }
 
@@ -42,18 +44,19 @@ static void turn_dealloc(PyObject *self) {
     fields_dealloc(self, turn_clear);
 }
 
-/* Turn(table, provider, requests, small, large, copy_bytes_max): addresses, and the lists of a RequestPool. */
+/* Turn(table, provider, requests, small, large, counters, copy_bytes_max): addresses, the lists of a RequestPool, and
+ * what is counted. */
 static int turn_init(PyObject *self, PyObject *args, PyObject *keywords) {
     struct turn *turn = (struct turn *)self;
     unsigned long long table, provider;
-    PyObject *requests, *small, *large;
+    PyObject *requests, *small, *large, *counters;
     unsigned int copy_bytes_max;
     if (keywords || turn->requests) {
         PyErr_SetString(PyExc_TypeError, "a Turn is made once, without keywords");
         return -1;
     }
-    if (!PyArg_ParseTuple(args, "KKO!O!O!I:Turn", &table, &provider, &PyList_Type, &requests, &PyList_Type, &small,
-                          &PyList_Type, &large, &copy_bytes_max))
+    if (!PyArg_ParseTuple(args, "KKO!O!O!O!I:Turn", &table, &provider, &PyList_Type, &requests, &PyList_Type, &small,
+                          &PyList_Type, &large, counters_type, &counters, &copy_bytes_max))
         return -1;
     turn->table = (const rio_table *)(uintptr_t)table;
     turn->provider = (void *)(uintptr_t)provider;
@@ -65,6 +68,7 @@ static int turn_init(PyObject *self, PyObject *args, PyObject *keywords) {
     put(&turn->requests, requests);
     put(&turn->small, small);
     put(&turn->large, large);
+    put((PyObject **)&turn->counters, counters);
     put(&turn->runner, Py_None);
     turn->copy_bytes_max = copy_bytes_max;
     return 0;
@@ -126,31 +130,39 @@ static int hand_out(struct turn *turn, const rio_table_result *result, PyObject 
     return PyList_Append(woken, found);
 }
 
-/* collect(collector, completion_queue, limit, woken): dequeue once; the requests whose tasks are to run are appended to
- * the list. How many results there were, or less than 0: the code with which the dequeue was refused. */
-static PyObject *turn_collect(PyObject *self, PyObject *args) {
-    struct turn *turn = (struct turn *)self;
+bool turn_collect(struct turn *turn, PyObject *collector, uint64_t queue, uint32_t limit, PyObject *woken,
+                  int64_t *taken) {
+    limit = limit < ROOM_MAX ? limit : ROOM_MAX;
+    if (!make_room(turn, limit))
+        return false;
+    *taken = turn->table->dequeue(turn->provider, queue, turn->results, limit);
+    if (*taken < 0)
+        return true;
+    uint32_t count = (uint32_t)*taken; /* bit 32 says that there is an error */
+    *taken = count;
+    counters_note_dequeue(turn->counters, count);
+    for (uint32_t i = 0; i < count; i++)
+        if (hand_out(turn, &turn->results[i], collector, woken) < 0)
+            return false;
+    turn->woken = count ? (int)PyList_Size(woken) : turn->woken;
+    return true;
+}
+
+/* collect(collector, completion_queue, limit, woken): turn_collect(). */
+static PyObject *collect(PyObject *self, PyObject *args) {
     PyObject *collector, *woken;
     unsigned long long queue;
     unsigned int limit;
+    int64_t taken;
     if (!PyArg_ParseTuple(args, "OKIO!:collect", &collector, &queue, &limit, &PyList_Type, &woken))
         return NULL;
-    limit = limit < ROOM_MAX ? limit : ROOM_MAX;
-    if (!make_room(turn, limit))
+    if (!turn_collect((struct turn *)self, collector, queue, limit, woken, &taken))
         return NULL;
-    int64_t taken = turn->table->dequeue(turn->provider, queue, turn->results, limit);
-    if (taken < 0)
-        return PyLong_FromLongLong(taken);
-    uint32_t count = (uint32_t)taken;
-    for (uint32_t i = 0; i < count; i++)
-        if (hand_out(turn, &turn->results[i], collector, woken) < 0)
-            return NULL;
-    turn->woken = count ? (int)PyList_Size(woken) : turn->woken;
-    return PyLong_FromUnsignedLong(count);
+    return PyLong_FromLongLong(taken);
 }
 
 static PyMethodDef turn_methods[] = {
-    {"collect", turn_collect, METH_VARARGS, NULL},
+    {"collect", collect, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
