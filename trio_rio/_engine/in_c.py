@@ -19,7 +19,7 @@ import outcome
 from trio.lowlevel import enable_ki_protection
 
 from .._errors import RioInternalError
-from .._trio import GLOBAL_RUN_CONTEXT, SHIELDED_CHECKPOINT
+from .._trio import GLOBAL_RUN_CONTEXT, SHIELDED_CHECKPOINT, reschedule_all
 from ..rio.errors import status_from_errno
 from ..rio.types import MSG_PART, RIO_MSG_DEFER
 from .fields import native
@@ -117,4 +117,5 @@ if native is not None:
         send_part_bytes_max=SEND_PART_BYTES_MAX,
         error_outcome=outcome.Error,
         stdlib_socket=socket.socket,
+        reschedule_all=reschedule_all,
     )

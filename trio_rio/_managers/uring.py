@@ -17,6 +17,8 @@ close; readiness waits need nobody to tell them. Only the run's own thread may s
 Decision
 ========
 - ``get_events`` is one ``rio_wait``. In another thread it only watches the descriptors of ring and epoll set.
+- With an engine in C, and queues whose packets are served in place, a tick is C's (``_engine/native/tick.c``): a
+  run that waits for one connection does little else. The methods here then do what is unusual.
 - Readiness waits are in the core's epoll set (``rio/native/readiness.c``), each with a token of its own; the table of
   waits says who waits for what. They begin and end at once, as Trio's own do.
 - ``notify_closing`` cancels requests and enters the kernel at once, so that the caller's close is the last reference.
@@ -41,6 +43,7 @@ from trio.lowlevel import reschedule
 from .. import _trio
 from .._config import RioConfig
 from .._engine.engine import Engine
+from .._engine.fields import native
 from .._engine.notifier import start_notifier
 from .._statistics import RioIOStatistics
 from .._trio import WaitTaskRescheduled, async_yield
@@ -74,7 +77,7 @@ class UringIOManager:
     """
 
     def __init__(self, config: RioConfig, because: str, provider: UringProvider) -> None:
-        self.commits: int = 0
+        self._commits = 0
         self.waits: dict[int, int] = {}  # fd << 1 | is_write -> token
         self._tasks: dict[int, tuple[int, Task]] = {}  # token -> key of the wait, task
         self.provider: UringProvider = provider
@@ -102,6 +105,38 @@ class UringIOManager:
         self._event = event
         self._is_simple = event is None and not self._is_polling
         self._event_key = -1 if event is None else event.fd << 1
+        self._tick = self._tick_in_c()
+
+    def _tick_in_c(self) -> Any:
+        """What takes the place of :meth:`get_events` and :meth:`process_events`, or ``None``: these two serve."""
+        collectors, provider, kind = self._collectors, self.provider, type(self)
+        if self.engine.turn is None or not self._is_simple or not collectors.is_inline:
+            return None
+        if (kind.get_events, kind.process_events) != _METHODS:  # somebody has changed them, and wants to be called
+            return None
+        tick = native.Tick(
+            self.engine.turn,
+            self.engine.pool,
+            [(collector, collector.queue.handle, collector.limit) for collector in collectors.all],
+            provider.postponed,
+            int(provider.ffi.cast("uintptr_t", self._events)),
+            _EVENTS_AT_ONCE,
+            self._thread,
+            get_events=self.get_events,
+            process_events=self.process_events,
+            say_nothing=self._nothing,
+            serve_event=self._serve_event,
+            on_packet=collectors.on_packet,
+            call_notifier=collectors.call_notifier,
+            note_dequeued=provider.note_dequeued,
+        )
+        vars(self).update(get_events=tick.get_events, process_events=tick.process_events)
+        return tick
+
+    @property
+    def commits(self) -> int:
+        """See :attr:`Manager.commits`."""
+        return self._commits if self._tick is None else int(self._tick.commits)
 
     def statistics(self) -> RioIOStatistics:
         """Tasks that wait, on readiness and on requests."""
@@ -124,7 +159,7 @@ class UringIOManager:
         """Commit what was staged, and wait. The number of events; 0 exactly if the full time passed."""
         if get_ident() != self._thread:
             return self._watch_ring(timeout)
-        self.commits += 1
+        self._commits += 1
         if self._is_simple:
             count = self._wait(self._core, 0, ceil(timeout * _NANOSECONDS), self._events, _EVENTS_AT_ONCE)
             return count if count >= 0 else self._nothing(count)
@@ -161,20 +196,22 @@ class UringIOManager:
             return
         view = self._events_view
         events = _EVENT.iter_unpack(view[: count * _EVENT.size]) if count > 1 else (_EVENT.unpack_from(view),)
-        for kind, result, key in events:
-            if kind == _PACKET:
-                self._serve_packet(key)
-            else:
-                waiting = self._tasks.pop(key, None)
-                if waiting is None:
-                    continue  # notify_closing came between the events and us
-                wait, task = waiting
-                del self.waits[wait]
-                if result < 0:
-                    error = OSError(-result, os.strerror(-result))
-                    reschedule(task, outcome.Error(error))
-                else:
-                    reschedule(task)
+        for event in events:
+            self._serve_event(*event)
+
+    def _serve_event(self, kind: int, result: int, key: int) -> None:
+        if kind == _PACKET:
+            self._serve_packet(key)
+            return
+        waiting = self._tasks.pop(key, None)
+        if waiting is None:
+            return  # notify_closing came between the events and us
+        wait, task = waiting
+        del self.waits[wait]
+        if result < 0:
+            reschedule(task, outcome.Error(OSError(-result, os.strerror(-result))))
+        else:
+            reschedule(task)
 
     def enter(self) -> None:
         """See :meth:`Manager.enter`."""
@@ -247,3 +284,7 @@ class UringIOManager:
                 error = trio.ClosedResourceError("another task closed this fd")
                 reschedule(task, outcome.Error(error))
         self._lib.rio_flush(self._core, 1)
+
+
+# What a tick in C takes the place of.
+_METHODS = (UringIOManager.get_events, UringIOManager.process_events)

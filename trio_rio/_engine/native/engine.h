@@ -31,7 +31,7 @@
     X(task) X(_runner) X(_cancel_points) X(_cancel_status) X(effectively_cancelled) X(main_task) X(ki_pending)         \
     X(_did_shutdown_SHUT_WR) X(_receive_some) X(_send_all) X(_recv) X(_send) X(_accept) X(_recvfrom) X(_sendto)        \
     X(_send_rest_of) X(_accept_now) X(_destinations) X(has_whole) X(recv) X(send) X(recvfrom) X(sendto) X(obj)         \
-    X(take_bytes) X(finish) X(_complete) X(throw) X(close)
+    X(take_bytes) X(finish) X(_complete) X(throw) X(close) X(is_pending) X(is_armed) X(woken) X(arm)
 #define X(name) PyObject *name;
 struct names { NAMES(X) };
 #undef X
@@ -43,7 +43,7 @@ extern struct names names;
     X(status_from_errno) X(internal_error) X(error_outcome) X(stdlib_socket) X(end_receive_some) X(end_send_all)       \
     X(end_recv) X(end_send) X(end_accept) X(end_recvfrom) X(end_sendto) X(wait_receive_some) X(wait_recv)              \
     X(wait_accept) X(wait_recvfrom) X(take_datagram) X(receive_some_text) X(send_all_text) X(recv_text) X(send_text)   \
-    X(accept_text) X(recvfrom_text) X(sendto_text)
+    X(accept_text) X(recvfrom_text) X(sendto_text) X(reschedule_all)
 #define X(name) PyObject *name;
 struct given { GIVEN(X) };
 #undef X
@@ -156,6 +156,9 @@ int turn_add(PyObject *module);
  * there were, or less than 0: the code with which the dequeue was refused. False: an exception is set. */
 bool turn_collect(struct turn *turn, PyObject *collector, uint64_t queue, uint32_t limit, PyObject *woken,
                   int64_t *taken);
+
+/* ---- tick.c ---- */
+int tick_add(PyObject *module);
 
 /* ---- call.c ---- */
 

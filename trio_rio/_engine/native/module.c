@@ -46,7 +46,7 @@ static int execute(PyObject *module) {
 #undef X
     if (fields_add(module) < 0 || methods_add(module) < 0 || counters_add(module) < 0)
         return -1;
-    return turn_add(module) < 0 || call_add(module) < 0 ? -1 : 0;
+    return turn_add(module) < 0 || tick_add(module) < 0 || call_add(module) < 0 ? -1 : 0;
 }
 
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, (void *)execute}, {0, NULL}};

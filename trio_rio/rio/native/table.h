@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 /* Changes whenever this file does: an engine that was built with another one is refused. */
-#define RIO_TABLE_VERSION 2
+#define RIO_TABLE_VERSION 3
 
 /* RIORESULT, with a native errno as status. */
 typedef struct {
@@ -16,8 +16,16 @@ typedef struct {
     uint64_t request_context;
 } rio_table_result;
 
+/* What a wait brings. A packet has the completion key of its queue; of what else there is, the provider says. */
+#define RIO_TABLE_PACKET 1
+typedef struct {
+    uint32_t kind;
+    int32_t result;
+    uint64_t key;
+} rio_table_event;
+
 /* Codes are 0 or those of the function table; what they mean is told by the provider, when Python makes the call again.
- * None of them waits. */
+ * Only one of them waits. */
 typedef struct {
     uint32_t version;
     int (*receive)(void *provider, uint64_t request_queue, uint64_t buffer_id, uint32_t offset, uint32_t length,
@@ -32,6 +40,10 @@ typedef struct {
     /* How many results; bit 32: one has a status other than 0; negative: a code. */
     int64_t (*dequeue)(void *provider, uint64_t completion_queue, rio_table_result *results, uint32_t limit);
     int (*notify)(void *provider, uint64_t completion_queue);
+    /* Starts what is deferred, and waits at the provider's own port; a negative time has no end. For the thread that
+     * made the provider, without the GIL. How many events; 0: the full time is over; negative: an errno. NULL where
+     * there is no such call. */
+    int (*wait)(void *provider, int64_t timeout_ns, rio_table_event *events, uint32_t limit);
 } rio_table;
 
 #endif

@@ -96,9 +96,10 @@ class UringProvider(Ring, Provider):
         if ring_entries < 1:
             raise ValueError(f"ring_entries must be at least 1, not {ring_entries}")
         super().__init__(ring_entries, withhold_setup_flags)
-        # Memory that the kernel may use, by buffer id; and ids that are deregistered while still in use.
+        # Memory that the kernel may use, by buffer id.
         self._memory: dict[int, Any] = {}
-        self._postponed: set[int] = set()
+        #: Buffer ids that are deregistered while still in use: while there are some, :meth:`note_dequeued` has work.
+        self.postponed: set[int] = set()
         self._sockets: dict[int, RequestQueue] = {}
         self._descriptors: dict[object, int] = {}  # by handle: the descriptor may be closed by then
         self._events: weakref.WeakSet[UringEvent] = weakref.WeakSet()
@@ -155,13 +156,13 @@ class UringProvider(Ring, Provider):
         return results
 
     def note_dequeued(self) -> None:
-        if self._postponed:
+        if self.postponed:
             self._free_postponed()
 
     def _free_postponed(self) -> None:
-        for buffer_id in list(self._postponed):  # a copy: another thread may dequeue another queue
+        for buffer_id in list(self.postponed):  # a copy: another thread may dequeue another queue
             if not self.lib.rio_buffer_uses(self.core, buffer_id):
-                self._postponed.discard(buffer_id)
+                self.postponed.discard(buffer_id)
                 self._memory.pop(buffer_id, None)
 
     def _in_call(self) -> contextlib.AbstractContextManager[None]:
@@ -220,7 +221,7 @@ class UringProvider(Ring, Provider):
         if uses == 0:
             self._memory.pop(buffer.buffer_id, None)
         elif uses > 0:
-            self._postponed.add(buffer.buffer_id)
+            self.postponed.add(buffer.buffer_id)
 
     def register_buffer(self, memory: bytearray | memoryview) -> RegisteredBuffer:
         self.check_alive()
@@ -403,7 +404,7 @@ class UringProvider(Ring, Provider):
                     stacklevel=2,
                 )
         self._memory = {}
-        self._postponed = set()
+        self.postponed.clear()
 
     def __del__(self) -> None:
         if not getattr(self, "is_closed", True):
