@@ -380,7 +380,10 @@ async def test_a_forked_child_is_refused(engine: str, name: str) -> None:
 
 
 async def books() -> tuple[dict[str, object], dict[str, object]]:
-    """The ledger and the statistics in the middle of some traffic, as far as time has no say in them."""
+    """The ledger and the statistics in the middle of some traffic, as far as time has no say in them.
+
+    How much was posted and completed is none of them: what the engine in C finds there at once makes no request.
+    """
     async with stream_and_peer(is_full=True) as (full, _), stream_and_peer() as (stream, theirs):
         for number in range(30):
             theirs.sendall(b"x" * (number + 1))
@@ -391,9 +394,10 @@ async def books() -> tuple[dict[str, object], dict[str, object]]:
             nursery.start_soon(full.send_all, b"x" * 100)
             await wait_all_tasks_blocked()
             ledger, numbers = attrs.asdict(current_ledger()), trio_rio.current_statistics()
+            del ledger["requests_used"]
             nursery.cancel_scope.cancel()
     in_flight = "receives_in_flight", "sends_in_flight", "tasks_waiting_read", "tasks_waiting_write"
-    wanted = *in_flight, "completions_dequeued", "leases_outstanding", "sockets_open", "registered_bytes"
+    wanted = *in_flight, "leases_outstanding", "sockets_open", "registered_bytes"
     return ledger, {name: getattr(numbers, name) for name in wanted}
 
 

@@ -14,6 +14,9 @@
  */
 #include "engine.h"
 
+#define MISSES_MAX 2 /* after which receives are posted at once */
+#define TRY_AGAIN 16 /* receives later */
+
 PyTypeObject *call_type;
 
 PyObject *call_new(struct owner *owner, enum kind kind, PyObject *argument) {
@@ -138,6 +141,13 @@ int call_enter_cancel_point(PyObject *task) {
     int result = status ? is_true(status, names.effectively_cancelled) : -1;
     Py_XDECREF(status);
     return result ? result : is_interrupted(task);
+}
+
+bool call_is_to_be_tried(struct channel *channel) {
+    if (channel->misses < MISSES_MAX)
+        return true;
+    channel->misses = channel->misses < MISSES_MAX + TRY_AGAIN ? channel->misses + 1 : MISSES_MAX - 1;
+    return false;
 }
 
 struct request *call_take_request(PyObject *free) {

@@ -2,13 +2,10 @@
  *
  * Facts. For a datagram that is there already, or that goes at once, a plain call costs less than a request. One that
  * is not there costs the call and an exception: between two that talk in turns, each time.
- * Decision. A receive that missed twice in a row goes to the request queue at once, and tries again now and then. A
- * destination must be remembered whole, or Python has to resolve it.
+ * Decision. As for streams, a receive that missed twice in a row goes to the request queue at once. A destination must
+ * be remembered whole, or Python has to resolve it.
  */
 #include "engine.h"
-
-#define MISSES_MAX 2  /* after which receives are posted at once */
-#define TRY_AGAIN 16 /* receives later */
 
 /* As Channel.is_free_for_datagrams(): nothing is overtaken. */
 static bool is_free(const struct channel *channel) {
@@ -33,21 +30,13 @@ static bool is_known(const struct call *call) {
     return is_whole;
 }
 
-/* Whether a receive is tried by a plain call before it is posted. */
-static bool is_to_be_tried(struct channel *channel) {
-    if (channel->misses < MISSES_MAX)
-        return true;
-    channel->misses = channel->misses < MISSES_MAX + TRY_AGAIN ? channel->misses + 1 : MISSES_MAX - 1;
-    return false;
-}
-
 static PySendResult receive(struct call *call, struct channel *channel, PyObject *task, PyObject *sock,
                             PyObject **result) {
     Py_ssize_t size = PyLong_CheckExact(call->argument) ? PyLong_AsSsize_t(call->argument) : 0;
     PyErr_Clear();
     if (size < 1)
         return call_in_python(call, result);
-    if (is_to_be_tried(channel)) {
+    if (call_is_to_be_tried(channel)) {
         PySendResult outcome;
         if (!own_way_enter_cancel_point())
             return call_in_python(call, result);

@@ -91,7 +91,7 @@ struct channel {
     Py_ssize_t receive_size_bytes;
     int fd;
     char is_direct, is_busy, is_stream;
-    uint8_t misses; /* receives of a datagram in a row that was not there; datagram.c */
+    uint8_t misses; /* plain calls to receive, in a row, that found nothing */
 };
 
 /* What calls are made on: streams and sockets. */
@@ -194,6 +194,7 @@ PySendResult call_pass(struct call *call, PyObject **result);
 PyObject *call_task(const struct channel *channel);
 int call_enter_cancel_point(PyObject *task); /* 1: it is cancelled; -1: an exception is set */
 struct channel *call_channel(const struct owner *owner); /* NULL: the engine in Python is to do it; borrowed */
+bool call_is_to_be_tried(struct channel *channel); /* by a plain call, before a receive is posted */
 struct request *call_take_request(PyObject *free); /* from a list of free ones; NULL: there is none */
 
 /* receive.c, send.c: the first step of a call, and the one after its request has completed. */

@@ -1,4 +1,10 @@
-/* Receiving where it costs least: a small slice, on demand, from a stream that nobody else receives from. */
+/* Receiving where it costs least: a small slice, on demand, from a stream that nobody else receives from.
+ *
+ * Facts. What a peer that talks in turns answers is often there when its server comes back from sending; on another CPU
+ * it nearly always comes later.
+ * Decision. A task that is alone tries a plain call first; one that missed twice in a row posts at once, and tries
+ * again now and then. What is there completes the request that would have been posted, as if it had been.
+ */
 #include "engine.h"
 
 /* How much the call wants at most; 0: Python says what is wrong with it, or takes a larger slice. */
@@ -38,32 +44,76 @@ static struct request *take(const struct channel *channel, Py_ssize_t size) {
     return request;
 }
 
-struct request *receive_post(struct channel *channel, PyObject *task, Py_ssize_t size) {
-    struct turn *turn = channel->turn;
-    struct request *request = take(channel, size);
-    if (!request)
-        return NULL;
-    uint32_t length = size < request->room ? (uint32_t)size : request->room;
+static void set_out(struct request *request, struct channel *channel, PyObject *state, Py_ssize_t size) {
     put(&request->channel, (PyObject *)channel);
-    put(&request->task, task);
-    put(&request->state, given.waited_state);
+    put(&request->state, state);
     request->is_receive = 1;
-    request->length = length;
+    request->length = size < request->room ? size : request->room;
+}
+
+static bool post(struct channel *channel, PyObject *task, struct request *request, Py_ssize_t size) {
+    struct turn *turn = channel->turn;
     uint32_t flags = (uint32_t)numbers.defer_flag;
+    set_out(request, channel, given.waited_state, size);
+    put(&request->task, task);
+    uint32_t length = (uint32_t)request->length;
     int refused = channel->is_stream
                       ? turn->table->receive(turn->provider, channel->queue, request->buffer_id, request->offset,
                                              length, flags, request->context)
                       : turn->table->receive_ex(turn->provider, channel->queue, request->buffer_id, request->offset,
                                                 length, request->buffer_id, request->address_offset, flags,
                                                 request->context);
-    if (!refused) {
+    if (!refused)
         put(&channel->reader, (PyObject *)request);
-        return request;
-    }
-    if (!request_finish(request))
+    else if (!request_finish(request))
         PyErr_Clear();
-    Py_DECREF(request);
-    return NULL; /* Python will be refused too, and say why */
+    return !refused; /* or Python will be refused too, and say why */
+}
+
+struct request *receive_post(struct channel *channel, PyObject *task, Py_ssize_t size) {
+    struct request *request = take(channel, size);
+    if (request && !post(channel, task, request, size))
+        Py_CLEAR(request);
+    return request;
+}
+
+/* The bytes that a request has brought; it is free again. */
+static PyObject *take_bytes(struct channel *channel, struct request *request) {
+    PyObject *bytes = NULL;
+    bool is_usual = !channel->is_busy && request->count < request->length && channel->is_direct;
+    if (is_usual && !(bytes = PyBytes_FromStringAndSize(request->data, request->count)))
+        PyErr_Clear(); /* no memory: Channel.take_bytes() keeps them for the next reader, and says so */
+    if (!bytes)
+        return PyObject_CallMethodObjArgs((PyObject *)channel, names.take_bytes, (PyObject *)request, NULL);
+    if (!request_finish(request))
+        Py_CLEAR(bytes);
+    return bytes;
+}
+
+static bool is_to_be_tried(struct channel *channel, PyObject *task) {
+    const struct turn *turn = channel->turn;
+    if (!turn->table->receive_now || turn->woken > 1 || !call_is_to_be_tried(channel))
+        return false;
+    int is_cancelled = call_enter_cancel_point(task);
+    if (is_cancelled)
+        PyErr_Clear();
+    return !is_cancelled;
+}
+
+/* What is there completes the request at once, and is returned after a checkpoint. */
+static bool receive_now(struct call *call, struct channel *channel, struct request *request, Py_ssize_t size) {
+    const struct turn *turn = channel->turn;
+    uint32_t room = size < request->room ? (uint32_t)size : request->room;
+    uint32_t count = turn->table->receive_now(turn->provider, channel->queue, request->data, room);
+    channel->misses = count ? 0 : channel->misses + 1;
+    if (!count)
+        return false;
+    set_out(request, channel, given.done_state, size); /* as if posted, and completed; but it is not counted as used */
+    request->context = (request->context - numbers.generation) & numbers.context_mask;
+    request->count = count;
+    request->status = 0;
+    call->value = take_bytes(channel, request);
+    return true;
 }
 
 PySendResult receive_begin(struct call *call, PyObject **result) {
@@ -72,29 +122,22 @@ PySendResult receive_begin(struct call *call, PyObject **result) {
     if (!size || is_waited_for(channel))
         return call_in_python(call, result);
     PyObject *task = call_task(channel);
-    struct request *request = task ? receive_post(channel, task, size) : NULL;
+    struct request *request = task ? take(channel, size) : NULL;
+    bool is_done = request && is_to_be_tried(channel, task) && receive_now(call, channel, request, size);
+    bool is_posted = request && !is_done && post(channel, task, request, size);
     Py_XDECREF(task);
-    return request ? call_wait(call, request, result) : call_in_python(call, result);
+    if (is_posted)
+        return call_wait(call, request, result);
+    Py_XDECREF((PyObject *)request);
+    if (is_done)
+        return call->value ? call_pass(call, result) : PYGEN_ERROR;
+    return call_in_python(call, result);
 }
 
 PySendResult receive_end(struct call *call, PyObject *woken, PyObject **result) {
     struct request *request = call->request;
     if (!call_ended_well(call, woken))
         return PYGEN_ERROR;
-    struct channel *channel = (struct channel *)request->channel;
-    if (channel->is_busy || request->count == request->length || !channel->is_direct) {
-        *result = PyObject_CallMethodObjArgs((PyObject *)channel, names.take_bytes, (PyObject *)request, NULL);
-        return *result ? PYGEN_RETURN : PYGEN_ERROR;
-    }
-    *result = PyBytes_FromStringAndSize(request->data, request->count);
-    if (!*result) { /* no memory: take_bytes() keeps them for the next reader, and says so */
-        PyErr_Clear();
-        *result = PyObject_CallMethodObjArgs((PyObject *)channel, names.take_bytes, (PyObject *)request, NULL);
-        return *result ? PYGEN_RETURN : PYGEN_ERROR;
-    }
-    if (!request_finish(request)) {
-        Py_CLEAR(*result);
-        return PYGEN_ERROR;
-    }
-    return PYGEN_RETURN;
+    *result = take_bytes((struct channel *)request->channel, request);
+    return *result ? PYGEN_RETURN : PYGEN_ERROR;
 }

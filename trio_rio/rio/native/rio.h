@@ -118,6 +118,7 @@ uint64_t rio_table_address(void);
 /* Sends what the socket of a stream takes now, if no send is posted: how many bytes. 0: none went, and a post has to be
  * made, which waits or says why. */
 uint32_t rio_send_now(rio_core *core, uint64_t handle, const char *data, uint32_t length);
+uint32_t rio_receive_now(rio_core *core, uint64_t handle, char *data, uint32_t length);
 
 /* ---- datagrams.c ---- */
 /* For a reader that is alone. 1: no receive of the datagram socket is in the kernel, and none has completed, so whoever

@@ -30,6 +30,10 @@ static uint32_t send_now(void *core, uint64_t queue, const char *data, uint32_t 
     return rio_send_now(core, queue, data, length);
 }
 
+static uint32_t receive_now(void *core, uint64_t queue, char *data, uint32_t length) {
+    return rio_receive_now(core, queue, data, length);
+}
+
 static int64_t dequeue(void *core, uint64_t queue, rio_table_result *results, uint32_t limit) {
     return rio_dequeue(core, queue, (rio_result *)results, limit);
 }
@@ -40,6 +44,7 @@ static int wait_(void *core, int64_t timeout_ns, rio_table_event *events, uint32
     return rio_wait(core, 0, timeout_ns, (rio_event *)events, limit);
 }
 
-static const rio_table table = {RIO_TABLE_VERSION, receive, receive_ex, send_, send_now, dequeue, notify, wait_};
+static const rio_table table = {RIO_TABLE_VERSION, receive,  receive_ex, send_, send_now, receive_now,
+                                dequeue, notify, wait_};
 
 uint64_t rio_table_address(void) { return (uint64_t)(uintptr_t)&table; }

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 /* Changes whenever this file does: an engine that was built with another one is refused. */
-#define RIO_TABLE_VERSION 3
+#define RIO_TABLE_VERSION 4
 
 /* RIORESULT, with a native errno as status. */
 typedef struct {
@@ -37,6 +37,8 @@ typedef struct {
                 uint32_t flags, uint64_t context);
     /* Past the queue, if nothing of it is overtaken: how many bytes went; NULL where there is no such call. */
     uint32_t (*send_now)(void *provider, uint64_t request_queue, const char *data, uint32_t length);
+    /* The same: how many bytes came; 0: nothing is there, or something that a request is told. */
+    uint32_t (*receive_now)(void *provider, uint64_t request_queue, char *data, uint32_t length);
     /* How many results; bit 32: one has a status other than 0; negative: a code. */
     int64_t (*dequeue)(void *provider, uint64_t completion_queue, rio_table_result *results, uint32_t limit);
     int (*notify)(void *provider, uint64_t completion_queue);
