@@ -74,17 +74,25 @@ static int turn_init(PyObject *self, PyObject *args, PyObject *keywords) {
     return 0;
 }
 
-static bool make_room(struct turn *turn, uint32_t room) {
-    if (turn->room >= room)
-        return true;
-    rio_table_result *results = PyMem_Realloc(turn->results, room * sizeof *results);
-    if (!results) {
-        PyErr_NoMemory();
-        return false;
+/* Takes the array out of the turn: whoever looks for results while these are handed out, as a finalizer may, makes
+ * another. NULL with an exception: no memory. */
+static rio_table_result *take_results(struct turn *turn, uint32_t room) {
+    rio_table_result *results = turn->room < room ? NULL : turn->results;
+    if (results) {
+        turn->results = NULL;
+        turn->room = 0;
+        return results;
     }
+    results = PyMem_Malloc(room * sizeof *results);
+    if (!results)
+        PyErr_NoMemory();
+    return results;
+}
+
+static void put_results_back(struct turn *turn, rio_table_result *results, uint32_t room) {
+    PyMem_Free(turn->results);
     turn->results = results;
     turn->room = room;
-    return true;
 }
 
 static int complete(PyObject *collector, struct request *request, PyObject *woken) {
@@ -130,22 +138,30 @@ static int hand_out(struct turn *turn, const rio_table_result *result, PyObject 
     return PyList_Append(woken, found);
 }
 
-bool turn_collect(struct turn *turn, PyObject *collector, uint64_t queue, uint32_t limit, PyObject *woken,
-                  int64_t *taken) {
-    limit = limit < ROOM_MAX ? limit : ROOM_MAX;
-    if (!make_room(turn, limit))
-        return false;
-    *taken = turn->table->dequeue(turn->provider, queue, turn->results, limit);
-    if (*taken < 0)
-        return true;
-    uint32_t count = (uint32_t)*taken; /* bit 32 says that there is an error */
-    *taken = count;
+static bool hand_out_all(struct turn *turn, const rio_table_result *results, uint32_t count, PyObject *collector,
+                         PyObject *woken) {
     counters_note_dequeue(turn->counters, count);
     for (uint32_t i = 0; i < count; i++)
-        if (hand_out(turn, &turn->results[i], collector, woken) < 0)
+        if (hand_out(turn, &results[i], collector, woken) < 0)
             return false;
     turn->woken = count ? (int)PyList_Size(woken) : turn->woken;
     return true;
+}
+
+bool turn_collect(struct turn *turn, PyObject *collector, uint64_t queue, uint32_t limit, PyObject *woken,
+                  int64_t *taken) {
+    limit = limit < ROOM_MAX ? limit : ROOM_MAX;
+    rio_table_result *results = take_results(turn, limit);
+    if (!results)
+        return false;
+    bool is_done = true;
+    *taken = turn->table->dequeue(turn->provider, queue, results, limit);
+    if (*taken >= 0) {
+        *taken = (uint32_t)*taken; /* bit 32 says that there is an error */
+        is_done = hand_out_all(turn, results, (uint32_t)*taken, collector, woken);
+    }
+    put_results_back(turn, results, limit);
+    return is_done;
 }
 
 /* collect(collector, completion_queue, limit, woken): turn_collect(). */
