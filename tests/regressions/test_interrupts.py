@@ -17,8 +17,9 @@ import trio_rio
 from trio_rio._engine.channel import Channel
 from trio_rio._engine.lease import LeaseBook
 from trio_rio._engine.send_window import SendWindow
+from trio_rio._sockets.destinations import Destinations
 
-from ..engine.harness import fill, open_pair, python, stdlib_pair, until_sent
+from ..engine.harness import fill, open_pair, python, stdlib_pair, udp_socket, until_sent
 from ..platforms import needs_full_buffers, needs_interrupts, needs_recvmsg
 
 Record = Callable[..., list[bool]]
@@ -222,3 +223,21 @@ def test_an_interrupt_ends_a_run_as_on_stock_trio(rio_provider: str) -> None:
     ends = {name: python(INTERRUPTED, name, provider=rio_provider).stdout for name in ("stock", rio_provider)}
     assert "KeyboardInterrupt" in ends["stock"]
     assert ends[rio_provider] == ends["stock"]
+
+
+@pytest.mark.parametrize("name", ["known", "address_of"])
+async def test_no_interrupt_comes_inside_a_datagram(name: str, record: Record) -> None:
+    """A destination is looked up, and a datagram taken, before a KeyboardInterrupt is raised: none gets lost."""
+    ours, theirs = await udp_socket(), await udp_socket()
+    with ours, theirs:
+        address = theirs.getsockname()
+        for _ in range(5):  # the destination is remembered by then
+            await ours.sendto(b"x", address)
+            assert await theirs.recvfrom(10) == (b"x", ours.getsockname())
+        seen = record(Destinations if name == "known" else Channel, name)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(theirs.recvfrom, 10)
+            await wait_all_tasks_blocked()
+            await ours.sendto(b"x", address)
+        assert seen
+        assert all(seen)

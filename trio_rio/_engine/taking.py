@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from trio.lowlevel import enable_ki_protection
+
 from .._trio import SHIELDED_CHECKPOINT, async_yield, enter_cancel_point
 from .channel import Channel
 from .fields import native
@@ -70,6 +72,7 @@ async def send_one_by_one(channel: Channel, data: bytes | bytearray | memoryview
     return channel.take_sent(request)
 
 
+@enable_ki_protection  # as Channel.take_bytes()
 def take_datagram(channel: Channel, request: Request) -> tuple[bytes, Address | None]:
     """As :meth:`Channel.take_bytes`, and where a datagram came from."""
     if channel.ahead is None or not channel.ahead.unread:

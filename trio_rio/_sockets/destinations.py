@@ -6,6 +6,8 @@ import ipaddress
 import socket
 from typing import Any
 
+from trio.lowlevel import enable_ki_protection
+
 from .._trio import StockSocketType
 from ..rio import pack_address
 
@@ -26,6 +28,7 @@ class Destinations(dict[Any, bytes]):
         except TypeError:  # not hashable: let the inherited code find what is wrong with it
             return None
 
+    @enable_ki_protection  # the engine in C calls it with nothing but the caller's frame below
     def has_whole(self, address: Any) -> bool:
         """Whether it is remembered and complete, so that the system takes the tuple as it is."""
         return self.known(address) is not None and len(address) == self._length
