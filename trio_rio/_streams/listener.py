@@ -16,7 +16,7 @@ import trio
 from trio.abc import Listener
 
 from .._sockets.accept import accept_now
-from .._trio import stdlib_socket_of
+from .._trio import StockSocketType, stdlib_socket_of
 from .stream import RioStream, rio_stream_from, rio_stream_on, set_stream_options
 
 
@@ -79,10 +79,14 @@ class RioListener(Listener[RioStream]):
     async def _wait(self) -> None:
         """Wait for a connection, or an error, to be there. A checkpoint.
 
+        On a socket of somebody's own class, :meth:`accept` is what waits, and this does nothing.
+
         Raises:
           ClosedResourceError: the listener was closed, before or meanwhile.
           BusyResourceError: another task is accepting.
         """
+        if not isinstance(self.socket, StockSocketType):
+            return
         number = self.socket.fileno()
         if number == -1:
             raise trio.ClosedResourceError("this listener was already closed")
@@ -95,6 +99,8 @@ class RioListener(Listener[RioStream]):
 
     def _accept_waiting(self) -> RioStream | None:
         """Take a connection that waits. ``None``: there is none, or it cannot be had, as :meth:`accept` tells."""
+        if not isinstance(self.socket, StockSocketType):
+            return None
         listening = stdlib_socket_of(self.socket)
         try:
             accepted, _ = accept_now(self.socket, listening)
