@@ -47,9 +47,11 @@ def accept_now(trio_socket: Any, listening: socket.socket) -> tuple[Any, Any]:
             engine.own_sockets.adopt_accepted(listening, sock)
         return accepted, address
     assert engine is not None
+    family, kind, proto = raw_family(listening), raw_type(listening), listening.proto
     number, address = listening._accept()  # type: ignore[attr-defined]
+    inner = _socket_with_number(family, kind, proto, number)  # first of all: it closes the number, whatever fails
     made: Any = object.__new__(SocketOfRun.served)
-    made._sock = _socket_with_number(raw_family(listening), raw_type(listening), listening.proto, number)
+    made._sock = inner
     made._did_shutdown_SHUT_WR = False
     made._calls_left, made._begins_in_c = trio_socket._first_calls, engine.turn is not None
     return made, address
