@@ -30,7 +30,7 @@ PySendResult send_return(struct call *call, Py_ssize_t sent, PyObject **result) 
 }
 
 static bool is_ended(const struct stream *stream) {
-    PyObject *ended = PyObject_GetAttr(stream->_sock, names._did_shutdown_SHUT_WR);
+    PyObject *ended = stream->_sock ? PyObject_GetAttr(stream->_sock, names._did_shutdown_SHUT_WR) : NULL;
     bool is_open = ended == Py_False;
     Py_XDECREF(ended);
     PyErr_Clear();
