@@ -48,6 +48,13 @@ def test_the_exit_code_answers_for_one_provider(name: str, capsys: pytest.Captur
     assert main(["probe", "--provider", name]) == (0 if can_serve[name] else 1)
 
 
+def test_a_forced_provider_that_cannot_serve_is_said_to(capsys: pytest.CaptureFixture[str]) -> None:
+    """The line about the choice does not leave it at "chosen" where a run would be refused."""
+    refused = next(item.name for item in trio_rio.probe().providers if not item.is_available)
+    assert main(["probe", "--provider", refused]) == 1
+    assert "; it cannot serve here, and a run is refused" in " ".join(capsys.readouterr().out.split())
+
+
 def test_rich_says_the_same(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """``--rich`` prints every provider's name and the choice."""
     pytest.importorskip("rich")

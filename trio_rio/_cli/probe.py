@@ -33,6 +33,17 @@ def feature_rows(report: ProbeReport) -> list[tuple[str, ...]]:
     return [heading, *((one.name, yes_or_no(one.is_available), one.since, one.used_for) for one in features)]
 
 
+def can_serve(report: ProbeReport) -> bool:
+    """Whether the provider that a run would use can serve; only a forced one cannot."""
+    return report.chosen in {item.name for item in report.providers if item.is_available}
+
+
+def why_chosen(report: ProbeReport) -> str:
+    """Why the provider was chosen, and that a run on it fails where it cannot serve."""
+    because = f"because {report.chosen_because}"
+    return because if can_serve(report) else f"{because}; it cannot serve here, and a run is refused"
+
+
 def print_report(report: ProbeReport) -> None:
     """Plain text: a table of providers with the reason and remedy of each refusal under it, and one of features."""
     for line in format_table(row[:2] for row in provider_rows(report)):
@@ -43,7 +54,7 @@ def print_report(report: ProbeReport) -> None:
             say(f"{item.name}: {item.reason}", 2)
             say(f"  remedy: {item.remedy}", 4)
     say()
-    say(f"chosen: {report.chosen}, because {report.chosen_because}", 2)
+    say(f"chosen: {report.chosen}, {why_chosen(report)}", 2)
     if len(feature_rows(report)) > 1:
         print()
         print(*format_table(feature_rows(report)), sep="\n")
@@ -65,7 +76,7 @@ def print_rich(report: ProbeReport) -> None:
             table.add_row(*row, style="green" if row[1] == "yes" else "yellow")
         if rows:
             console.print(table)
-    console.print(f"chosen: [bold]{report.chosen}[/], because {report.chosen_because}")
+    console.print(f"chosen: [bold]{report.chosen}[/], {why_chosen(report)}")
 
 
 def probe(options: argparse.Namespace) -> int:
@@ -83,5 +94,4 @@ def probe(options: argparse.Namespace) -> int:
             return fail(needs("--rich", "rich"))
     else:
         print_report(report)
-    served = {item.name for item in report.providers if item.is_available}
-    return EXIT_OK if report.chosen in served else EXIT_FAILED
+    return EXIT_OK if can_serve(report) else EXIT_FAILED
