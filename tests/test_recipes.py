@@ -10,7 +10,9 @@ import signal
 import socket
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -177,7 +179,8 @@ def test_a_guest_run_serves_beside_a_loop(provider: str) -> None:
 @pytest.mark.parametrize("plugin", ["pytest_trio", "anyio"])
 def test_suites_run_on_completion_queues(plugin: str, provider: str) -> None:
     """Tests of pytest-trio and of anyio's plugin pass, and the header names the provider."""
-    said = run("-m", "pytest", "-p", "trio_rio.pytest_plugin", "-p", "no:cacheprovider", f"suite/test_{plugin}.py")
+    options = ("-p", "trio_rio.pytest_plugin", "-p", "no:cacheprovider", "-p", "no:timeout")  # the extra has no timeout
+    said = run("-m", "pytest", *options, f"suite/test_{plugin}.py")
     assert f"trio_rio: provider {provider}, because" in said
     assert re.search(r"\b1 passed\b", said)
 
@@ -220,6 +223,36 @@ def test_a_program_runs_under_the_profile(provider: str) -> None:
     )
     said = run("-c", code, str(Path(__file__).parent / "packaging"))
     assert said.count(f"on {provider}: hello") == 3
+
+
+def brought_by(requirements: list[str]) -> set[str]:
+    """The names of the distributions that some requirements bring, with what those require without an extra."""
+    names: set[str] = set()
+    while requirements:
+        requirement, _, marker = requirements.pop().partition(";")
+        found = re.match(r"[\w.-]+", requirement)
+        assert found is not None, requirement
+        name = re.sub(r"[-_.]+", "-", found[0]).lower()
+        if name not in names and "extra" not in marker:
+            names.add(name)
+            with contextlib.suppress(metadata.PackageNotFoundError):
+                requirements += metadata.requires(name) or []
+    return names
+
+
+def test_the_extra_brings_what_recipes_need() -> None:
+    """What the programs import, and what the page starts by ``python -m``, comes with the extra ``recipes``."""
+    project = tomllib.loads((RECIPES.parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    brought = brought_by([*project["optional-dependencies"]["recipes"], *project["dependencies"]]) | {"trio-rio"}
+    text = "\n".join(path.read_text(encoding="utf-8") for path in RECIPES.rglob("*.py"))
+    needed = set(re.findall(r"^\s*(?:from|import) (\w+)", text, re.MULTILINE))
+    needed |= set(re.findall(r"python -m (\w+)", PAGE.read_text(encoding="utf-8")))
+    needed |= {"pytest_trio"}  # a plugin: nobody imports it
+    owners = metadata.packages_distributions()
+    others = needed - sys.stdlib_module_names - {path.stem for path in RECIPES.rglob("*.py")} - {"trio_rio"}
+    assert {"pytest", "trustme", "trio"} <= others
+    names = {one: {re.sub(r"[-_.]+", "-", owner).lower() for owner in owners.get(one, ())} for one in others}
+    assert [one for one in sorted(others) if not names[one] & brought] == []
 
 
 def test_each_recipe_is_on_the_page() -> None:
