@@ -319,6 +319,8 @@ def test_who_cannot_be_watched(folder: Path, capsys: pytest.CaptureFixture[str])
         )
     assert main(["monitor", str(folder / "nothing")]) == 2
     assert "there is no socket" in capsys.readouterr().err
+    assert main(["monitor", str(folder)]) == 2
+    assert "is no socket" in capsys.readouterr().err.replace("\n", " ")
     with socket.socket(socket.AF_UNIX) as left_over:
         left_over.bind(str(folder / "left.sock"))
     assert main(["monitor", str(folder / "left.sock")]) == 2

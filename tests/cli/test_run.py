@@ -145,6 +145,22 @@ def test_an_unknown_provider_in_the_environment_is_said(tmp_path: Path) -> None:
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("command", ["run script.py", "bench --seconds 1", "demo --seconds 1", "selftest"])
+def test_an_unknown_engine_in_the_environment_is_said(command: str, tmp_path: Path) -> None:
+    """A wrong TRIO_RIO_ENGINE ends each command that makes runs with one line, before it starts any."""
+    (tmp_path / "script.py").write_text("raise AssertionError('was run')")
+    done = subprocess.run(
+        [sys.executable, "-m", "trio_rio", *command.split()],
+        cwd=tmp_path,
+        env={**os.environ, "TRIO_RIO_ENGINE": "steam"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert done.stderr == "trio_rio: TRIO_RIO_ENGINE must be 'native' or 'python', not 'steam'\n"
+
+
 def test_an_import_error_of_the_program_is_its_own(program: Path) -> None:
     """A package that fails to import something shows its traceback, as with python."""
     (program / "package" / "__init__.py").write_text("import no_such_thing_anywhere")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import trio_rio
 
+from .._looking.switches import check_engine_of_environment
 from .._run import INSTALL_VARIABLE
 from .exits import EXIT_OK, end_quietly, fail, needs
 from .parser import parse
@@ -73,6 +74,7 @@ def serve(options: argparse.Namespace) -> int:
 def check_provider(name: str | None) -> str | None:
     """Why a run with this provider cannot begin, or ``None``."""
     try:
+        check_engine_of_environment()
         trio_rio.rio.open_provider(name).close()
     except (ValueError, trio_rio.RioError) as error:
         return str(error)

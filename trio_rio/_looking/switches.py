@@ -10,6 +10,7 @@ import sys
 import threading
 from typing import Any
 
+from .._engine.fields import engine_of_environment
 from . import table
 from .dump import dump
 from .runs import RUNS, Run, Turns
@@ -19,6 +20,15 @@ STATISTICS_VARIABLE = "TRIO_RIO_STATISTICS"
 DUMP_SIGNAL_VARIABLE = "TRIO_RIO_DUMP_SIGNAL"
 
 _log = logging.getLogger("trio_rio")
+
+
+def check_engine_of_environment() -> None:
+    """Let a command say what is wrong with TRIO_RIO_ENGINE, before a server in another process fails by it.
+
+    Raises:
+      RioError: there is no such engine.
+    """
+    engine_of_environment()
 
 
 def look_at(manager: Any) -> None:

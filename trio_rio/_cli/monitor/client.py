@@ -94,6 +94,8 @@ def watched(target: str) -> Iterator[Watched]:
         except FileNotFoundError:
             raise MonitorError(f"there is no socket {str(path)!r}") from None
         except ConnectionRefusedError:
+            if not path.is_socket():  # Linux says the same of a file or a folder
+                raise MonitorError(f"{str(path)!r} is no socket") from None
             raise MonitorError(f"nobody serves {str(path)!r} any more: {name} has ended") from None
         except OSError as error:
             raise MonitorError(f"can't connect to {str(path)!r}: {error.strerror or error}") from None
