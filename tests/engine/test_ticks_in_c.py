@@ -157,3 +157,28 @@ def test_a_run_that_is_over_is_let_go() -> None:
     manager = trio_rio.run(main, config=RioConfig(provider="uring"))
     gc.collect()
     assert manager() is None
+
+
+@pytest.mark.parametrize("name", ["get_events", "process_events"])
+async def test_a_method_that_is_changed_within_a_run_is_called(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trio's own tests change the manager's class so, in the middle of a run; and when it is as before, so is all."""
+    kind: Any = type(GLOBAL_RUN_CONTEXT.runner.io_manager)
+    method, calls = getattr(kind, name), []
+
+    def note(self: object, argument: object) -> object:
+        calls.append(argument)
+        return method(self, argument)
+
+    ours, theirs = stdlib_pair()
+    with trio.socket.from_stdlib_socket(ours) as sock, theirs:
+        with monkeypatch.context() as patch:
+            patch.setattr(kind, name, note)
+            for _ in range(3):
+                await trio.lowlevel.checkpoint()
+            theirs.send(b"x")
+            assert await sock.recv(1) == b"x"
+        before = len(calls)
+        assert before > 3
+        theirs.send(b"y")
+        assert await sock.recv(1) == b"y"
+        assert len(calls) == before

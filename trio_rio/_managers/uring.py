@@ -109,10 +109,8 @@ class UringIOManager:
 
     def _tick_in_c(self) -> Any:
         """What takes the place of :meth:`get_events` and :meth:`process_events`, or ``None``: these two serve."""
-        collectors, provider, kind = self._collectors, self.provider, type(self)
+        collectors, provider = self._collectors, self.provider
         if self.engine.turn is None or not self._is_simple or not collectors.is_inline:
-            return None
-        if (kind.get_events, kind.process_events) != _METHODS:  # somebody has changed them, and wants to be called
             return None
         tick = native.Tick(
             self.engine.turn,
@@ -122,8 +120,9 @@ class UringIOManager:
             int(provider.ffi.cast("uintptr_t", self._events)),
             _EVENTS_AT_ONCE,
             self._thread,
-            get_events=self.get_events,
-            process_events=self.process_events,
+            get_events=_METHODS[0],
+            process_events=_METHODS[1],
+            manager=self,
             say_nothing=self._nothing,
             serve_event=self._serve_event,
             on_packet=collectors.on_packet,
@@ -136,7 +135,7 @@ class UringIOManager:
     @property
     def commits(self) -> int:
         """See :attr:`Manager.commits`."""
-        return self._commits if self._tick is None else int(self._tick.commits)
+        return self._commits + (0 if self._tick is None else int(self._tick.commits))
 
     def statistics(self) -> RioIOStatistics:
         """Tasks that wait, on readiness and on requests."""

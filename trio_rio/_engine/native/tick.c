@@ -6,6 +6,7 @@
  * Collectors.on_packet): wait, dequeue a batch, let its tasks run, arm the queue that is empty now. Whatever else comes
  * is handed on to Python: events of other kinds, packets of other queues, errors, calls of other threads, a queue that
  * waits for the notifier already, a full batch. It serves runs whose queues signal by packets that are served in place.
+ * Whoever changes one of the two methods of the manager's class, before a run or within, has that called.
  */
 #include "engine.h"
 
@@ -16,9 +17,10 @@ struct shared {
     uint32_t limit; /* results of one batch */
 };
 
-/* What Python does: the methods themselves, by the names that the constructor has. */
+/* What Python does, by the names that the constructor has; the first two are functions of the manager's class. */
 #define METHODS(X)                                                                                                     \
-    X(get_events) X(process_events) X(say_nothing) X(serve_event) X(on_packet) X(call_notifier) X(note_dequeued)
+    X(get_events) X(process_events) X(manager) X(say_nothing) X(serve_event) X(on_packet) X(call_notifier)             \
+    X(note_dequeued)
 
 static PyTypeObject *tick_type;
 
@@ -140,6 +142,21 @@ static int64_t nanoseconds(double seconds) {
     return whole + ((double)whole < wanted);
 }
 
+/* Calls what the manager's class has by this name. */
+static PyObject *call_method(const struct tick *tick, PyObject *name, PyObject *argument) {
+    PyObject *method = PyObject_GetAttr((PyObject *)Py_TYPE(tick->manager), name);
+    PyObject *result = method ? PyObject_CallFunctionObjArgs(method, tick->manager, argument, NULL) : NULL;
+    Py_XDECREF(method);
+    return result;
+}
+
+static bool is_changed(const struct tick *tick, PyObject *name, PyObject *method) {
+    PyObject *now = PyObject_GetAttr((PyObject *)Py_TYPE(tick->manager), name);
+    Py_XDECREF(now);
+    PyErr_Clear();
+    return now != method;
+}
+
 static PyObject *tick_get_events(PyObject *self, PyObject *timeout) {
     struct tick *tick = (struct tick *)self;
     const struct turn *turn = tick->turn;
@@ -147,8 +164,9 @@ static PyObject *tick_get_events(PyObject *self, PyObject *timeout) {
     int count;
     if (seconds == -1.0 && PyErr_Occurred())
         return NULL;
-    if (PyThread_get_thread_ident() != tick->thread) /* of a guest's host: it may only look */
-        return PyObject_CallFunctionObjArgs(tick->get_events, timeout, NULL);
+    bool is_of_host = PyThread_get_thread_ident() != tick->thread; /* of a guest: it may only look */
+    if (is_of_host || is_changed(tick, names.get_events, tick->get_events))
+        return call_method(tick, names.get_events, timeout);
     tick->commits++;
     Py_BEGIN_ALLOW_THREADS
     count = turn->table->wait(turn->provider, nanoseconds(seconds), tick->events, tick->limit);
@@ -251,8 +269,9 @@ static int serve_event(struct tick *tick, rio_table_event event) {
 static PyObject *tick_process_events(PyObject *self, PyObject *events) {
     struct tick *tick = (struct tick *)self;
     long count = PyLong_CheckExact(events) ? PyLong_AsLong(events) : -1;
-    if (count < 0 || count > (long)tick->limit) /* of a guest, or of nothing */
-        return PyObject_CallFunctionObjArgs(tick->process_events, events, NULL);
+    bool is_else = count < 0 || count > (long)tick->limit; /* of a guest, or of nothing */
+    if (is_else || is_changed(tick, names.process_events, tick->process_events))
+        return call_method(tick, names.process_events, events);
     for (long i = 0; i < count; i++)
         if (serve_event(tick, tick->events[i]) < 0)
             return NULL;
