@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 import socket
 import struct
 import traceback
@@ -198,6 +197,7 @@ def test_without_descriptors_nothing_is_lost(engine: str) -> None:
     async def main() -> None:
         with await a_listener() as listener, socket.create_connection(listener.getsockname()):
             await wait_all_tasks_blocked()
+            resource = pytest.importorskip("resource")  # Windows has none
             limits = resource.getrlimit(resource.RLIMIT_NOFILE)
             lowest = os.open(os.devnull, os.O_RDONLY)
             os.close(lowest)
