@@ -30,6 +30,12 @@ ENGINES = [
 pytestmark = [pytest.mark.first_calls, pytest.mark.providers("uring"), pytest.mark.parametrize("engine", ENGINES)]
 
 
+@pytest.fixture(autouse=True)
+def on_uring(rio_provider: str) -> None:
+    """Nothing where io_uring is not to be used."""
+    assert rio_provider == "uring"
+
+
 def run(engine: Any, async_fn: Callable[..., Awaitable[Any]]) -> Any:
     """Run with this engine."""
     return trio_rio.run(async_fn, config=trio_rio.RioConfig(provider="uring", engine=engine))

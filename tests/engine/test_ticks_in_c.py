@@ -25,6 +25,13 @@ pytestmark = [
     pytest.mark.skipif(native is None, reason="there is no engine in C"),
 ]
 
+
+@pytest.fixture(autouse=True)
+def on_uring(rio_provider: str) -> None:
+    """Nothing where io_uring is not to be used."""
+    assert rio_provider == "uring"
+
+
 COUNTED = (
     "completions_dequeued", "dequeue_calls", "notifications_armed", "notifications_received", "results_per_dequeue_min",
     "results_per_dequeue_max", "commits",

@@ -389,7 +389,7 @@ class DatagramChannel(trio.abc.AsyncResource):
         """
         if enter_cancel_point():
             await checkpoint()
-        if type(datagrams) is list and len(datagrams) == 1:
+        if self._queue is not None and type(datagrams) is list and len(datagrams) == 1:
             only = datagrams[0]
             if type(only) is tuple and len(only) == 2:
                 await self.send(*only)
