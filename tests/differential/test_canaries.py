@@ -74,7 +74,7 @@ async def _keep(sock: socket.socket) -> None:
 def test_it_finds_what_is_broken(
     monkeypatch: pytest.MonkeyPatch, rio_provider: str, break_it: Callable[[pytest.MonkeyPatch], None]
 ) -> None:
-    """Each of these faults is found by the two thousand programs."""
+    """Each of these faults is found by the thousand programs."""
     break_it(monkeypatch)
     mode = Mode(rio_provider, "request")
     batches = (batch(SEED, first, BATCH) for first in range(0, PROGRAMS, BATCH))

@@ -1,4 +1,4 @@
-"""Two thousand random programs have on trio_rio, in each mode, a trace that stock Trio leaves too.
+"""A thousand random programs have on trio_rio, in each mode, a trace that stock Trio leaves too.
 
 On a failure the message has a program that is as small as could be found, and what differs. More programs, and others:
 ``python -m tests.differential --help``.
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 SEED = 8
-PROGRAMS = 2000
+PROGRAMS = 1000
 
 
 @functools.cache
