@@ -54,7 +54,8 @@ class Looks:
           queue: usable, and its reader may be alone.
         """
         rest = queue.requests.receives_rest
-        if rest is None or queue.runner.runq:
+        is_short = queue.receives_in_flight < queue.receives  # slots that come back are posted before a wait
+        if rest is None or is_short or queue.runner.runq:
             return []
         state = rest()
         try:
