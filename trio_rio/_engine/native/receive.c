@@ -1,4 +1,4 @@
-/* Receiving where it costs least: a small slice, on demand, from a stream that nobody else receives from.
+/* Receiving where it costs least: into a slice, on demand, from a stream that nobody else receives from.
  *
  * Facts. What a peer that talks in turns answers is often there when its server comes back from sending; on another CPU
  * it nearly always comes later.
@@ -7,9 +7,18 @@
  */
 #include "engine.h"
 
-/* How much the call wants at most; 0: Python says what is wrong with it, or takes a larger slice. */
+/* In the middle of much, when receives have new bytes of their own, or none. */
+static bool is_bulk(const struct channel *channel) {
+    PyObject *answer = PyObject_GetAttr((PyObject *)channel, names.is_bulk);
+    bool is_small = answer == Py_False;
+    Py_XDECREF(answer);
+    PyErr_Clear();
+    return !is_small;
+}
+
+/* How much the call wants at most; 0: Python says what is wrong with it, or takes another way. */
 static Py_ssize_t size_wanted(const struct call *call, const struct channel *channel) {
-    if (channel->is_busy || !channel->is_stream)
+    if (!channel->is_stream || (channel->is_busy && is_bulk(channel)))
         return 0;
     if (call->argument == Py_None && call->kind == RECEIVE_SOME)
         return channel->receive_size_bytes;
@@ -31,12 +40,13 @@ static bool is_waited_for(const struct channel *channel) {
 /* A stream learns that it needs more than a small slice; a datagram would be cut. */
 static struct request *take(const struct channel *channel, Py_ssize_t size) {
     struct turn *turn = channel->turn;
-    if (channel->is_stream)
+    if (channel->is_stream && !channel->is_busy)
         return call_take_request(turn->small);
     PyObject *first = PyList_Size(turn->small) > 0 ? PyList_GetItem(turn->small, 0) : NULL;
     bool is_small = first && size <= ((struct request *)first)->room;
     struct request *request = call_take_request(is_small ? turn->small : turn->large);
-    if (request && size > request->room && request->room < numbers.datagram_bytes_max) {
+    bool is_cut = request && size > request->room && request->room < numbers.datagram_bytes_max;
+    if (is_cut && !channel->is_stream) {
         if (!request_finish(request))
             PyErr_Clear();
         Py_CLEAR(request);
