@@ -31,8 +31,8 @@
     X(task) X(_runner) X(_cancel_points) X(_cancel_status) X(effectively_cancelled) X(main_task) X(ki_pending)         \
     X(_did_shutdown_SHUT_WR) X(_receive_some) X(_send_all) X(_recv) X(_send) X(_accept) X(_recvfrom) X(_sendto)        \
     X(_send_rest_of) X(_accept_now) X(_destinations) X(has_whole) X(recv) X(send) X(recvfrom) X(sendto) X(obj)         \
-    X(take_bytes) X(finish) X(_complete) X(throw) X(close) X(get_events) X(process_events) X(is_bulk) X(is_pending)    \
-    X(is_armed) X(woken) X(arm)
+    X(take_bytes) X(finish) X(_complete) X(throw) X(close) X(get_events) X(process_events) X(is_bulk) X(quiet)         \
+    X(is_pending) X(is_armed) X(woken) X(arm)
 #define X(name) PyObject *name;
 struct names { NAMES(X) };
 #undef X
@@ -146,7 +146,7 @@ struct turn {
     PyObject *runner; /* of the run, while it takes requests */
     PyObject *requests, *small, *large;
     struct counters *counters;
-    uint32_t copy_bytes_max;
+    uint32_t copy_bytes_max, small_size_bytes;
     int woken; /* tasks that the last batch of results woke */
     rio_table_result *results;
     uint32_t room;

@@ -44,6 +44,8 @@ static struct request *take(const struct channel *channel, Py_ssize_t size) {
         return call_take_request(turn->small);
     PyObject *first = PyList_Size(turn->small) > 0 ? PyList_GetItem(turn->small, 0) : NULL;
     bool is_small = first && size <= ((struct request *)first)->room;
+    if (first)
+        turn->small_size_bytes = ((struct request *)first)->room;
     struct request *request = call_take_request(is_small ? turn->small : turn->large);
     bool is_cut = request && size > request->room && request->room < numbers.datagram_bytes_max;
     if (is_cut && !channel->is_stream) {
@@ -87,10 +89,24 @@ struct request *receive_post(struct channel *channel, PyObject *task, Py_ssize_t
     return request;
 }
 
+/* Whether Traffic.note_received() has nothing to learn from a receive but that the connection is not quiet. */
+static bool is_as_ever(const struct channel *channel, const struct request *request) {
+    if (!channel->is_direct || request->count == request->length)
+        return false;
+    if (!channel->is_busy)
+        return true;
+    uint32_t small = channel->turn->small_size_bytes; /* 0: not known yet */
+    PyObject *zero = small && request->count > small ? PyLong_FromLong(0) : NULL;
+    bool is_noted = zero && PyObject_SetAttr((PyObject *)channel, names.quiet, zero) == 0;
+    Py_XDECREF(zero);
+    PyErr_Clear();
+    return is_noted;
+}
+
 /* The bytes that a request has brought; it is free again. */
 static PyObject *take_bytes(struct channel *channel, struct request *request) {
     PyObject *bytes = NULL;
-    bool is_usual = !channel->is_busy && request->count < request->length && channel->is_direct;
+    bool is_usual = is_as_ever(channel, request);
     if (is_usual && !(bytes = PyBytes_FromStringAndSize(request->data, request->count)))
         PyErr_Clear(); /* no memory: Channel.take_bytes() keeps them for the next reader, and says so */
     if (!bytes)
