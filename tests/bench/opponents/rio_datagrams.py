@@ -12,7 +12,7 @@ OPPONENT = Opponent(
     python_command("rio_datagrams"),
     missing,
     frozenset(ONE_BY_ONE),
-    order=12,
+    order=14,
 )
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ OPPONENT = Opponent(
     python_command("rio_datagrams_batch"),
     missing,
     frozenset(IN_BATCHES),
-    order=13,
+    order=15,
 )
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ OPPONENT = Opponent(
     python_command("rio_listener"),
     missing,
     workloads=frozenset({"accept"}),
-    order=12,
+    order=13,
 )
 
 
