@@ -104,8 +104,8 @@ class RioSocket(SocketFields, SocketOfRun):
                 return None
         return channel
 
-    def _is_first_call(self) -> bool:
-        """Whether a call goes Trio's own way because there were few, or there can be no channel; one less is left."""
+    def _take_own_way(self) -> bool:
+        """Let a call go Trio's own way, since there were few, or there can be no channel. False: there is a channel."""
         if self._calls_left:
             self._calls_left -= 1
             return True
@@ -142,7 +142,7 @@ class RioSocket(SocketFields, SocketOfRun):
                 if woken is not request or request.status:
                     woken.unwrap()
                 return channel.take_bytes(request)
-        if channel is None and not flags and self._is_first_call():
+        if channel is None and not flags and self._take_own_way():
             return await own_way(wait_readable, self._sock, socket.socket.recv, bufsize)
         return await self._recv_otherwise(bufsize, flags)
 
@@ -310,7 +310,7 @@ class RioSocket(SocketFields, SocketOfRun):
                     if woken is not request or request.status:
                         woken.unwrap()
                     return channel.take_sent(request)
-        if channel is None and not flags and self._is_first_call():
+        if channel is None and not flags and self._take_own_way():
             return await own_way(wait_writable, self._sock, socket.socket.send, data)
         return await self._send_otherwise(data, flags)
 

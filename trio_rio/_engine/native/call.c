@@ -143,7 +143,14 @@ int call_enter_cancel_point(PyObject *task) {
     return result ? result : is_interrupted(task);
 }
 
-bool call_is_to_be_tried(struct channel *channel) {
+bool call_pass_cancel_point(PyObject *task) {
+    int is_cancelled = call_enter_cancel_point(task);
+    if (is_cancelled)
+        PyErr_Clear();
+    return !is_cancelled;
+}
+
+bool call_next_is_tried(struct channel *channel) {
     if (channel->misses < MISSES_MAX)
         return true;
     channel->misses = channel->misses < MISSES_MAX + TRY_AGAIN ? channel->misses + 1 : MISSES_MAX - 1;
@@ -220,10 +227,9 @@ static PySendResult refuse(PyObject *type, const char *why) {
 }
 
 static PySendResult begin(struct call *call, PyObject **result) {
-    bool is_of_stream = call->kind == RECEIVE_SOME || call->kind == SEND_ALL;
     if (call->kind >= RECVFROM)
         return datagram_begin(call, result);
-    if (call->kind == ACCEPT || own_way_socket(call->owner, is_of_stream))
+    if (call->kind == ACCEPT || own_way_socket(call))
         return own_way_begin(call, result);
     return is_receive(call->kind) ? receive_begin(call, result) : send_begin(call, result);
 }

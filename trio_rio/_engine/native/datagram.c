@@ -7,16 +7,6 @@
  */
 #include "engine.h"
 
-/* As Channel.is_free_for_datagrams(): nothing is overtaken. */
-static bool is_free(const struct channel *channel) {
-    if (channel->is_stream || channel->reader != Py_None)
-        return false;
-    int found = PySequence_Contains(channel->waits, channel->read_key);
-    if (found < 0)
-        PyErr_Clear();
-    return found == 0;
-}
-
 /* Whether the destination of sendto() is remembered whole, so that the system takes the address as it is. */
 static bool is_known(const struct call *call) {
     PyObject *known = PyObject_GetAttr((PyObject *)call->owner, names._destinations);
@@ -36,9 +26,9 @@ static PySendResult receive(struct call *call, struct channel *channel, PyObject
     PyErr_Clear();
     if (size < 1)
         return call_in_python(call, result);
-    if (call_is_to_be_tried(channel)) {
+    if (call_next_is_tried(channel)) {
         PySendResult outcome;
-        if (!own_way_enter_cancel_point())
+        if (!call_pass_cancel_point(task))
             return call_in_python(call, result);
         if (own_way_call(call, sock, &outcome, result)) {
             channel->misses = 0;
@@ -54,23 +44,26 @@ static PySendResult receive(struct call *call, struct channel *channel, PyObject
     return call_go_on(call, rest, result);
 }
 
-static PySendResult send(struct call *call, const struct channel *channel, PyObject *sock, PyObject **result) {
+static PySendResult send(struct call *call, const struct channel *channel, PyObject *task, PyObject *sock,
+                         PyObject **result) {
     PySendResult outcome;
     bool is_plain = PyBytes_CheckExact(PyTuple_GetItem(call->argument, 0)) && PySet_Size(channel->sends) == 0;
-    bool is_at_once = is_plain && is_known(call) && own_way_enter_cancel_point();
+    bool is_at_once = is_plain && is_known(call) && call_pass_cancel_point(task);
     return is_at_once && own_way_call(call, sock, &outcome, result) ? outcome : call_in_python(call, result);
 }
 
 PySendResult datagram_begin(struct call *call, PyObject **result) {
     struct channel *channel = call_channel(call->owner);
     PyObject *sock = ((struct socket *)call->owner)->_sock;
-    bool is_served = channel && sock && Py_TYPE(sock) == (PyTypeObject *)given.stdlib_socket && is_free(channel);
-    PyObject *task = is_served ? call_task(channel) : NULL;
+    bool is_known_socket = sock && Py_TYPE(sock) == (PyTypeObject *)given.stdlib_socket;
+    /* As Channel.is_free_for_datagrams(): nothing is overtaken. */
+    bool is_free = is_known_socket && channel && !channel->is_stream && !receive_is_waited_for(channel);
+    PyObject *task = is_free ? call_task(channel) : NULL;
     if (!task)
         return call_in_python(call, result);
     Py_INCREF(sock);
     PySendResult outcome = call->kind == RECVFROM ? receive(call, channel, task, sock, result)
-                                                  : send(call, channel, sock, result);
+                                                  : send(call, channel, task, sock, result);
     Py_DECREF(sock);
     Py_DECREF(task);
     return outcome;

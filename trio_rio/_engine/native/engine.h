@@ -166,6 +166,7 @@ int tick_add(PyObject *module);
 /* The methods: what they hand on to in Python, and what raises how they ended, is by kind. */
 enum kind { RECEIVE_SOME, SEND_ALL, RECV, SEND, ACCEPT, RECVFROM, SENDTO };
 static inline bool is_receive(enum kind kind) { return kind == RECEIVE_SOME || kind == RECV; }
+static inline bool is_of_stream(enum kind kind) { return kind == RECEIVE_SOME || kind == SEND_ALL; }
 
 /* Never awaited; waiting for its request; at the checkpoint of what is done, or of what has failed; done by a coroutine
  * of Python; over. */
@@ -195,7 +196,8 @@ PySendResult call_pass(struct call *call, PyObject **result);
 PyObject *call_task(const struct channel *channel);
 int call_enter_cancel_point(PyObject *task); /* 1: it is cancelled; -1: an exception is set */
 struct channel *call_channel(const struct owner *owner); /* NULL: the engine in Python is to do it; borrowed */
-bool call_is_to_be_tried(struct channel *channel); /* by a plain call, before a receive is posted */
+bool call_next_is_tried(struct channel *channel); /* by a plain call, before it is posted; the next receive, counted */
+bool call_pass_cancel_point(PyObject *task); /* false: it is cancelled, or that cannot be told; no exception is set */
 struct request *call_take_request(PyObject *free); /* from a list of free ones; NULL: there is none */
 
 /* receive.c, send.c: the first step of a call, and the one after its request has completed. */
@@ -208,12 +210,12 @@ bool send_may_begin(const struct call *call); /* of send_all: as far as the stre
 PySendResult send_has_begun(struct call *call, Py_ssize_t size, PyObject **result); /* sent, or request, is set */
 
 struct request *receive_post(struct channel *channel, PyObject *task, Py_ssize_t size); /* NULL: not done */
+bool receive_is_waited_for(const struct channel *channel); /* by another task, or it cannot be told */
 
 /* own_way.c: calls that go by a plain call of the socket. */
 PySendResult own_way_begin(struct call *call, PyObject **result);
 bool own_way_call(struct call *call, PyObject *sock, PySendResult *outcome, PyObject **result); /* false: would block */
-bool own_way_enter_cancel_point(void); /* false: the task is cancelled, or there is none */
-struct socket *own_way_socket(const struct owner *owner, bool is_stream); /* whose call goes so; NULL: none */
+struct socket *own_way_socket(const struct call *call); /* whose first call it is; NULL: none of these */
 
 /* datagram.c: recvfrom and sendto. */
 PySendResult datagram_begin(struct call *call, PyObject **result);

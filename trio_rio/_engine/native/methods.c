@@ -134,9 +134,9 @@ static bool has_channel(PyObject *self) {
 }
 
 static PyObject *socket_call(PyObject *self, enum kind kind, PyObject *name, PyObject *const *args, Py_ssize_t count) {
-    struct owner *owner = (struct owner *)self;
-    bool is_usual = count == 1 && (has_channel(self) || own_way_socket(owner, false));
-    return is_usual ? call_new(owner, kind, args[0]) : in_python(self, name, args, count);
+    struct socket *socket = (struct socket *)self;
+    bool is_usual = count == 1 && (has_channel(self) || socket->calls_left > 0);
+    return is_usual ? call_new(&socket->owner, kind, args[0]) : in_python(self, name, args, count);
 }
 
 static PyObject *socket_recv(PyObject *self, PyObject *const *args, Py_ssize_t count) {

@@ -8,8 +8,9 @@
  */
 #include "engine.h"
 
-struct socket *own_way_socket(const struct owner *owner, bool is_stream) {
-    PyObject *found = is_stream ? ((const struct stream *)owner)->_sock : (PyObject *)owner;
+struct socket *own_way_socket(const struct call *call) {
+    const struct owner *owner = call->owner;
+    PyObject *found = is_of_stream(call->kind) ? ((const struct stream *)owner)->_sock : (PyObject *)owner;
     if (owner->channel && owner->channel != Py_None)
         return NULL;
     if (!found || !PyObject_TypeCheck(found, socket_type))
@@ -19,18 +20,18 @@ struct socket *own_way_socket(const struct owner *owner, bool is_stream) {
     return is_served && Py_TYPE(socket->_sock) == (PyTypeObject *)given.stdlib_socket ? socket : NULL;
 }
 
-bool own_way_enter_cancel_point(void) {
+static bool pass_cancel_point(void) {
     PyObject *task = PyObject_GetAttr(given.run_context, names.task);
-    int is_cancelled = task ? call_enter_cancel_point(task) : -1;
+    bool is_passed = task && call_pass_cancel_point(task);
     Py_XDECREF(task);
     PyErr_Clear();
-    return !is_cancelled;
+    return is_passed;
 }
 
 /* ---- which socket's plain call it is; NULL: Python does it ---- */
 
 static PyObject *stream_socket(struct call *call) {
-    struct socket *socket = own_way_socket(call->owner, call->kind == RECEIVE_SOME || call->kind == SEND_ALL);
+    struct socket *socket = own_way_socket(call);
     if (!socket)
         return NULL;
     if (call->kind == RECEIVE_SOME && call->argument != Py_None) {
@@ -44,7 +45,7 @@ static PyObject *stream_socket(struct call *call) {
 
 /* A first call was made. */
 static void count(const struct call *call) {
-    struct socket *socket = own_way_socket(call->owner, call->kind == RECEIVE_SOME || call->kind == SEND_ALL);
+    struct socket *socket = own_way_socket(call);
     if (socket && call->kind != ACCEPT)
         socket->calls_left--;
 }
@@ -134,7 +135,7 @@ static PySendResult wait(struct call *call, PyObject *sock, PyObject **result) {
 PySendResult own_way_begin(struct call *call, PyObject **result) {
     PyObject *sock = call->kind == ACCEPT ? listening_socket(call) : stream_socket(call);
     PySendResult outcome;
-    if (!sock || !own_way_enter_cancel_point())
+    if (!sock || !pass_cancel_point())
         return call_in_python(call, result);
     Py_INCREF(sock);
     if (own_way_call(call, sock, &outcome, result))

@@ -30,7 +30,7 @@ static Py_ssize_t size_wanted(const struct call *call, const struct channel *cha
     return size > 0 ? size : 0;
 }
 
-static bool is_waited_for(const struct channel *channel) {
+bool receive_is_waited_for(const struct channel *channel) {
     int found = channel->reader != Py_None ? 1 : PySequence_Contains(channel->waits, channel->read_key);
     if (found < 0)
         PyErr_Clear();
@@ -89,8 +89,8 @@ struct request *receive_post(struct channel *channel, PyObject *task, Py_ssize_t
     return request;
 }
 
-/* Whether Traffic.note_received() has nothing to learn from a receive but that the connection is not quiet. */
-static bool is_as_ever(const struct channel *channel, const struct request *request) {
+/* As Traffic.note_received(), of a receive that says at most that the connection is not quiet; false: it says more. */
+static bool note_received(const struct channel *channel, const struct request *request) {
     if (!channel->is_direct || request->count == request->length)
         return false;
     if (!channel->is_busy)
@@ -106,7 +106,7 @@ static bool is_as_ever(const struct channel *channel, const struct request *requ
 /* The bytes that a request has brought; it is free again. */
 static PyObject *take_bytes(struct channel *channel, struct request *request) {
     PyObject *bytes = NULL;
-    bool is_usual = is_as_ever(channel, request);
+    bool is_usual = note_received(channel, request);
     if (is_usual && !(bytes = PyBytes_FromStringAndSize(request->data, request->count)))
         PyErr_Clear(); /* no memory: Channel.take_bytes() keeps them for the next reader, and says so */
     if (!bytes)
@@ -116,14 +116,10 @@ static PyObject *take_bytes(struct channel *channel, struct request *request) {
     return bytes;
 }
 
-static bool is_to_be_tried(struct channel *channel, PyObject *task) {
+static bool begin_to_try(struct channel *channel, PyObject *task) {
     const struct turn *turn = channel->turn;
-    if (!turn->table->receive_now || turn->woken > 1 || !call_is_to_be_tried(channel))
-        return false;
-    int is_cancelled = call_enter_cancel_point(task);
-    if (is_cancelled)
-        PyErr_Clear();
-    return !is_cancelled;
+    bool is_alone = turn->table->receive_now && turn->woken <= 1;
+    return is_alone && call_next_is_tried(channel) && call_pass_cancel_point(task);
 }
 
 /* What is there completes the request at once, and is returned after a checkpoint. */
@@ -145,11 +141,11 @@ static bool receive_now(struct call *call, struct channel *channel, struct reque
 PySendResult receive_begin(struct call *call, PyObject **result) {
     struct channel *channel = call_channel(call->owner);
     Py_ssize_t size = channel ? size_wanted(call, channel) : 0;
-    if (!size || is_waited_for(channel))
+    if (!size || receive_is_waited_for(channel))
         return call_in_python(call, result);
     PyObject *task = call_task(channel);
     struct request *request = task ? take(channel, size) : NULL;
-    bool is_done = request && is_to_be_tried(channel, task) && receive_now(call, channel, request, size);
+    bool is_done = request && begin_to_try(channel, task) && receive_now(call, channel, request, size);
     bool is_posted = request && !is_done && post(channel, task, request, size);
     Py_XDECREF(task);
     if (is_posted)

@@ -114,10 +114,8 @@ static Py_ssize_t send_now(struct channel *channel, PyObject *task, const Py_buf
             return 0;
         size = size < numbers.send_part_bytes_max ? size : numbers.send_part_bytes_max;
     }
-    if (call_enter_cancel_point(task)) {
-        PyErr_Clear();
+    if (!call_pass_cancel_point(task))
         return 0;
-    }
     return turn->table->send_now(turn->provider, channel->queue, data->buf, (uint32_t)size);
 }
 
