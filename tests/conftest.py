@@ -257,6 +257,12 @@ def ledger(request: pytest.FixtureRequest) -> Iterator[None]:
         books.assert_balanced()
 
 
+def pytest_collection_finish() -> None:
+    """Keep what was imported and collected out of each collection of garbage: it stays until the end."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True, scope="module")
 def collected() -> Iterator[None]:
     """Let what a module dropped in reference cycles complain in that module."""

@@ -88,7 +88,7 @@ def test_opponents_stand_in_the_same_rounds() -> None:
 def test_each_way_to_accept_is_measured() -> None:
     """Trio's own server on both backends, trio_rio's, and Trio's on a RioListener stand in the same rounds."""
     accepting = [name for name, known in load_opponents().items() if "accept" in known.workloads]
-    ours = ["trio_rio", "rio_stream", "rio_listener", "rio_stream_task"]
+    ours = ["trio_rio", "rio_stream", "rio_stream_task", "rio_listener"]
     assert accepting == ["trio", *ours, "uvloop_streams", "uvloop_protocol", "c_epoll"]
 
 
