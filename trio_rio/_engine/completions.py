@@ -108,6 +108,7 @@ class Collector(Drain):
     requests: list[Request] = attrs.field(kw_only=True)  # the pool's
     limit: int = attrs.field(kw_only=True)  # results of one batch
     is_pending: bool = False  # the notifier is to dispatch a batch
+    room_left: int = 0  # results that there is room for at least: sockets that are closed since make it more
 
     def dispatch_batch(self) -> int:
         """Dequeue once and hand the results out; how many there were. A full batch may have left some."""
@@ -174,20 +175,27 @@ class Collector(Drain):
         Raises:
           RioResourceError: the queue may not grow any more.
         """
+        if more > self.room_left:
+            self._make_room(more, config)
+        self.room_left -= more
+
+    def _make_room(self, more: int, config: RioConfig) -> None:
         provider = self.provider
         capacity, charged = provider.completion_queue_usage(self.queue)
         need = charged + more
-        if need <= capacity:
-            return
-        limit = min(config.completion_queue_size_max, RIO_MAX_CQ_SIZE)
-        if need > limit:
-            raise RioResourceError(
-                "results that the completion queue has room for",
-                need=need,
-                limit=limit,
-                remedy="raise completion_queue_size_max or completion_queues in RioConfig, or keep fewer sockets open",
-            )
-        provider.resize_completion_queue(self.queue, min(limit, max(need, 2 * capacity)))
+        if need > capacity:
+            limit = min(config.completion_queue_size_max, RIO_MAX_CQ_SIZE)
+            if need > limit:
+                raise RioResourceError(
+                    "results that the completion queue has room for",
+                    need=need,
+                    limit=limit,
+                    remedy="raise completion_queue_size_max or completion_queues in RioConfig, or keep fewer sockets "
+                    "open",
+                )
+            capacity = min(limit, max(need, 2 * capacity))
+            provider.resize_completion_queue(self.queue, capacity)
+        self.room_left = capacity - charged
 
 
 @attrs.frozen

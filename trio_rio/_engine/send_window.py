@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -35,6 +36,10 @@ class SendWindow:
     error_status: int = 0  # of a send that nobody has been told about
     is_shut_down: bool = False  # for the caller; the socket itself follows when all is sent
     is_shutdown_put_off: bool = False
+    _waiters: deque[Any] = attrs.field(factory=deque, init=False)  # tasks that wait for room
+
+    def __attrs_post_init__(self) -> None:
+        self.traffic.window_waiters = self._waiters
 
     async def wait_to_post(self) -> None:
         """Wait until a send may be posted. Not always a checkpoint, unless it raises.
@@ -77,7 +82,7 @@ class SendWindow:
 
     async def _wait_for_change(self) -> None:
         check_may_wait_to_send(self.traffic)
-        task, waiters = trio.lowlevel.current_task(), self.traffic.window_waiters
+        task, waiters = trio.lowlevel.current_task(), self._waiters
         waiters.append(task)
 
         def abort(_: object) -> trio.lowlevel.Abort:
@@ -136,6 +141,6 @@ class SendWindow:
 
     def end(self) -> list[Any]:
         """Take out the tasks that wait for room, and return them."""
-        tasks = list(self.traffic.window_waiters)
-        self.traffic.window_waiters.clear()
+        tasks = list(self._waiters)
+        self._waiters.clear()
         return tasks

@@ -8,11 +8,9 @@ from __future__ import annotations
 import abc
 import functools
 import socket
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from attrs import field
 
 from .._trio import GLOBAL_RUN_CONTEXT
 from ..rio import CompletionQueue, RequestQueue, unpack_address
@@ -22,7 +20,7 @@ from .requests import Request, RequestPool
 from .resources import Resources
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container
+    from collections.abc import Callable, Collection, Container
 
     from ..rio import Address
 
@@ -70,7 +68,7 @@ class Traffic(Hot, abc.ABC):
     quiet: int = 0  # small receives in a row
     cancelled_readers: tuple[Request, ...] = ()  # receives before it that have not ended
     ahead_waiter: tuple[Any, Callable[[], Any]] | None = None  # for what is received ahead: a task, and how it takes it
-    window_waiters: deque[Any] = field(factory=deque)  # tasks that wait for room in the window
+    window_waiters: Collection[Any] = ()  # tasks that wait for room in the window
 
     def __attrs_post_init__(self) -> None:
         self.pool = self.engine.pool

@@ -63,6 +63,7 @@ from ..checks import (
 from ..errors import RioCallError, Status
 from ..new_bytes import new_bytes
 from ..types import PROVIDER_CLOSED
+from .request_queue import UringRequestQueue
 from .results import ResultArray
 from .ring import Ring
 from .signals import UringEvent, UringPort, nanoseconds
@@ -189,21 +190,8 @@ class UringProvider(Ring, Provider):
             completion_queues[0].handle, completion_queues[1].handle, socket_context, handle,
         )  # fmt: skip
         self.check(function, code)
-        core, lib, number = self.core, self.lib, handle[0]
-        queue = RequestQueue(
-            provider=self,
-            socket=sock,
-            socket_context=socket_context,
-            post_receive=partial(lib.rio_receive, core, number),
-            post_send=partial(lib.rio_send, core, number),
-            post_receive_from=partial(lib.rio_receive_from, core, number),
-            post_send_to=partial(lib.rio_send_to, core, number),
-            commit_receives=partial(lib.rio_commit, core, number),
-            commit_sends=partial(lib.rio_commit, core, number),
-            handle=number,
-            send_now=partial(lib.rio_send_now, core, number),
-            receives_rest=partial(lib.rio_receives_rest, core, number),
-        )
+        number = handle[0]
+        queue = UringRequestQueue(self, sock, socket_context, number)
         self._sockets[fd] = queue
         self._descriptors[number] = fd
         return queue
