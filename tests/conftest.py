@@ -109,9 +109,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out, with the reason, what asks Windows to cancel one request."""
+    """Leave out, with the reason, what asks Windows to cancel one request; mark what names its provider."""
     for item in items:
         callspec = getattr(item, "callspec", None)
+        if callspec is not None and "rio_provider" in callspec.params:
+            item.add_marker("names_provider")
         values = callspec.params.values() if callspec is not None else ()
         if "winsock" in values and "request" in values:
             item.add_marker(pytest.mark.skip("winsock cancels no single request: a cancelled receive is detached"))

@@ -168,6 +168,14 @@ def fill(sock: socket.socket) -> int:
     return count
 
 
+def fill_now(sock: socket.socket, peer: socket.socket) -> None:
+    """As :func:`fill`, and the peer acknowledges it at once, not 40 ms later, which makes room for more."""
+    fill(sock)
+    if sys.platform == "linux":
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        fill(sock)
+
+
 # ----------------------------------------------------------------------------------------------------------
 # Tasks
 # ----------------------------------------------------------------------------------------------------------

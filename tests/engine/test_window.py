@@ -17,6 +17,7 @@ from ..platforms import RESET_AT_CLOSE, needs_full_buffers
 from .harness import (
     PATIENCE_SECONDS,
     fill,
+    fill_now,
     numbered,
     open_pair,
     receive_all,
@@ -100,7 +101,7 @@ async def test_send_waits_when_the_window_is_full() -> None:
 async def test_small_sends_fill_a_window_too(count: int, in_flight: int) -> None:
     """To a peer that does not read as many small sends go out as the window has room for, or as the limit says."""
     ours, theirs = stdlib_pair()
-    fill(ours)
+    fill_now(ours, theirs)
     with theirs, trio.socket.from_stdlib_socket(ours) as client:
         with trio.move_on_after(0.2) as scope:
             for _ in range(count):
