@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from trio_rio.rio import RIO_MSG_DEFER, RequestQueue, RioCallError, Status
+from trio_rio.rio import RIO_MSG_DEFER, RequestQueue, RioCallError, RioError, Status
 
 from .harness import Block, Table, refused
 
@@ -262,3 +262,22 @@ def test_rc_22e_another_object_for_the_same_socket(table: Table) -> None:
     assert cq.charged == 2
     peer.send(b"x")
     assert table.one(cq).status == 0
+
+
+@pytest.mark.parametrize("name", ["post_receive", "post_send", "post_receive_from", "post_send_to", "commit_sends"])
+def test_a_flat_function_is_made_once(table: Table, name: str) -> None:
+    """Whether with the queue or when it is first asked for, it stays the same until the queue is closed."""
+    ours, _ = table.tcp()
+    rq = table.rq(ours, table.cq(), 1, 1)
+    flat = getattr(rq, name)
+    assert getattr(rq, name) == flat
+    table.provider.close_socket(rq)
+    with pytest.raises(RioError, match="closed"):
+        getattr(rq, name)()
+
+
+def test_a_request_queue_has_nothing_else(table: Table) -> None:
+    """What it does not have is said by name."""
+    ours, _ = table.tcp()
+    with pytest.raises(AttributeError, match="post_nothing"):
+        table.rq(ours, table.cq(), 1, 1).post_nothing  # type: ignore[attr-defined]  # noqa: B018

@@ -49,7 +49,7 @@ async def attach(sock: trio.socket.SocketType) -> None:
 # ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.rio_config(completion_queues=3)
+@pytest.mark.rio_config(completion_queues=3, separate_send_queue=False)
 async def test_sockets_are_spread_in_turn() -> None:
     """With three queues six sockets make two shares of each, in the order in which they are first used."""
     pairs = [await tcp_pair() for _ in range(3)]
@@ -65,6 +65,16 @@ async def test_sockets_are_spread_in_turn() -> None:
     ]
     for sock in sockets:
         sock.close()
+
+
+async def test_sends_have_a_queue_of_their_own_on_uring(rio_provider: str) -> None:
+    """Unless an option says otherwise: what has gone is not behind what has come since."""
+    client, server = await tcp_pair()
+    with client, server:
+        await attach(server)
+        promised = charges()
+    assert len(promised) == (2 if rio_provider == "uring" else 1)
+    assert all(promised)
 
 
 @pytest.mark.rio_config(completion_queues=3)

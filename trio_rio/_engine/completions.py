@@ -232,7 +232,9 @@ class Collectors:
         self.is_inline: bool = config.notifier == "inline"
         #: With "event": one event for all queues. A queue that fires while others are being served sets it again.
         self.event: Event | None = provider.create_event() if config.notification == "event" else None
-        count = config.completion_queues * (1 + config.separate_send_queue)
+        wanted = config.separate_send_queue
+        self._separates_sends: bool = provider.name == "uring" if wanted is None else wanted
+        count = config.completion_queues * (1 + self._separates_sends)
         first_key = handlers.add(self, count)
         self.all: list[Collector] = [self._make(first_key + place) for place in range(count)]
         self._receiving = self.all[: config.completion_queues]
@@ -268,7 +270,7 @@ class Collectors:
         """
         config = self.config
         receiving = self._least_charged(self._receiving)
-        if not config.separate_send_queue:
+        if not self._separates_sends:
             receiving.reserve(receives + sends, config)
             return receiving.queue, receiving.queue
         sending = self._least_charged(self._sending)

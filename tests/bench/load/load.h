@@ -137,6 +137,7 @@ uint64_t histogram_percentile_ns(const struct histogram *histogram, double fract
 void run_lockstep(struct load *load);
 void run_rate(struct load *load);
 void warm_up_exchange(struct load *load);
+void warm_up_to_stay(struct load *load);
 void watch(struct load *load, struct connection *connection);
 
 /* tcp.c, shared with accept.c */

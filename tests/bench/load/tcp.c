@@ -88,7 +88,7 @@ static const struct exchange tcp_exchange = {
     .open = tcp_open, .begin = tcp_begin, .finish = tcp_finish, .progress = tcp_progress};
 
 const struct mode mode_echo = {
-    .name = "echo", .exchange = &tcp_exchange, .check = tcp_check, .warm_up = warm_up_exchange};
+    .name = "echo", .exchange = &tcp_exchange, .check = tcp_check, .warm_up = warm_up_to_stay};
 
 const struct mode mode_hold = {.name = "hold",
                                .exchange = &tcp_exchange,
