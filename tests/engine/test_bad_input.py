@@ -110,6 +110,7 @@ TINY = {
     "completion_queue_size_max": 7,
     "sends_outstanding_max": 1,
     "datagram_read_ahead": 0,
+    "separate_send_queue": False,
 }
 
 
