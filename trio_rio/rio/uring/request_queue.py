@@ -15,7 +15,7 @@ from ..types import RequestQueue
 if TYPE_CHECKING:
     import socket
 
-    from .provider import UringProvider
+    from ..types import HandleProvider
 
 # What each is in the core.
 _FUNCTIONS = {
@@ -35,7 +35,7 @@ class UringRequestQueue(RequestQueue):
 
     __slots__ = ()
 
-    def __init__(self, provider: UringProvider, sock: socket.socket, socket_context: int, handle: int) -> None:
+    def __init__(self, provider: HandleProvider, sock: socket.socket, socket_context: int, handle: int) -> None:
         self.provider = provider
         self.socket = sock
         self.socket_context = socket_context
