@@ -35,7 +35,7 @@ class UringRequestQueue(RequestQueue):
 
     __slots__ = ()
 
-    def __init__(self, provider: HandleProvider, sock: socket.socket, socket_context: int, handle: int) -> None:
+    def __init__(self, provider: HandleProvider, sock: socket.socket, socket_context: int, handle: object) -> None:
         self.provider = provider
         self.socket = sock
         self.socket_context = socket_context
