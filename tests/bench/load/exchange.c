@@ -30,21 +30,18 @@ void run_lockstep(struct load *load) {
     }
 }
 
-/* One round on every connection, not counted: each is accepted and has its buffers when the run begins. */
-void warm_up_exchange(struct load *load) {
-    lockstep_round(load);
-    load->messages = load->bytes = 0;
-}
-
-/* Some servers make late what a connection needs when it stays: that is theirs before the run, too. */
-#define ROUNDS_TO_STAY 3
-
-void warm_up_to_stay(struct load *load) {
-    for (int round = 0; round < ROUNDS_TO_STAY; round++) {
+static void warm_up(struct load *load, int rounds) {
+    for (int round = 0; round < rounds; round++) {
         lockstep_round(load);
     }
     load->messages = load->bytes = 0;
 }
+
+/* One round on every connection, not counted: each is accepted and has its buffers when the run begins. */
+void warm_up_exchange(struct load *load) { warm_up(load, 1); }
+
+/* Some servers make late what a connection needs when it stays: that is theirs before the run, too. */
+void warm_up_to_stay(struct load *load) { warm_up(load, 3); }
 
 /* Tell epoll of a connection, or of a change in connection->wants_write. */
 void watch(struct load *load, struct connection *connection) {
