@@ -1,4 +1,4 @@
-"""Destinations by name: what went wrong once."""
+"""Destinations that have to be resolved: what went wrong once."""
 
 from __future__ import annotations
 
@@ -37,3 +37,14 @@ async def test_a_name_is_looked_up_once_for_each_datagram(mode: str) -> None:
             assert resolver.look_ups == count
             with trio.fail_after(PATIENCE_SECONDS):
                 assert await peer.recvfrom(10) == (b"x", sock.getsockname())
+
+
+async def test_four_items_may_have_another_form(mode: str) -> None:
+    """A socket of both families sends to an IPv4 address with flowinfo and scope id, the first time and later."""
+    with trio.socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock, await udp_socket() as peer:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        await sock.bind(("::", 0))
+        for number in range(5):
+            await sock.sendto(b"%d" % number, (*peer.getsockname(), 0, 0))
+            with trio.fail_after(PATIENCE_SECONDS):
+                assert (await peer.recvfrom(10))[0] == b"%d" % number

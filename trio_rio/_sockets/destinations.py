@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-import socket
 from typing import Any
-
-from trio.lowlevel import enable_ki_protection
 
 from .._trio import StockSocketType
 from ..rio import pack_address
@@ -18,8 +15,9 @@ _DESTINATIONS_MAX = 1024
 class Destinations(dict[Any, bytes]):
     """SOCKADDR_INET by address, for one socket."""
 
-    def __init__(self, family: int) -> None:
-        self._length = 4 if family == socket.AF_INET6 else 2
+    def __init__(self) -> None:
+        #: Of these, the addresses that the system takes as they are; others have another form when they are resolved.
+        self.as_given: set[Any] = set()
 
     def known(self, address: object) -> bytes | None:
         """The packed form, if it is remembered."""
@@ -28,10 +26,12 @@ class Destinations(dict[Any, bytes]):
         except TypeError:  # not hashable: let the inherited code find what is wrong with it
             return None
 
-    @enable_ki_protection  # the engine in C calls it with nothing but the caller's frame below
-    def has_whole(self, address: Any) -> bool:
-        """Whether it is remembered and complete, so that the system takes the tuple as it is."""
-        return self.known(address) is not None and len(address) == self._length
+    def is_as_given(self, address: object) -> bool:
+        """Whether it is remembered, and the system takes it as it is."""
+        try:
+            return address in self.as_given
+        except TypeError:  # as above
+            return False
 
     async def resolve(self, sock: StockSocketType, address: Any) -> bytes | None:
         """The packed form; ``None`` leaves it to the inherited code to say what is wrong."""
@@ -48,5 +48,8 @@ class Destinations(dict[Any, bytes]):
             return packed  # a name may have another address next time: not remembered
         if len(self) >= _DESTINATIONS_MAX:
             self.clear()
+            self.as_given.clear()
         self[address] = packed
+        if resolved == address:
+            self.as_given.add(address)
         return packed

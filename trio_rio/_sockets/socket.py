@@ -351,7 +351,7 @@ class RioSocket(SocketFields, SocketOfRun):
             channel = self._channel
             if type(data) is bytes and channel is not None and channel.is_free_for_datagrams() and not channel.sends:
                 known = self._destinations
-                is_known = known is not None and known.has_whole(address)
+                is_known = known is not None and known.is_as_given(address)
                 if is_known:  # then try at once, as recvfrom() does
                     if enter_cancel_point():
                         await checkpoint()
@@ -365,7 +365,7 @@ class RioSocket(SocketFields, SocketOfRun):
             channel = self._usable_channel()
             flat = flat_data(data)
             if channel is not None and not channel.is_stream and flat is not None:
-                known = self._destinations = self._destinations or Destinations(raw_family(self._sock))
+                known = self._destinations = self._destinations or Destinations()
                 packed = known.known(address) or await known.resolve(self, address)
                 if packed is not None and channel.is_usable():
                     sent = await self._send_on(channel, flat, packed)

@@ -3,21 +3,19 @@
  * Facts. For a datagram that is there already, or that goes at once, a plain call costs less than a request. One that
  * is not there costs the call and an exception: between two that talk in turns, each time.
  * Decision. As for streams, a receive that missed twice in a row goes to the request queue at once. A destination must
- * be remembered whole, or Python has to resolve it.
+ * be one that the system takes as it is, or Python has to resolve it.
  */
 #include "engine.h"
 
-/* Whether the destination of sendto() is remembered whole, so that the system takes the address as it is. */
-static bool is_known(const struct call *call) {
+/* Whether the system takes the destination of sendto() as it is. */
+static bool is_as_given(const struct call *call) {
     PyObject *known = PyObject_GetAttr((PyObject *)call->owner, names._destinations);
-    PyObject *address = PyTuple_GetItem(call->argument, 1), *answer = NULL;
-    if (known && known != Py_None)
-        answer = PyObject_CallMethodObjArgs(known, names.has_whole, address, NULL);
-    bool is_whole = answer == Py_True;
-    Py_XDECREF(answer);
+    PyObject *as_given = known && known != Py_None ? PyObject_GetAttr(known, names.as_given) : NULL;
+    bool is_taken = as_given && PySet_Contains(as_given, PyTuple_GetItem(call->argument, 1)) == 1;
+    Py_XDECREF(as_given);
     Py_XDECREF(known);
     PyErr_Clear(); /* Python says what is wrong with it */
-    return is_whole;
+    return is_taken;
 }
 
 static PySendResult receive(struct call *call, struct channel *channel, PyObject *task, PyObject *sock,
@@ -48,7 +46,7 @@ static PySendResult send(struct call *call, const struct channel *channel, PyObj
                          PyObject **result) {
     PySendResult outcome;
     bool is_plain = PyBytes_CheckExact(PyTuple_GetItem(call->argument, 0)) && PySet_Size(channel->sends) == 0;
-    bool is_at_once = is_plain && is_known(call) && call_pass_cancel_point(task);
+    bool is_at_once = is_plain && is_as_given(call) && call_pass_cancel_point(task);
     return is_at_once && own_way_call(call, sock, &outcome, result) ? outcome : call_in_python(call, result);
 }
 

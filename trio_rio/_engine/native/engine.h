@@ -30,7 +30,7 @@
 #define NAMES(X)                                                                                                       \
     X(task) X(_runner) X(_cancel_points) X(_cancel_status) X(effectively_cancelled) X(main_task) X(ki_pending)         \
     X(_did_shutdown_SHUT_WR) X(_receive_some) X(_send_all) X(_recv) X(_send) X(_accept) X(_recvfrom) X(_sendto)        \
-    X(_send_rest_of) X(_accept_now) X(_destinations) X(has_whole) X(recv) X(send) X(recvfrom) X(sendto) X(obj)         \
+    X(_send_rest_of) X(_accept_now) X(_destinations) X(as_given) X(recv) X(send) X(recvfrom) X(sendto) X(obj)          \
     X(take_bytes) X(finish) X(_complete) X(throw) X(close) X(get_events) X(process_events) X(is_bulk) X(quiet)         \
     X(is_pending) X(is_armed) X(woken) X(arm)
 #define X(name) PyObject *name;
