@@ -1,7 +1,8 @@
 """``python -m tests.bench page``: put the figures of results into pages, as tables and as charts.
 
-A page has the place of a table between two comments, ``<!-- figures -->`` and ``<!-- end of figures -->``; with
-``<!-- figures 6 -->`` only the first six rows stand there. What stood there is replaced. Losses stand beside wins.
+Results have names: those of one name are one table, in the order given. A page has the place of that table between two
+comments, ``<!-- figures NAME -->`` and ``<!-- end of figures -->``; with ``<!-- figures NAME 6 -->`` only the first six
+rows stand there. What stood there is replaced. A place whose name was not given is left as it is.
 """
 
 from __future__ import annotations
@@ -11,101 +12,63 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import attrs
 
 from .errors import BenchError
-from .opponents import load_opponents
+from .tables import Row, opponents_of, rows_of, table
 
-_PLACE = re.compile(r"(<!-- figures(?: (\d+))? -->\n).*?(<!-- end of figures -->)", re.DOTALL)
+_PLACE = re.compile(r"(<!-- figures ([a-z_]+)(?: (\d+))? -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 
 # Background is the page's; what is drawn must be seen on it.
 _THEMES = {"light": "#24292f", "dark": "#d0d7de"}
 _COLOURS = ("#1f77b4", "#2ca02c", "#ff7f0e", "#9467bd", "#8c8c8c")
 
 
-@attrs.frozen
-class Row:
-    """One cell of a result: what was measured, and how much each opponent gains on the baseline."""
-
-    what: str
-    gains: Mapping[str, tuple[float, float, float]]  # by opponent: median, least, greatest
-
-
-def title_of(cell: Mapping[str, Any]) -> str:
-    """A cell in words."""
-    plural = "" if cell["connections"] == 1 else "s"
-    words = [cell["workload"].replace("_", " "), f"{cell['connections']} connection{plural}"]
-    words += [f"{cell['message_bytes']} B"] if cell["message_bytes"] else []
-    words += [f"pipeline {cell['pipeline']}"] if cell["pipeline"] > 1 else []
-    words += ["two CPUs"] if cell["discipline"] == "rate" else []
-    return ", ".join(words)
-
-
-def row_of(cell: Mapping[str, Any]) -> Row:
-    """A cell of a result as a row."""
-    gains = {
-        name: (entry["gain"]["median"], entry["gain"]["min"], entry["gain"]["max"])
-        for name, entry in cell["opponents"].items()
-        if entry["gain"] is not None
-    }
-    return Row(title_of(cell), gains)
-
-
-def read_rows(paths: Sequence[Path]) -> list[Row]:
-    """The rows of some results, in order.
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a result.
 
     Raises:
-      BenchError: a file is none of ``--json``.
+      BenchError: the file is none of ``--json``.
     """
-    rows: list[Row] = []
-    for path in paths:
-        try:
-            rows += map(row_of, json.loads(path.read_text(encoding="utf-8"))["cells"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise BenchError(f"{path} is no result of `tests.bench compare --json`: {error!r}") from None
-    return rows
+    try:
+        return rows_of(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BenchError(f"{path} is no result of `tests.bench --json`: {error!r}") from None
 
 
-def opponents_of(rows: Sequence[Row]) -> dict[str, str]:
-    """Names and titles of who is in the rows, in the order of the benchmark."""
-    known = {name: opponent.title for name, opponent in load_opponents().items()}
-    return {name: title for name, title in known.items() if any(name in row.gains for row in rows)}
-
-
-def table(rows: Sequence[Row]) -> str:
-    """Gains as a table of Markdown; losses in bold."""
-    opponents = opponents_of(rows)
-    lines = [
-        "| stock Trio divided by | " + " | ".join(opponents.values()) + " |",
-        "| --- |" + " --- |" * len(opponents),
-    ]
-    for row in rows:
-        shown = []
-        for name in opponents:
-            median, least, greatest = row.gains.get(name, (None, None, None))
-            if median is None:
-                shown.append("")
-                continue
-            figure = f"**{median:.2f}**" if median < 1 else f"{median:.2f}"
-            shown.append(f"{figure} ({least:.2f} .. {greatest:.2f})")
-        lines.append(f"| {row.what} | " + " | ".join(shown) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def fill(text: str, rows: Sequence[Row]) -> str:
-    """A page with the rows in its places.
+def read_tables(results: Sequence[str]) -> dict[str, list[Row]]:
+    """The rows by name, of results each given as ``NAME=FILE``.
 
     Raises:
-      BenchError: it has none.
+      BenchError: one is given otherwise, or is no result; or those of one name do not go into one table.
     """
-    if not _PLACE.search(text):
-        raise BenchError("the page has no place for figures: <!-- figures --> and <!-- end of figures -->")
+    tables: dict[str, list[Row]] = {}
+    for result in results:
+        name, is_named, path = result.partition("=")
+        if not (name and is_named and path):
+            raise BenchError(f"{result!r} does not say where it goes: NAME=RESULT.json, as in lockstep=echo.json")
+        tables.setdefault(name, []).extend(read_rows(Path(path)))
+    for name, rows in tables.items():
+        if len({row.heading for row in rows}) != 1:
+            raise BenchError(f"the results named {name} do not go into one table: give each kind a name of its own")
+    return tables
+
+
+def fill(text: str, tables: Mapping[str, Sequence[Row]]) -> str:
+    """A page with the rows in their places.
+
+    Raises:
+      BenchError: it has no place for any of them.
+    """
+    if not any(place[2] in tables for place in _PLACE.finditer(text)):
+        names = " or ".join(f"<!-- figures {name} -->" for name in tables)
+        raise BenchError(f"the page has no place for figures: {names}, and <!-- end of figures -->")
 
     def filled(place: re.Match[str]) -> str:
-        count = int(place[2]) if place[2] else len(rows)
-        return f"{place[1]}\n{table(rows[:count])}\n{place[3]}"
+        rows = tables.get(place[2])
+        if rows is None:
+            return place[0]
+        count = int(place[3]) if place[3] else len(rows)
+        return f"{place[1]}\n{table(rows[:count])}\n{place[4]}"
 
     return _PLACE.sub(filled, text)
 
@@ -120,7 +83,7 @@ def draw(rows: Sequence[Row], path: Path, colour: str) -> None:
     axes = figure.add_subplot()
     for place, (name, title) in enumerate(opponents.items()):
         at = [number + place * height for number in range(len(rows))]
-        values = [row.gains.get(name, (0.0,))[0] for row in rows]
+        values = [row.figures[name].median if name in row.figures else 0.0 for row in rows]
         axes.barh(at, values, height=height * 0.9, color=_COLOURS[place % len(_COLOURS)], label=title)
     axes.axvline(1, color=colour, linewidth=1, linestyle="--")
     axes.set_yticks([number + 0.4 - height / 2 for number in range(len(rows))], [row.what for row in rows])
@@ -138,16 +101,19 @@ def draw(rows: Sequence[Row], path: Path, colour: str) -> None:
 
 def main(arguments: list[str]) -> int:
     """Put the figures of some results into pages and charts."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench page", description=__doc__)
-    parser.add_argument("results", nargs="+", type=Path, metavar="RESULT.json")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench page", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("results", nargs="+", metavar="NAME=RESULT.json", help="the table it belongs to, and the file")
     parser.add_argument("--pages", nargs="+", type=Path, default=[], metavar="FILE.md", help="whose tables to replace")
     parser.add_argument("--charts", type=Path, metavar="FOLDER", help="where performance-light.svg and -dark.svg go")
-    parser.add_argument("--chart-rows", type=int, default=6, help="rows of the chart (default: 6)")
+    parser.add_argument("--chart-rows", type=int, default=6, help="rows of the first table in the chart (default: 6)")
     options = parser.parse_args(arguments)
-    rows = read_rows(options.results)
+    tables = read_tables(options.results)
     for page in options.pages:
-        page.write_text(fill(page.read_text(encoding="utf-8"), rows), encoding="utf-8")
+        page.write_text(fill(page.read_text(encoding="utf-8"), tables), encoding="utf-8")
     if options.charts is not None:
+        first = next(iter(tables.values()))
         for theme, colour in _THEMES.items():
-            draw(rows[: options.chart_rows], options.charts / f"performance-{theme}.svg", colour)
+            draw(first[: options.chart_rows], options.charts / f"performance-{theme}.svg", colour)
     return 0
