@@ -49,6 +49,7 @@ class UringRequestQueue(RequestQueue):
             if name not in _FUNCTIONS:
                 raise AttributeError(f"a RequestQueue has no attribute {name!r}")
             provider = self.provider
-            function = partial(getattr(provider.lib, _FUNCTIONS[name]), provider.core, self.handle)
-            setattr(self, name, function)
-            return function
+            setattr(self, name, partial(getattr(provider.lib, _FUNCTIONS[name]), provider.core, self.handle))
+            if self.is_closed:  # by another thread, meanwhile: what that has stored must be there, and not this
+                self.mark_closed()
+            return getattr(self, name)
