@@ -10,6 +10,7 @@ import trio
 
 import trio_rio
 from trio_rio._engine.current import engine_of_run
+from trio_rio._engine.traffic import Traffic
 from trio_rio.rio import Provider, RequestQueue, RioCallError, Status
 
 from ..engine.datagrams import address_of, receive_all, stdlib_peer
@@ -122,3 +123,36 @@ async def test_a_channel_without_address_space(monkeypatch: pytest.MonkeyPatch) 
                     peer.sendto(b"in", address_of(channel))
                     assert await receive_all(channel, 1) == [b"in"]
                     assert channel.statistics().provider is None
+
+
+async def test_a_request_queue_without_a_channel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is memory for a request queue, but not for its channel, the queue is given back."""
+    begin = Traffic.__attrs_post_init__
+    failures = [1, 1]
+
+    def fail_at_first(channel: Traffic) -> None:
+        begin(channel)
+        if failures:
+            failures.pop()
+            raise MemoryError
+
+    monkeypatch.setattr(Traffic, "__attrs_post_init__", fail_at_first)
+    async with open_pair() as (ours, theirs):
+        for number in range(4):
+            await ours.send(b"%d" % number)
+            assert await theirs.recv(10) == b"%d" % number
+        assert not failures
+        assert trio_rio.current_statistics().sockets_open == 2
+
+
+async def test_a_registration_without_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is memory for a registration, but not for its slices, it is given back, and nothing counts it."""
+    arena = engine_of_run().arena
+    before = arena.registered_bytes, arena.slices
+    with monkeypatch.context() as patch:
+        patch.setattr("trio_rio._engine.arena.Slice", run_out)
+        assert arena.lease(large=True) is None
+    assert (arena.registered_bytes, arena.slices) == before
+    slice_ = arena.lease(large=True)
+    assert slice_ is not None
+    arena.give_back(slice_)

@@ -61,17 +61,27 @@ class Registrar(Protocol):
 @attrs.define(eq=False)
 class Slice:
     """``size_bytes`` of registered memory. ``view`` and ``address`` may be touched by the holder of the lease only,
-    and not while a request uses them."""
+    and not while a request uses them. Both are made when asked for: a posted receive has one slice, and they are
+    larger than it."""
 
     buffer_id: int
     offset: int
     address_offset: int
     size_bytes: int
-    view: memoryview = attrs.field(repr=False)
-    address: memoryview = attrs.field(repr=False)
+    memory: memoryview = attrs.field(repr=False)  # all of the registration
     free_list: list[Slice] = attrs.field(repr=False)
     generation: int = 0
     is_leased: bool = False
+
+    @property
+    def view(self) -> memoryview:
+        """The memory of the slice."""
+        return self.memory[self.offset : self.offset + self.size_bytes]
+
+    @property
+    def address(self) -> memoryview:
+        """The room for an address behind it."""
+        return self.memory[self.address_offset : self.address_offset + SOCKADDR_INET_SIZE_BYTES]
 
 
 @attrs.define(eq=False)
@@ -163,12 +173,14 @@ class Arena:
         chunk = None if memory is None else self.register(memory)
         if memory is None or chunk is None:
             return False  # no worse than the limit; there may be some next time
-        self._chunks.append(chunk)
+        try:
+            view, chunks = memoryview(memory), [*self._chunks, chunk]
+            offsets = range((count - 1) * stride, -1, -stride)
+            free += [Slice(chunk.buffer_id, offset, offset + aligned, size, view, free) for offset in offsets]
+        except MemoryError:
+            self.registrar.deregister_buffer(chunk)
+            return False
+        self._chunks = chunks
         self.registered_bytes += len(memory)
         self.slices += count
-        view = memoryview(memory)
-        for offset in range((count - 1) * stride, -1, -stride):
-            room = offset + aligned
-            address = view[room : room + SOCKADDR_INET_SIZE_BYTES]
-            free.append(Slice(chunk.buffer_id, offset, room, size, view[offset : offset + size], address, free))
         return True

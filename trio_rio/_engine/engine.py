@@ -85,8 +85,12 @@ class Engine(Resources):
             elif error.code not in NO_MEMORY:  # else there may be some next time
                 raise
             return None
-        channel = Channel(self, sock, request_queue, (receives, sends), sending)
-        self.channels[channel.fd] = channel
+        try:
+            channel = Channel(self, sock, request_queue, (receives, sends), sending)
+            self.channels[channel.fd] = channel
+        except MemoryError:
+            self.provider.release_socket(request_queue)
+            return None
         self.counters.sockets += 1
         return channel
 
