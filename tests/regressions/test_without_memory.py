@@ -111,7 +111,10 @@ async def main():
             else:
                 await exchange(channel, theirs.sendall)
 
-options = {{"cancellation": {cancellation!r}}} if {cancellation!r} else {{}}
+# A smaller result may have room in the small memory.
+options = {{"small_slice_size_bytes": 4096}}
+if {cancellation!r}:
+    options["cancellation"] = {cancellation!r}
 if {provider!r} == "stock":
     trio.run(main)
 else:
