@@ -4,15 +4,19 @@ Facts. A server's first connections load code and fill the interpreter's caches;
 process. The resident set counts what is in use and nothing that is merely reserved; its growth is the process's own,
 since shared pages were there before.
 
-Consequence. Connections are counted on top of others that are open already, and on a server that had no more before.
+Some servers make late what a connection needs when it stays.
 
-Decision. A fresh server in each round. Some connections first, each proved by one message, then as many as are asked
+Consequence. Connections are counted on top of others that are open already, and on a server that had no more before;
+after one message each, and after several.
+
+Decision. A fresh server in each round. Some connections first, each proved by its messages, then as many as are asked
 for, each proved likewise; what the resident set grew by, divided by their number. What the kernel keeps for a socket
 is the same for all, and is not in it.
 """
 
 from __future__ import annotations
 
+import argparse
 import random
 import resource
 import time
@@ -80,20 +84,23 @@ def measure_memory(
     connections: int,
     environment_added: Mapping[str, str],
     settle_seconds: float = SETTLE_SECONDS,
+    *,
+    exchanges: int = 1,
 ) -> dict[str, Any]:
-    """Resident bytes of a fresh server for each open connection that has carried one message.
+    """Resident bytes of a fresh server for each open connection that has carried its messages.
 
     Args:
       opponent: whose server.
       connections: how many, on top of the first ones.
       environment_added: to the server's environment.
       settle_seconds: how long to wait before each look.
+      exchanges: messages on each connection, each with its answer.
 
     Raises:
       BenchError: the server does not work.
     """
-    first = LoadOptions("hold", Shape(FIRST_CONNECTIONS, MESSAGE_BYTES))
-    more = LoadOptions("hold", Shape(connections, MESSAGE_BYTES))
+    first = LoadOptions("hold", Shape(FIRST_CONNECTIONS, MESSAGE_BYTES), exchanges=exchanges)
+    more = LoadOptions("hold", Shape(connections, MESSAGE_BYTES), exchanges=exchanges)
     with running_server(opponent, ServerSettings("echo", MESSAGE_BYTES), environment=environment_added) as server:
         with connected_generator(server.port, first):
             time.sleep(settle_seconds)
@@ -111,18 +118,19 @@ def measure_memory(
 
 
 def measure_rounds(
-    opponents: Sequence[Opponent], connections: int, rounds: int, seed: int, environment_added: Mapping[str, str]
+    opponents: Sequence[Opponent], chosen: argparse.Namespace
 ) -> tuple[dict[str, list[dict[str, Any]]], dict[str, str]]:
     """Each opponent once in each round, in random order: the samples, and why some failed."""
-    order = random.Random(seed)
+    order = random.Random(chosen.seed)
+    added = environment(chosen)
     samples: dict[str, list[dict[str, Any]]] = {opponent.name: [] for opponent in opponents}
     failures: dict[str, str] = {}
-    for number in range(rounds):
+    for number in range(chosen.rounds):
         for opponent in order.sample(list(opponents), len(opponents)):
             if opponent.name in failures:
                 continue
             try:
-                sample = measure_memory(opponent, connections, environment_added)
+                sample = measure_memory(opponent, chosen.connections, added, exchanges=chosen.exchanges)
             except BenchError as error:
                 failures[opponent.name] = str(error)
             else:
@@ -151,6 +159,7 @@ def main(arguments: list[str]) -> int:
     made.add_argument("--opponents", nargs="+", metavar="NAME", help="who (default: all that can run here)")
     made.add_argument("--baseline", default="trio", metavar="NAME", help="the opponent that ratios refer to")
     made.add_argument("--connections", type=at_least(1, int), default=10_000)
+    made.add_argument("--exchanges", type=at_least(1, int), default=1, help="on each of them, before it is idle")
     made.add_argument("--rounds", type=at_least(1, int), default=3)
     made.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000, help="of the order within rounds")
     chosen = made.parse_args(arguments)
@@ -160,10 +169,10 @@ def main(arguments: list[str]) -> int:
         raise BenchError(f"the baseline {chosen.baseline} is not among the opponents that have the workload echo")
     check_descriptors(chosen.connections)
     machine = machine_facts()
-    samples, failures = measure_rounds(opponents, chosen.connections, chosen.rounds, chosen.seed, environment(chosen))
+    samples, failures = measure_rounds(opponents, chosen)
     entries = memory_entries(samples, failures, chosen.baseline)
     heading = (
-        f"memory, {chosen.connections} idle connections\n"
+        f"memory, {chosen.connections} connections, idle after {chosen.exchanges} of {MESSAGE_BYTES} B\n"
         f"  resident bytes per connection, less is better; ratio to {chosen.baseline} within each round"
     )
     print(figures_text(entries, chosen.baseline, heading))

@@ -215,12 +215,13 @@ class LoadOptions:
     """What the load generator is asked to do.
 
     Args:
-      mode: a workload's name, or ``hold``: open connections, prove each with one echo, leave them alone.
+      mode: a workload's name, or ``hold``: open connections, prove each with echoes, leave them alone.
       shape: how much at once.
       discipline: lockstep or rate.
       seconds: how long.
       messages_max: end earlier, after so many messages; 0 for no such bound.
       messages_per_second: pace of one-way datagrams under rate; 0 for full speed.
+      exchanges: of ``hold``: echoes on each connection.
       timeout_seconds: how long an answer may take before it counts as lost.
     """
 
@@ -230,6 +231,7 @@ class LoadOptions:
     seconds: float = 1.0
     messages_max: int = 0
     messages_per_second: float = 0.0
+    exchanges: int = 1
     timeout_seconds: float = 5.0
 
     def arguments(self) -> list[str]:
@@ -241,6 +243,7 @@ class LoadOptions:
             "seconds": self.seconds,
             "messages": self.messages_max,
             "messages-per-second": self.messages_per_second,
+            "exchanges": self.exchanges,
             "timeout": self.timeout_seconds,
         }
         options = [f"--{name}={value}" for name, value in values.items()]

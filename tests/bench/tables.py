@@ -81,13 +81,14 @@ def _row_of_cell(cell: Mapping[str, Any]) -> Row:
     return Row(heading, title_of(cell), _figures(cell["opponents"]))
 
 
-def _row_of_memory(entries: Mapping[str, Mapping[str, Any]], connections: int) -> Row:
+def _row_of_memory(entries: Mapping[str, Mapping[str, Any]], connections: int, exchanges: int) -> Row:
     figures = {
         name: attrs.evolve(figure, note=f"; {entries[name]['figure']['median'] / 1000:.1f} KB")
         for name, figure in _figures(entries).items()
     }
     baseline = next(entry["figure"]["median"] for entry in entries.values() if entry["gain"] is None)
-    what = f"memory of each of {connections:,} idle connections; stock Trio {baseline / 1000:.1f} KB"
+    after = "1 exchange" if exchanges == 1 else f"{exchanges} exchanges"
+    what = f"{connections:,} connections, idle after {after}; stock Trio {baseline / 1000:.1f} KB each"
     return Row("stock Trio divided by", what, figures)
 
 
@@ -98,7 +99,11 @@ def rows_of(result: Mapping[str, Any]) -> list[Row]:
       KeyError, TypeError: it is none of these.
     """
     if "memory" in result:
-        return [_row_of_memory(result["memory"], result["arguments"]["connections"])]
+        return [
+            _row_of_memory(
+                result["memory"], **{name: result["arguments"][name] for name in ("connections", "exchanges")}
+            )
+        ]
     if "programs" in result:
         return [
             Row("stock Trio divided by", f"{entry['title']}, {entry['connections']} connections", figures)

@@ -121,8 +121,8 @@ def test_memory_has_a_table(tmp_path: Path) -> None:
         "trio": {"gain": None, "figure": {"median": 5000}},
         "trio_rio": {"gain": gain(1.25), "figure": {"median": 4000}},
     }
-    text = filled(tmp_path, {"memory": entries, "arguments": {"connections": 10_000}})
-    assert "of each of 10,000 idle connections; stock Trio 5.0 KB | 1.25 (1.25 .. 1.25); 4.0 KB |" in text
+    text = filled(tmp_path, {"memory": entries, "arguments": {"connections": 10_000, "exchanges": 5}})
+    assert "10,000 connections, idle after 5 exchanges; stock Trio 5.0 KB each | 1.25 (1.25 .. 1.25); 4.0 KB |" in text
 
 
 def test_a_result_without_a_name_is_refused(files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:

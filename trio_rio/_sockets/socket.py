@@ -29,7 +29,7 @@ from .._engine.fields import SocketFields
 from .._engine.in_c import begin_in_c
 from .._engine.taking import receive_bulk, receive_on_demand, send_one_by_one, take_datagram, take_into
 from .._trio import async_yield, enter_cancel_point
-from ..rio.checks import raw_family, raw_type
+from ..rio.checks import raw_type
 from .accept import accept_now
 from .arguments import flat_data, room_in, size_of, views_of
 from .base import SocketOfRun

@@ -43,6 +43,8 @@ void warm_up_exchange(struct load *load) { warm_up(load, 1); }
 /* Some servers make late what a connection needs when it stays: that is theirs before the run, too. */
 void warm_up_to_stay(struct load *load) { warm_up(load, 3); }
 
+void warm_up_to_hold(struct load *load) { warm_up(load, load->options.exchanges); }
+
 /* Tell epoll of a connection, or of a change in connection->wants_write. */
 void watch(struct load *load, struct connection *connection) {
     struct epoll_event event = {.events = EPOLLIN | (connection->wants_write ? EPOLLOUT : 0),

@@ -39,6 +39,7 @@ struct options {
     double timeout_seconds;
     double messages_per_second; /* one-way datagrams in rate: 0 is full speed */
     uint64_t messages_max;      /* 0: no bound but time */
+    int exchanges;              /* of hold: on each connection, before it is left alone */
 };
 
 struct connection {
@@ -138,6 +139,7 @@ void run_lockstep(struct load *load);
 void run_rate(struct load *load);
 void warm_up_exchange(struct load *load);
 void warm_up_to_stay(struct load *load);
+void warm_up_to_hold(struct load *load);
 void watch(struct load *load, struct connection *connection);
 
 /* tcp.c, shared with accept.c */

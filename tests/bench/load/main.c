@@ -45,6 +45,8 @@ static void set_option(struct options *options, const char *name, const char *te
         options->messages_per_second = number(name, text, 0, 1e9);
     } else if (strcmp(name, "messages") == 0) {
         options->messages_max = (uint64_t)number(name, text, 0, 1e15);
+    } else if (strcmp(name, "exchanges") == 0) {
+        options->exchanges = (int)number(name, text, 1, 1000);
     } else if (strcmp(name, "rate") == 0) {
         options->is_rate = true;
     } else {
@@ -58,7 +60,8 @@ static struct options parse(int argument_count, char **arguments) {
         {"message-bytes", required_argument, NULL, 0}, {"pipeline", required_argument, NULL, 0},
         {"seconds", required_argument, NULL, 0},     {"timeout", required_argument, NULL, 0},
         {"messages", required_argument, NULL, 0},    {"messages-per-second", required_argument, NULL, 0},
-        {"rate", no_argument, NULL, 0},              {"no-wait", no_argument, NULL, 0},
+        {"exchanges", required_argument, NULL, 0},   {"rate", no_argument, NULL, 0},
+        {"no-wait", no_argument, NULL, 0},
         {NULL, 0, NULL, 0}};
     struct options options = {
         .address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)},
@@ -66,6 +69,7 @@ static struct options parse(int argument_count, char **arguments) {
         .connections = 1,
         .message_bytes = 64,
         .pipeline = 1,
+        .exchanges = 1,
         .seconds = 1,
         .timeout_seconds = 5,
     };

@@ -93,5 +93,5 @@ const struct mode mode_echo = {
 const struct mode mode_hold = {.name = "hold",
                                .exchange = &tcp_exchange,
                                .check = tcp_check,
-                               .warm_up = warm_up_exchange,
+                               .warm_up = warm_up_to_hold,
                                .run = hold_nothing};
