@@ -13,7 +13,7 @@ from trio.testing import assert_checkpoints, wait_all_tasks_blocked
 import trio_rio
 from trio_rio._engine.current import current_engine
 from trio_rio._engine.fields import native
-from trio_rio._engine.requests import SEND_PART_BYTES_MAX
+from trio_rio._engine.requests import SEND_NOW_BYTES_MAX
 
 from .harness import PATIENCE_SECONDS, receive_exactly, stdlib_pair
 
@@ -143,11 +143,11 @@ async def test_of_much_a_part_goes_so() -> None:
     ours, theirs = stdlib_pair()
     with trio.socket.from_stdlib_socket(ours) as sock, theirs:
         await sock.send(b"!")  # makes the channel
-        data = bytes(range(256)) * (3 * SEND_PART_BYTES_MAX // 256)
+        data = bytes(range(256)) * (3 * SEND_NOW_BYTES_MAX // 256)
         before = completions()
         with assert_checkpoints(), memoryview(data) as view:
             sent = await sock.send(view)
-        assert 0 < sent <= SEND_PART_BYTES_MAX
+        assert 0 < sent <= SEND_NOW_BYTES_MAX
         assert completions() == before
         received: list[bytes] = []
         async with trio.open_nursery() as nursery:

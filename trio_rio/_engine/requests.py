@@ -106,11 +106,9 @@ SLOT_MASK = 0xFFFF_FFFF
 GENERATION = 1 << 32
 CONTEXT_MASK = (1 << 63) - 1
 
-# A longer send fills the socket, and its rest has to wait: no send that is tried at once is longer.
-SEND_NOW_BYTES_MAX = 65536
-
-# Where a part is enough, that much is tried at once: the copy keeps other threads waiting.
-SEND_PART_BYTES_MAX = 262144
+# A longer send fills the socket, and its rest has to wait; and the copy keeps other threads waiting. So no send that is
+# tried at once is longer. Where a part is enough, that much of it is tried.
+SEND_NOW_BYTES_MAX = 262144
 
 
 def raise_aborted() -> NoReturn:

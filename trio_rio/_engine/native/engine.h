@@ -53,7 +53,7 @@ extern struct given given;
 /* Numbers of Python: flags of a post, what a request context is made of, and how much is sent at once. */
 #define NUMBERS(X)                                                                                                     \
     X(defer_flag) X(part_flag) X(slot_mask) X(generation) X(context_mask) X(send_now_bytes_max)                        \
-    X(send_part_bytes_max) X(datagram_bytes_max) X(receive_size_bytes)
+    X(datagram_bytes_max) X(receive_size_bytes)
 #define X(name) uint64_t name;
 struct numbers { NUMBERS(X) };
 #undef X

@@ -112,7 +112,7 @@ static Py_ssize_t send_now(struct channel *channel, PyObject *task, const Py_buf
     if (size > numbers.send_now_bytes_max) {
         if (!is_part_enough)
             return 0;
-        size = size < numbers.send_part_bytes_max ? size : numbers.send_part_bytes_max;
+        size = numbers.send_now_bytes_max;
     }
     if (!call_pass_cancel_point(task))
         return 0;
