@@ -13,7 +13,7 @@ from .rio.chooser import check_provider_name
 def _check_provider(_: object, __: attrs.Attribute[str | None], value: str | None) -> None:
     if value is not None:
         if not isinstance(value, str):
-            raise TypeError(f"provider must be a name or None, not {value!r}")
+            raise TypeError(f"RioConfig(provider={value!r}): must be the name of a provider, or None")
         check_provider_name(value, "RioConfig(provider=...)")
 
 
@@ -68,7 +68,7 @@ class RioConfig:
     #: works, so that a program runs everywhere.
     provider: str | None = attrs.field(default=None, validator=_check_provider)
 
-    #: What serves the calls of a :class:`RioStream`, "native", the engine in C, or "python". ``None`` takes
+    #: What serves the calls of streams and of Trio's sockets, "native", the engine in C, or "python". ``None`` takes
     #: TRIO_RIO_ENGINE, else "native" where it was built and the provider is "uring", since it costs half as much.
     engine: Literal["native", "python"] | None = attrs.field(default=None, validator=_one_of("native", "python", None))
 

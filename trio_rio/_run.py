@@ -273,7 +273,9 @@ def run(
 
     Raises:
       RioUnavailableError: the provider that was demanded cannot serve; nothing was started.
+      RioError: the engine that was demanded is not there, or TRIO_RIO_ENGINE names none; nothing was started.
       TypeError: ``config`` is no RioConfig; nothing was started.
+      ValueError: TRIO_RIO_PROVIDER names no provider; nothing was started.
 
     Also raises everything that :func:`trio.run` and ``async_fn`` raise.
     """

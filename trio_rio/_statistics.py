@@ -75,7 +75,7 @@ class RioStatistics:
     commits: int
     #: Now: bytes of registered memory.
     registered_bytes: int
-    #: Now: leases that have not ended.
+    #: Now: slices of registered memory in use, by requests that are under way and by leases of the program.
     leases_outstanding: int
     #: Completion queues of the run, those for sends included.
     completion_queues: int

@@ -81,7 +81,10 @@ def main() -> int:
         help="to look before it arms and sleeps (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("--queues", type=within(1, 64), default=1, help="completion queues (default: %(default)s)")
-    parser.add_argument("--separate-sends", action="store_true", help="give sends queues of their own")
+    parser.add_argument(
+        "--separate-sends", action=argparse.BooleanOptionalAction,
+        help="give sends queues of their own (default: where that is cheap)",
+    )  # fmt: skip
     parser.add_argument("--provider", help="uring, portable, winsock (default: the first that works)")
     options = parser.parse_args()
     return exit_code(

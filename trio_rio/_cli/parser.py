@@ -89,7 +89,9 @@ def _add_monitor(commands: Commands, _: argparse.ArgumentParser) -> None:
         "with `run --monitor`, or with TRIO_RIO_MONITOR=1 in its environment.",
     )
     monitor.add_argument("target", metavar="PID|SOCKET", help="the process, or the path of its socket")
-    monitor.add_argument("--interval", type=positive_seconds, default=1.0, help="seconds between looks (default: 1)")
+    monitor.add_argument(
+        "--interval", type=positive_seconds, default=1.0, metavar="SECONDS", help="between looks (default: 1)"
+    )
     monitor.add_argument("--count", type=positive_number, help="end after so many looks")
     style = monitor.add_mutually_exclusive_group()
     style.add_argument("--json", action="store_true", help="print each look as a line of JSON")

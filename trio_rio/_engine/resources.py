@@ -142,7 +142,7 @@ class Resources:
         if reason is None and self.provider.native_table is None:
             reason = f"provider {self.provider.name!r} has no engine in C"
         if reason is not None and wanted is not None:
-            raise RioError(f"engine 'native' was asked for, and {reason}: ask for 'python', or for none")
+            raise RioError(f"engine 'native' was asked for, and {reason}: ask for 'python', or leave it out")
         return reason
 
     def _make_turn(self) -> Any:

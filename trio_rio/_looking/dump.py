@@ -73,7 +73,7 @@ def _request_line(request: Request) -> str:
 
 def _lease_lines(engine: Engine) -> Iterator[str]:
     held = engine.leases.held()
-    yield f"  {count(len(held), 'lease')}, {count(engine.leases.bytes_lent, 'byte')} lent:"
+    yield f"  {count(len(held), 'lease')}, {count(engine.leases.bytes_lent, 'byte')} lent{':' if held else ''}"
     for lease in held:
         filename, line = lease.place
         size = sum(part.size_bytes for part in lease.parts)

@@ -86,13 +86,13 @@ def _provider_class(name: str) -> type[Provider]:
 
 def _open_winsock() -> Provider:
     if sys.platform != "win32":
-        raise RioUnavailableError("winsock", "Registered I/O is Windows' own", "none: other providers serve here")
+        raise RioUnavailableError("winsock", "Registered I/O is Windows' own", "ask for another, or for no certain one")
     return _provider_class("winsock")()
 
 
 def _open_uring() -> Provider:
     if not sys.platform.startswith("linux"):
-        raise RioUnavailableError("uring", "io_uring is Linux' own", "none: other providers serve here")
+        raise RioUnavailableError("uring", "io_uring is Linux' own", "ask for another, or for no certain one")
     return _provider_class("uring")()
 
 

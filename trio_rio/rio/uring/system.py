@@ -56,11 +56,12 @@ def load_native() -> Any:
 _REMEDIES = {
     errno.ENOSYS: (
         "this kernel has no io_uring, or a sandbox hides it",
-        "use Linux 5.11 or later; in a container allow io_uring_setup, io_uring_enter in the seccomp profile",
+        "use Linux 5.11 or later; in a container allow io_uring_setup, io_uring_enter and io_uring_register",
     ),
     errno.EPERM: (
         "the system forbids io_uring to this process (a seccomp filter, or the sysctl kernel.io_uring_disabled)",
-        "allow io_uring_setup and io_uring_enter in the container's seccomp profile, or set kernel.io_uring_disabled=0",
+        "allow io_uring_setup, io_uring_enter and io_uring_register in the container's seccomp profile, or set "
+        "kernel.io_uring_disabled=0",
     ),
     errno.ENOMEM: (
         "there is no memory for the ring, or the limit on locked memory is reached (kernels before 5.12 count it)",

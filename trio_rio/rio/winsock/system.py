@@ -40,7 +40,7 @@ def load_table() -> Any:
       RioUnavailableError: Windows does not give it.
     """
     if sys.platform != "win32":
-        raise RioUnavailableError("winsock", "Registered I/O is Windows' own", "none: other providers serve here")
+        raise RioUnavailableError("winsock", "Registered I/O is Windows' own", "ask for another, or for no certain one")
     table, guid = ffi.new(f"{_TABLE} *"), ffi.new("char[16]", WSAID_MULTIPLE_RIO)
     table.cbSize = ffi.sizeof(_TABLE)
     size = ffi.new("uint32_t *")
