@@ -40,12 +40,20 @@ def at_least(low: float, kind: Callable[[str], float]) -> Callable[[str], Any]:
     return parse
 
 
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Says the default of each option that has one, once."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        has_said = action.default is None or "default" in (action.help or "")
+        return action.help if has_said else super()._get_help_string(action)
+
+
 def parser(command: str, description: str, *, has_provider: bool = True) -> argparse.ArgumentParser:
     """A parser with ``--json``, and with ``--provider`` where all servers of trio_rio have the same."""
     made = argparse.ArgumentParser(
         prog=f"python -m tests.bench {command}".rstrip(),
         description=description,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=_HelpFormatter,
     )
     if has_provider:
         made.add_argument("--provider", help=f"provider for trio_rio ({PROVIDER_VARIABLE} of the servers)")

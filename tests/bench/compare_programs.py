@@ -166,7 +166,7 @@ def program_text(entry: Mapping[str, Any]) -> str:
         f"{entry['title']}, {entry['connections']} connections of {entry['client']}\n"
         f"  server CPU us per request, less is better; gain: {baseline} divided by it within each round, more is better"
     )
-    return figures_text(entry["variants"], baseline, heading, comparison="gain")
+    return figures_text(entry["variants"], baseline, heading)
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:

@@ -173,7 +173,7 @@ def main(arguments: list[str]) -> int:
     entries = memory_entries(samples, failures, chosen.baseline)
     heading = (
         f"memory, {chosen.connections} connections, idle after {chosen.exchanges} of {MESSAGE_BYTES} B\n"
-        f"  resident bytes per connection, less is better; ratio to {chosen.baseline} within each round"
+        f"  resident bytes per connection, less is better; gain: {chosen.baseline}'s divided by it, within each round"
     )
     print(figures_text(entries, chosen.baseline, heading))
     for name, reason in left_out.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -164,8 +164,8 @@ def _rate_columns(entry: Mapping[str, Any]) -> list[str]:
 def _row(name: str, entry: Mapping[str, Any], *, is_baseline: bool, is_rate: bool) -> list[str]:
     if not entry["samples"]:
         return [name]
-    ratio = summary_columns(entry["ratio"], "1" if is_baseline else "-")
-    row = [name, *summary_columns(entry["figure"], "-"), *ratio, entry["verdict"] or "baseline" * is_baseline]
+    gain = summary_columns(entry["gain"], "1" if is_baseline else "-")
+    row = [name, *summary_columns(entry["figure"], "-"), *gain, entry["verdict"] or "baseline" * is_baseline]
     medians = [
         statistics.median(sample["figures"][figure] for sample in entry["samples"])
         for figure in ("cpu_us_per_unit", "voluntary_switches_per_unit")
@@ -189,7 +189,8 @@ def cell_text(entry: Mapping[str, Any], title: str) -> str:
     is_rate = entry["discipline"] == "rate"
     unit, baseline = entry["unit"], entry["baseline"]
     what = f"{unit}s per second, more is better" if is_rate else f"server CPU us per {unit}, less is better"
-    heads = ["", "median", "min", "max", "IQR", "ratio", "min", "max", "IQR", "", f"sleeps/{unit}"]
+    gain = f"divided by {baseline}'s" if is_rate else f"{baseline}'s divided by it"
+    heads = ["", "median", "min", "max", "IQR", "gain", "min", "max", "IQR", "", f"sleeps/{unit}"]
     if is_rate:
         heads += [f"CPU us/{unit}", "p50 us", "ratio", "p99 us", "ratio", "generator", "lost", "rejected"]
     rows = [heads]
@@ -198,21 +199,16 @@ def cell_text(entry: Mapping[str, Any], title: str) -> str:
         rows.append(_row(name, opponent, is_baseline=name == baseline, is_rate=is_rate))
         if opponent["failure"]:
             notes.append(f"  {name} FAILED: {opponent['failure']}")
-    return "\n".join([title, f"  {what}; ratio to {baseline} within each round", *aligned(rows), *notes])
+    return "\n".join([title, f"  {what}; gain: {gain}, within each round", *aligned(rows), *notes])
 
 
-def figures_text(
-    entries: Mapping[str, Mapping[str, Any]],
-    baseline: str,
-    heading: str,
-    comparison: Literal["ratio", "gain"] = "ratio",
-) -> str:
+def figures_text(entries: Mapping[str, Mapping[str, Any]], baseline: str, heading: str) -> str:
     """A table of entries that :func:`compared` made, below ``heading``; failures follow it."""
-    rows = [["", "median", "min", "max", "IQR", comparison, "min", "max", "IQR", ""]]
+    rows = [["", "median", "min", "max", "IQR", "gain", "min", "max", "IQR", ""]]
     notes = []
     for name, entry in entries.items():
         is_baseline = name == baseline
-        compared_columns = summary_columns(entry[comparison], "1" if is_baseline else "-")
+        compared_columns = summary_columns(entry["gain"], "1" if is_baseline else "-")
         verdict_text = "baseline" if is_baseline else entry["verdict"] or ""
         rows.append([name, *summary_columns(entry["figure"], "-"), *compared_columns, verdict_text])
         if entry["failure"]:

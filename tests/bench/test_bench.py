@@ -240,7 +240,7 @@ def test_figures_of_a_known_sample() -> None:
 
 
 def test_a_loss_is_shown_like_a_win() -> None:
-    """The table has the ratio and the verdict of an opponent that is slower, as of one that is faster."""
+    """The table has the gain and the verdict of an opponent that is slower, as of one that is faster."""
     cell = Cell("echo", Shape(1, 64), "lockstep")
     measured = {
         "trio": Measured(samples=[sample(0, 1000, 0.02), sample(1, 1000, 0.04)]),
@@ -249,8 +249,8 @@ def test_a_loss_is_shown_like_a_win() -> None:
     }
     entry = cell_entry(cell, measured, "trio")
     rows = {line.split()[0]: line.split()[1:] for line in cell_text(entry, str(cell)).splitlines()[3:]}
-    assert (rows["slow"][4], rows["slow"][8]) == ("1.50", "worse")
-    assert (rows["fast"][4], rows["fast"][8]) == ("0.500", "better")
+    assert (rows["slow"][4], rows["slow"][8]) == ("0.667", "worse")
+    assert (rows["fast"][4], rows["fast"][8]) == ("2.00", "better")
     gains = {name: opponent["gain"] for name, opponent in entry["opponents"].items()}
     assert (gains["slow"]["median"], gains["fast"]["median"], gains["trio"]) == (pytest.approx(1 / 1.5), 2.0, None)
     assert rows["trio"][4:6] == ["1", "baseline"]
