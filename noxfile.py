@@ -76,7 +76,11 @@ def lowest(session: nox.Session) -> None:
     """
     copy = Path(session.create_tmp()).resolve() / "checkout"
     shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(".", copy, ignore=shutil.ignore_patterns(".venv", ".nox", ".coverage*", "*.so", "build", "dist"))
+    # Caches change while other sessions run.
+    left_out = shutil.ignore_patterns(
+        ".venv", ".nox", ".coverage*", ".*_cache", ".hypothesis", "__pycache__", "*.so", "_build", "build", "dist"
+    )
+    shutil.copytree(".", copy, ignore=left_out)
     session.install("uv")
     session.chdir(copy)
     session.run_install("uv", "pip", "install", "--quiet", "--resolution", "lowest-direct", "-e", ".[cli,demo]")

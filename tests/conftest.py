@@ -11,6 +11,7 @@ provider that cannot serve here is skipped with the reason that the probe gives.
 
 from __future__ import annotations
 
+import collections
 import functools
 import gc
 import inspect
@@ -18,7 +19,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from typing import Any, Protocol, TypeVar
 
 import hypothesis
@@ -269,3 +270,30 @@ def collected() -> Iterator[None]:
     gc.freeze()
     yield
     gc.collect()
+
+
+# ----------------------------------------------------------------------------------------------------------
+# Coverage
+# ----------------------------------------------------------------------------------------------------------
+
+# So many runs of a test on each provider are measured. The later ones have other ways and sizes, and few new lines; if
+# every line of them is looked at, the suite takes half as long again.
+RUNS_MEASURED = 2
+_runs_measured: collections.Counter[tuple[str, object]] = collections.Counter()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Where coverage is measured, by COVERAGE_PROCESS_START, let the later runs of a test do without."""
+    provider = getattr(item, "callspec", None) and item.callspec.params.get("rio_provider")  # type: ignore[attr-defined]
+    run = item.nodeid.partition("[")[0], provider
+    _runs_measured[run] += 1
+    coverage = sys.modules.get("coverage")
+    measured = coverage.Coverage.current() if coverage and _runs_measured[run] > RUNS_MEASURED else None
+    if measured is None:
+        return (yield)
+    measured.stop()
+    try:
+        return (yield)
+    finally:
+        measured.start()
