@@ -285,8 +285,8 @@ _runs_measured: collections.Counter[tuple[str, object]] = collections.Counter()
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Where coverage is measured, by COVERAGE_PROCESS_START, let the later runs of a test do without."""
-    provider = getattr(item, "callspec", None) and item.callspec.params.get("rio_provider")  # type: ignore[attr-defined]
-    run = item.nodeid.partition("[")[0], provider
+    callspec = getattr(item, "callspec", None)
+    run = item.nodeid.partition("[")[0], callspec and callspec.params.get("rio_provider")
     _runs_measured[run] += 1
     coverage = sys.modules.get("coverage")
     measured = coverage.Coverage.current() if coverage and _runs_measured[run] > RUNS_MEASURED else None

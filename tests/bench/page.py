@@ -20,7 +20,7 @@ _PLACE = re.compile(r"(<!-- figures ([a-z_]+)(?: (\d+))? -->\n).*?(<!-- end of f
 
 # Background is the page's; what is drawn must be seen on it.
 _THEMES = {"light": "#24292f", "dark": "#d0d7de"}
-_COLOURS = ("#1f77b4", "#2ca02c", "#ff7f0e", "#9467bd", "#8c8c8c")
+_COLOURS = ("#1f77b4", "#2ca02c", "#ff7f0e", "#9467bd", "#8c8c8c", "#17becf", "#d62728", "#bcbd22", "#e377c2")
 
 
 def read_rows(path: Path) -> list[Row]:

@@ -13,6 +13,12 @@ from .programs import VARIANTS
 _VARIANT_TITLES = {"uring": "on trio_rio, io_uring", "portable": "on trio_rio, portable"}
 
 
+def _in_bold_if(is_loss: bool, value: float) -> str:
+    """Two digits after the point; a loss is bold, if it is one as it stands there."""
+    shown = f"{value:.2f}"
+    return f"**{shown}**" if is_loss and shown != "1.00" else shown
+
+
 @attrs.frozen
 class Figure:
     """How one opponent compares with the baseline; more than 1 is a win.
@@ -29,8 +35,7 @@ class Figure:
 
     def text(self) -> str:
         """As a cell of a table."""
-        median = f"**{self.median:.2f}**" if self.median < 1 else f"{self.median:.2f}"
-        return f"{median} ({self.least:.2f} .. {self.greatest:.2f}){self.note}"
+        return f"{_in_bold_if(self.median < 1, self.median)} ({self.least:.2f} .. {self.greatest:.2f}){self.note}"
 
 
 @attrs.frozen
@@ -63,7 +68,7 @@ def _latencies(entry: Mapping[str, Any]) -> str:
     for name, latency in (entry.get("latency_us") or {}).items():
         if latency["ratio"] is not None:
             median = latency["ratio"]["median"]
-            shown.append(f"{name} {f'**{median:.2f}**' if median > 1 else f'{median:.2f}'}")
+            shown.append(f"{name} {_in_bold_if(median > 1, median)}")
     return f"; {', '.join(shown)}" if shown else ""
 
 

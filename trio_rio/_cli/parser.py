@@ -90,7 +90,7 @@ def _add_monitor(commands: Commands, _: argparse.ArgumentParser) -> None:
     )
     monitor.add_argument("target", metavar="PID|SOCKET", help="the process, or the path of its socket")
     monitor.add_argument(
-        "--interval", type=positive_seconds, default=1.0, metavar="SECONDS", help="between looks (default: 1)"
+        "--interval", type=positive_seconds, default=1.0, metavar="S", help="seconds between looks (default: 1)"
     )
     monitor.add_argument("--count", type=positive_number, help="end after so many looks")
     style = monitor.add_mutually_exclusive_group()
