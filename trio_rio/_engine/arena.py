@@ -61,8 +61,8 @@ class Registrar(Protocol):
 @attrs.define(eq=False)
 class Slice:
     """``size_bytes`` of registered memory. ``view`` and ``address`` may be touched by the holder of the lease only,
-    and not while a request uses them. Both are made when asked for: a posted receive has one slice, and they are
-    larger than it."""
+    and not while a request uses them. Both are made when asked for: two views are larger than all the rest of a slice,
+    and each connection that waits has one."""
 
     buffer_id: int
     offset: int
