@@ -142,7 +142,9 @@ async def test_a_request_queue_without_a_channel(monkeypatch: pytest.MonkeyPatch
             await ours.send(b"%d" % number)
             assert await theirs.recv(10) == b"%d" % number
         assert not failures
-        assert trio_rio.current_statistics().sockets_open == 2
+        numbers = trio_rio.current_statistics()
+        # On Windows a socket has one request queue in all its life, and goes Trio's own way after that.
+        assert numbers.sockets_open == (0 if numbers.provider == "winsock" else 2)
 
 
 async def test_a_registration_without_slices(monkeypatch: pytest.MonkeyPatch) -> None:
