@@ -54,7 +54,7 @@ async def test_receives_grow() -> None:
     if not engine.cancels_requests:
         assert max(sizes) == LARGE  # receives go another way there, which names a size
     else:
-        assert sizes[:2] == [4096, LARGE]
+        assert sizes[:2] == [2048, LARGE]
         assert max(sizes) > LARGE
 
 

@@ -155,10 +155,10 @@ class Channel(Traffic):
             self.put_back(request)
             return self.ahead.read(request.length)[0]
         count = request.count
-        data: bytes
         try:
             if request.memory is None:
-                data = request.slice.view[:count].tobytes()  # type: ignore[union-attr]
+                part: Slice = request.slice  # type: ignore[assignment]
+                data: bytes = part.memory[part.offset : part.offset + count].tobytes()
             else:
                 data = request.memory if count == len(request.memory) else request.memory[:count]
         except MemoryError:
