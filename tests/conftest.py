@@ -278,7 +278,7 @@ def collected() -> Iterator[None]:
 
 # So many runs of a test on each provider are measured. The later ones have other ways and sizes, and few new lines; if
 # every line of them is looked at, the suite takes half as long again.
-RUNS_MEASURED = 2
+RUNS_MEASURED = 3
 _runs_measured: collections.Counter[tuple[str, object]] = collections.Counter()
 
 
