@@ -31,7 +31,7 @@ QUICK_SECONDS = 0.2
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     made = parser("", "Measure opponents alternately and compare them with a baseline, round by round.")
-    made.epilog = "Other commands, each with --help: python -m tests.bench programs, memory, syscalls, idle, floor, page"
+    made.epilog = "Others, each with --help: python -m tests.bench idle, floor, memory, page, programs, syscalls"
     positive = at_least(1, int)
     made.add_argument("--opponents", nargs="+", metavar="NAME", help="who (default: all that can run here)")
     made.add_argument("--baseline", default="trio", metavar="NAME", help="the opponent that ratios refer to")
