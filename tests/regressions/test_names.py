@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from typing import Any, NoReturn
 
+import pytest
 import trio
 
 from ..engine.harness import BOTH_MODES, PATIENCE_SECONDS, udp_socket
@@ -48,3 +49,25 @@ async def test_four_items_may_have_another_form(mode: str) -> None:
             await sock.sendto(b"%d" % number, (*peer.getsockname(), 0, 0))
             with trio.fail_after(PATIENCE_SECONDS):
                 assert (await peer.recvfrom(10))[0] == b"%d" % number
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray])
+async def test_an_equal_address_of_another_type_is_another(mode: str, kind: type[bytes | bytearray]) -> None:
+    """A port that is no int is refused as on stock Trio, also where an equal one was sent to."""
+    with await udp_socket() as sock, await udp_socket() as peer:
+        host, port = peer.getsockname()
+        for _ in range(3):
+            await sock.sendto(kind(b"good"), (host, port))
+            with pytest.raises(OSError, match="Int or String expected"):
+                await sock.sendto(kind(b"bad"), (host, float(port)))
+            assert (await peer.recvfrom(10))[0] == b"good"
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray])
+async def test_a_flowinfo_that_no_socket_takes(mode: str, kind: type[bytes | bytearray]) -> None:
+    """More than 20 bits are refused as on stock Trio, each time."""
+    with trio.socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+        await sock.bind(("::1", 0))
+        for _ in range(3):
+            with pytest.raises(OverflowError, match="flowinfo"):
+                await sock.sendto(kind(b"bad"), ("::1", sock.getsockname()[1], 1 << 20, 0))

@@ -158,3 +158,18 @@ async def test_a_registration_without_slices(monkeypatch: pytest.MonkeyPatch) ->
     slice_ = arena.lease(large=True)
     assert slice_ is not None
     arena.give_back(slice_)
+
+
+@pytest.mark.providers("uring")
+async def test_what_the_core_has_made_without_memory_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no memory for the object of a request queue, or of a registration, the core has none either."""
+    provider = engine_of_run().provider
+    memory = bytearray(10)
+    with monkeypatch.context() as patch:
+        patch.setattr("trio_rio.rio.uring.provider.UringRequestQueue", run_out)
+        await over_sockets()
+        assert trio_rio.current_statistics().completion_queue_used == 0
+        patch.setattr("trio_rio.rio.uring.provider.RegisteredBuffer", run_out)
+        with pytest.raises(MemoryError):
+            provider.register_buffer(memory)
+    memory.append(0)  # nothing holds it

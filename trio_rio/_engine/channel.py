@@ -496,5 +496,5 @@ class Channel(Traffic):
 
     def __del__(self) -> None:
         # The socket was dropped without being closed. No request is in flight: each holds the channel.
-        if not self.is_closed:
+        if hasattr(self, "sends") and not self.is_closed:  # else it never was whole
             self.engine.leftovers.do_or_leave(self.abandon)

@@ -1,4 +1,10 @@
-"""The destinations of a socket's datagrams: packed addresses, remembered by the addresses that the program gave."""
+"""The destinations of a socket's datagrams: packed addresses, remembered by the addresses that the program gave.
+
+Facts. Equal addresses may be of other types, and then stock Trio may refuse one and take the other: a port of 80.0 is
+equal to 80. The system refuses a flowinfo of more than 20 bits, which has room in a packed address.
+
+Decision. Only a plain address is looked up, and remembered: a tuple of a str and ints, none of a subclass. All others
+go Trio's own way, each time."""
 
 from __future__ import annotations
 
@@ -11,6 +17,15 @@ from ..rio import pack_address
 # Destinations in packed form that a socket remembers.
 _DESTINATIONS_MAX = 1024
 
+_FLOWINFO_MAX = 0xFFFFF
+
+_PLAIN = {(str, int), (str, int, int), (str, int, int, int)}
+
+
+def _is_plain(address: object) -> bool:
+    """Whether only the same address is equal to it."""
+    return type(address) is tuple and tuple(map(type, address)) in _PLAIN
+
 
 class Destinations(dict[Any, bytes]):
     """SOCKADDR_INET by address, for one socket."""
@@ -21,21 +36,15 @@ class Destinations(dict[Any, bytes]):
 
     def known(self, address: object) -> bytes | None:
         """The packed form, if it is remembered."""
-        try:
-            return self.get(address)
-        except TypeError:  # not hashable: let the inherited code find what is wrong with it
-            return None
+        return self.get(address) if _is_plain(address) else None
 
     def is_as_given(self, address: object) -> bool:
         """Whether it is remembered, and the system takes it as it is."""
-        try:
-            return address in self.as_given
-        except TypeError:  # as above
-            return False
+        return _is_plain(address) and address in self.as_given
 
     async def resolve(self, sock: StockSocketType, address: Any) -> bytes | None:
         """The packed form; ``None`` leaves it to the inherited code to say what is wrong."""
-        if not isinstance(address, tuple) or len(address) < 2:
+        if not _is_plain(address) or any(flowinfo > _FLOWINFO_MAX for flowinfo in address[2:3]):
             return None
         resolved: Any = await sock._resolve_address_nocp(address, local=False)
         try:

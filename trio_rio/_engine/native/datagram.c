@@ -7,11 +7,22 @@
  */
 #include "engine.h"
 
+/* As _is_plain() of destinations.py: a tuple of a str and ints, for which Python runs nothing of the program's. */
+static bool is_plain_address(PyObject *address) {
+    if (!PyTuple_CheckExact(address) || PyTuple_Size(address) < 2 || !PyUnicode_CheckExact(PyTuple_GetItem(address, 0)))
+        return false;
+    for (Py_ssize_t i = 1; i < PyTuple_Size(address); i++)
+        if (!PyLong_CheckExact(PyTuple_GetItem(address, i)))
+            return false;
+    return true;
+}
+
 /* Whether the system takes the destination of sendto() as it is. */
 static bool is_as_given(const struct call *call) {
-    PyObject *known = PyObject_GetAttr((PyObject *)call->owner, names._destinations);
+    PyObject *address = PyTuple_GetItem(call->argument, 1);
+    PyObject *known = is_plain_address(address) ? PyObject_GetAttr((PyObject *)call->owner, names._destinations) : NULL;
     PyObject *as_given = known && known != Py_None ? PyObject_GetAttr(known, names.as_given) : NULL;
-    bool is_taken = as_given && PySet_Contains(as_given, PyTuple_GetItem(call->argument, 1)) == 1;
+    bool is_taken = as_given && PySet_Contains(as_given, address) == 1;
     Py_XDECREF(as_given);
     Py_XDECREF(known);
     PyErr_Clear(); /* Python says what is wrong with it */

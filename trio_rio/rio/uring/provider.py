@@ -190,10 +190,14 @@ class UringProvider(Ring, Provider):
             completion_queues[0].handle, completion_queues[1].handle, socket_context, handle,
         )  # fmt: skip
         self.check(function, code)
-        number = handle[0]
-        queue = UringRequestQueue(self, sock, socket_context, number)
-        self._sockets[fd] = queue
-        self._descriptors[number] = fd
+        try:
+            queue = UringRequestQueue(self, sock, socket_context, handle[0])
+            self._sockets[fd] = queue
+            self._descriptors[handle[0]] = fd
+        except MemoryError:
+            self._sockets.pop(fd, None)
+            self.lib.rio_close_request_queue(self.core, handle[0])
+            raise
         return queue
 
     def dequeue_completion(self, completion_queue: CompletionQueue, array_length: int) -> list[RioResult]:
@@ -233,8 +237,13 @@ class UringProvider(Ring, Provider):
         buffer_id = self.ffi.new("uint64_t *")
         code = self.lib.rio_register_buffer(self.core, pointer, length, is_read_only, buffer_id)
         self.check("RIORegisterBuffer", code, f"the memory has {length} bytes")
-        self._memory[buffer_id[0]] = pointer
-        return RegisteredBuffer(self, buffer_id[0], length)
+        try:
+            self._memory[buffer_id[0]] = pointer
+            return RegisteredBuffer(self, buffer_id[0], length)
+        except MemoryError:
+            self._memory.pop(buffer_id[0], None)
+            self.lib.rio_deregister_buffer(self.core, buffer_id[0])
+            raise
 
     def resize_completion_queue(self, completion_queue: CompletionQueue, queue_size: int) -> None:
         function = "RIOResizeCompletionQueue"
