@@ -70,7 +70,6 @@ class Channel(Traffic):
         self.part_flags = RIO_MSG_DEFER | MSG_PART if takes_parts else RIO_MSG_DEFER
         self.is_direct = self.ahead is None and self.window is None
         self.receive_size_bytes = max(engine.arena.large_size_bytes, engine.arena.bulk_size_bytes)
-        self.fd = self.fileno()
 
     def is_free_for_datagrams(self) -> bool:
         """Whether a plain call of the socket overtakes nothing: datagrams, on demand, and no task waits for one."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # A receive that fills its slice makes a connection busy; this many small ones in a row make it quiet again.
 _SMALL_RECEIVES_UNTIL_QUIET = 4
 
-# The number of a channel that is closed, or not whole yet: no socket has it, and -1 is that of a closed socket.
+# The number of a channel that is closed: no socket has it, and -1 is that of a closed socket.
 NO_FD = -2
 
 # As many addresses are remembered as a busy server has peers.
@@ -71,14 +71,14 @@ class Traffic(Hot, abc.ABC):
     window_waiters: Collection[Any] = ()  # tasks that wait for room in the window
 
     def __attrs_post_init__(self) -> None:
-        number, self.fd = self.sock.fileno(), NO_FD  # until it is whole
         self.pool = self.engine.pool
         self.turn = self.pool.turn
         handle = self.request_queue.handle
         self.queue = handle if isinstance(handle, int) else 0
         self.fileno = self.sock.fileno
+        self.fd = self.fileno()
         self.waits = self.engine.manager.waits
-        self.read_key, self.write_key = number << 1, number << 1 | 1
+        self.read_key, self.write_key = self.fd << 1, self.fd << 1 | 1
         self.is_stream = raw_type(self.sock) == socket.SOCK_STREAM
         self.is_busy = False
         self.reader = None
