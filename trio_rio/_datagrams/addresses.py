@@ -13,12 +13,13 @@ from typing import Any
 import trio
 
 from ..rio import Address, pack_address, unpack_address
+from ..rio.addresses import FLOWINFO_MAX
 
 # Peers that a channel remembers: about 4 MB of addresses.
 _PEERS_MAX = 16384
 
 # What follows the host of an address, and the largest that a socket takes.
-_NUMBERS_MAX = (("port", 0xFFFF), ("flowinfo", 0xFFFFF), ("scope id", 0xFFFFFFFF))
+_NUMBERS_MAX = (("port", 0xFFFF), ("flowinfo", FLOWINFO_MAX), ("scope id", 0xFFFFFFFF))
 
 # The family of a packed address that was not filled in.
 NO_FAMILY = bytes(2)

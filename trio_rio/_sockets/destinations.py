@@ -13,11 +13,10 @@ from typing import Any
 
 from .._trio import StockSocketType
 from ..rio import pack_address
+from ..rio.addresses import FLOWINFO_MAX
 
 # Destinations in packed form that a socket remembers.
 _DESTINATIONS_MAX = 1024
-
-_FLOWINFO_MAX = 0xFFFFF
 
 _PLAIN = {(str, int), (str, int, int), (str, int, int, int)}
 
@@ -44,7 +43,7 @@ class Destinations(dict[Any, bytes]):
 
     async def resolve(self, sock: StockSocketType, address: Any) -> bytes | None:
         """The packed form; ``None`` leaves it to the inherited code to say what is wrong."""
-        if not _is_plain(address) or any(flowinfo > _FLOWINFO_MAX for flowinfo in address[2:3]):
+        if not _is_plain(address) or (len(address) > 2 and address[2] > FLOWINFO_MAX):
             return None
         resolved: Any = await sock._resolve_address_nocp(address, local=False)
         try:

@@ -16,6 +16,9 @@ from typing import TypeAlias
 #: Room that the address of a request takes, in bytes.
 SOCKADDR_INET_SIZE_BYTES = 28
 
+#: The largest flow that a socket takes; a SOCKADDR_INET has room for more.
+FLOWINFO_MAX = 0xFFFFF
+
 _SOCKADDR_IN = struct.Struct("!2xH4s20x")
 _SOCKADDR_IN6 = struct.Struct("!2xHI16s4x")
 _FAMILY = struct.Struct("=H")
