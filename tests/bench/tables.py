@@ -104,11 +104,8 @@ def rows_of(result: Mapping[str, Any]) -> list[Row]:
       KeyError, TypeError: it is none of these.
     """
     if "memory" in result:
-        return [
-            _row_of_memory(
-                result["memory"], **{name: result["arguments"][name] for name in ("connections", "exchanges")}
-            )
-        ]
+        arguments = result["arguments"]
+        return [_row_of_memory(result["memory"], arguments["connections"], arguments["exchanges"])]
     if "programs" in result:
         return [
             Row("stock Trio divided by", f"{entry['title']}, {entry['connections']} connections", figures)
